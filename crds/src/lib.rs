@@ -1,0 +1,1 @@
+//! The words both planes share: ConsumerPipeline, resolve(), names, labels, the checkpoint.

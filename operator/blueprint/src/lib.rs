@@ -1,0 +1,1 @@
+//! Pure: pipeline and decision to Kubernetes objects, and what happened to status.

@@ -1,0 +1,1 @@
+//! Pure scaling decision: observations in, Decision out.

@@ -1,0 +1,1 @@
+//! Pure delivery engine: lanes, ledger, retries, drain. Events in, effects out.
