@@ -1,0 +1,134 @@
+//! Collects violations, and holds the checks that several fields share.
+
+use std::time::Duration;
+
+use super::Violation;
+use crate::names;
+use crate::pipeline::Source;
+use crate::spec::{ContainerSpec, WorkerSpec};
+
+/// What was found wrong so far.
+#[derive(Default)]
+pub(super) struct Check {
+    violations: Vec<Violation>,
+}
+
+impl Check {
+    pub(super) fn wrong(&mut self, path: &str, message: impl Into<String>) {
+        self.violations.push(Violation { path: path.to_owned(), message: message.into() });
+    }
+
+    pub(super) fn within(&mut self, path: &str, unit: &str, value: i64, least: i64, most: i64) {
+        if !(least..=most).contains(&value) {
+            self.wrong(path, format!("is {value}; {least} to {most} {unit} are possible"));
+        }
+    }
+
+    /// A whole number between bounds that fit into u32; the lower bound stands in for a wrong one.
+    pub(super) fn count(&mut self, path: &str, value: i32, least: u32, most: u32) -> u32 {
+        match u32::try_from(value) {
+            Ok(value) if (least..=most).contains(&value) => value,
+            _ => {
+                self.wrong(path, format!("is {value}; {least} to {most} are possible"));
+                least
+            }
+        }
+    }
+
+    pub(super) fn span(&mut self, path: &str, value: Duration, least: Duration, most: Duration) -> Duration {
+        if value < least || value > most {
+            self.wrong(path, format!("is {value:?}; {least:?} to {most:?} are possible"));
+        }
+        value
+    }
+
+    pub(super) fn topic(&mut self, path: &str, name: &str) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if name.is_empty() || name.len() > 249 || !name.chars().all(legal) || name == "." || name == ".." {
+            let shown: String = name.chars().take(60).collect();
+            self.wrong(
+                path,
+                format!("{shown:?} is no topic name; 1 to 249 letters, digits, dots, underscores and hyphens are"),
+            );
+        }
+    }
+
+    pub(super) fn not_a_source(&mut self, path: &str, topic: &str, source: &Source) {
+        if source.topics.iter().any(|one| one.name == topic) {
+            self.wrong(
+                path,
+                format!("{topic} is one of source.topics; choose another, or the pipeline reads what it writes"),
+            );
+        }
+    }
+
+    pub(super) fn url(&mut self, path: &str, url: &str) {
+        let host = url.strip_prefix("http://").and_then(|rest| rest.split('/').next());
+        match host {
+            Some(host) if !host.is_empty() && !host.contains('@') && !url.contains(char::is_whitespace) => {}
+            _ => self.wrong(path, "is no URL of the form http://host[:port]/path, without credentials"),
+        }
+    }
+
+    pub(super) fn container(&mut self, container: &ContainerSpec) {
+        let path = "spec.processor.container";
+        if container.image.is_empty() {
+            self.wrong(&format!("{path}.image"), "is empty; name an image");
+        }
+        if let Some(port) = container.port {
+            self.within(&format!("{path}.port"), "", port.into(), 1, 65_535);
+            if port == names::WORKER_HTTP_PORT {
+                self.wrong(
+                    &format!("{path}.port"),
+                    format!("is {port}, which the worker beside it uses; choose another"),
+                );
+            }
+        }
+        if container.run_as_user == Some(0) {
+            self.wrong(&format!("{path}.runAsUser"), "is 0; worker pods never run as root, choose another user");
+        }
+        let volumes = container.volumes.as_deref().unwrap_or_default();
+        for volume in volumes {
+            let sources = [volume.config_map.is_some(), volume.secret.is_some(), volume.empty_dir.is_some()];
+            if sources.into_iter().filter(|&given| given).count() != 1 {
+                self.wrong(
+                    &format!("{path}.volumes"),
+                    format!("{} is not exactly one of configMap, secret, emptyDir", volume.name),
+                );
+            }
+            if volume.name.starts_with("penstock") {
+                self.wrong(
+                    &format!("{path}.volumes"),
+                    format!("{} begins with penstock, as Penstock's own do; rename it", volume.name),
+                );
+            }
+        }
+        for mount in container.volume_mounts.as_deref().unwrap_or_default() {
+            if !volumes.iter().any(|volume| volume.name == mount.name) {
+                self.wrong(
+                    &format!("{path}.volumeMounts"),
+                    format!("{} is not one of container.volumes; add it there", mount.name),
+                );
+            }
+        }
+    }
+
+    pub(super) fn worker(&mut self, worker: &WorkerSpec) {
+        let reserved = |key: &String| {
+            key.split_once('/')
+                .is_some_and(|(prefix, _)| prefix.ends_with(names::GROUP) || prefix == "app.kubernetes.io")
+        };
+        for (field, map) in [("podLabels", &worker.pod_labels), ("podAnnotations", &worker.pod_annotations)] {
+            for key in map.iter().flat_map(|map| map.keys()).filter(|key| reserved(key)) {
+                self.wrong(&format!("spec.worker.{field}"), format!("{key} is one of Penstock's own; remove it"));
+            }
+        }
+    }
+
+    /// Everything that is wrong, sorted, each once.
+    pub(super) fn finish(mut self) -> Result<(), Vec<Violation>> {
+        self.violations.sort();
+        self.violations.dedup();
+        if self.violations.is_empty() { Ok(()) } else { Err(self.violations) }
+    }
+}

@@ -1,0 +1,121 @@
+//! What `resolve()` fills in and what it refuses.
+
+use super::*;
+use crate::schema::parse;
+
+const LEAST: &str = "
+apiVersion: penstock.dev/v1alpha1
+kind: ConsumerPipeline
+metadata: {name: orders, namespace: shop}
+spec:
+  kafka: {bootstrapServers: 'kafka:9092'}
+  source: {topics: [{name: orders}]}
+  processor: {type: discard}
+";
+
+/// The least pipeline with `more` lines in its spec, two spaces deep.
+fn pipeline(more: &str) -> Result<Pipeline, Vec<Violation>> {
+    resolve(&parse(&format!("{LEAST}{more}")).map_err(|violations| dbg_join(&violations)).unwrap())
+}
+
+fn dbg_join(violations: &[Violation]) -> String {
+    violations.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[track_caller]
+fn refused(more: &str, expected: &str) {
+    let text = dbg_join(&pipeline(more).expect_err("this pipeline should be refused"));
+    assert!(text.contains(expected), "{text}");
+}
+
+#[test]
+fn three_groups_are_enough() {
+    let pipeline = pipeline("").unwrap();
+    assert_eq!(pipeline.source.group_id, "shop.orders");
+    assert_eq!(pipeline.delivery.concurrency, 64);
+    assert_eq!(pipeline.delivery.drain, Duration::from_secs(20));
+    assert_eq!(pipeline.delivery.dead_letter, Some(DeadLetter { topic: "shop.orders.dlq".to_owned(), create: true }));
+    assert_eq!(pipeline.grace, Duration::from_secs(60));
+    assert_eq!((pipeline.scaling.min_replicas, pipeline.scaling.max_replicas), (1, None));
+}
+
+#[test]
+fn grace_follows_a_long_timeout() {
+    assert_eq!(pipeline("  delivery: {timeout: 5m}").unwrap().grace, Duration::from_secs(315));
+    refused("  delivery: {timeout: 5m}\n  worker: {terminationGracePeriodSeconds: 60}", "at least 315 are needed");
+}
+
+#[test]
+fn drain_must_end_before_max_poll_interval() {
+    refused("  delivery: {drain: 280s}", "spec.delivery.drain: is 280s; 0ns to 270s are possible");
+}
+
+#[test]
+fn relations_are_checked_as_the_api_server_does() {
+    refused("  scaling: {mode: Manual}", "spec.replicas: is missing");
+    refused("  scaling: {minReplicas: 3, maxReplicas: 2}", "spec.scaling.minReplicas: is greater");
+    refused("  output: {topic: orders}", "spec.output.topic: orders is one of source.topics");
+    refused(
+        "  delivery: {deadLetter: {topic: orders}}",
+        "spec.delivery.deadLetter.topic: orders is one of source.topics",
+    );
+    refused("  delivery: {onExhausted: Block, deadLetter: {topic: x}}", "goes only with onExhausted DeadLetter");
+    refused("  delivery: {retry: {initialDelay: 2m}}", "is longer than retry.maxDelay");
+}
+
+#[test]
+fn a_property_that_reads_files_is_refused_and_a_typo_gets_a_hint() {
+    let with = |property: &str| {
+        let text = LEAST.replace(
+            "{bootstrapServers: 'kafka:9092'}",
+            &format!("{{bootstrapServers: 'kafka:9092', properties: {{{property}}}}}"),
+        );
+        dbg_join(&resolve(&parse(&text).unwrap()).unwrap_err())
+    };
+    assert!(with("ssl.ca.location: /etc/shadow").contains("ssl.ca.location is not one of the tuning keys"));
+    assert!(with("fetch.min.byte: '1'").contains("Did you mean fetch.min.bytes?"));
+}
+
+#[test]
+fn everything_wrong_is_said_at_once() {
+    let violations =
+        pipeline("  scaling: {mode: Manual, minReplicas: 2000}\n  delivery: {concurrency: 0}").unwrap_err();
+    assert_eq!(violations.len(), 3, "{}", dbg_join(&violations));
+}
+
+#[test]
+fn an_unknown_field_is_named_with_the_nearest_right_one() {
+    let text = dbg_join(&parse(&format!("{LEAST}  delivery: {{concurency: 3}}")).unwrap_err());
+    assert_eq!(
+        text,
+        "spec.delivery.concurency: is not a field of ConsumerPipeline v1alpha1; did you mean concurrency?"
+    );
+}
+
+#[test]
+fn text_that_is_no_pipeline_is_refused() {
+    for (text, expected) in [("{", "is not YAML"), ("kind: Pod", "kind: is Pod"), ("", "kind: is missing")] {
+        assert!(dbg_join(&parse(text).unwrap_err()).contains(expected), "{text}");
+    }
+}
+
+#[test]
+fn the_allow_list_holds_nothing_that_names_a_file_a_url_or_a_credential() {
+    for key in ALLOWED_PROPERTIES {
+        for part in [
+            "location",
+            "sasl",
+            "password",
+            "username",
+            "plugin",
+            "url",
+            "pem",
+            "servers",
+            "group.id",
+            "client.id",
+            "enable.auto",
+        ] {
+            assert!(!key.contains(part), "{key}");
+        }
+    }
+}

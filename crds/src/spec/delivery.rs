@@ -1,0 +1,92 @@
+//! `spec.delivery`: order, concurrency, retries, dead letters.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Duration;
+
+/// How records are delivered.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.deadLetter) || !has(self.onExhausted) || self.onExhausted == 'DeadLetter'")
+        .message("delivery.deadLetter goes only with onExhausted DeadLetter"))]
+#[serde(rename_all = "camelCase")]
+pub struct DeliverySpec {
+    /// What is kept in order: the records of a Key (the default), of a Partition, or nothing (Unordered).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordering: Option<Ordering>,
+    /// Calls in progress at once, per replica; 64 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 4096))]
+    pub concurrency: Option<i32>,
+    /// How long one call may take; 30s unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// How long calls in progress may finish when a partition or the pod goes; the smaller of timeout and 20s unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
+    /// What happens after a failed call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetrySpec>,
+    /// What to do with a record whose attempts are used up: DeadLetter (the default), Block its lane, or Discard it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub on_exhausted: Option<OnExhausted>,
+    /// Where dead letters go.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<DeadLetterSpec>,
+}
+
+/// What is kept in order.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ordering {
+    /// Records of one key, one after the other; records without a key in any order.
+    #[default]
+    Key,
+    /// Records of one partition, one after the other.
+    Partition,
+    /// Nothing.
+    Unordered,
+}
+
+/// What happens after a failed call.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[x_kube(validation = Rule::new("!has(self.initialDelay) || !has(self.maxDelay) || duration(self.initialDelay) <= duration(self.maxDelay)")
+        .message("retry.initialDelay must not be longer than retry.maxDelay"))]
+#[serde(rename_all = "camelCase")]
+pub struct RetrySpec {
+    /// Calls of one record in all, the first included; 5 unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub max_attempts: Option<i32>,
+    /// Pause before the second call; 200ms unless given. It doubles each time, with jitter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_delay: Option<Duration>,
+    /// The longest pause; 1m unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_delay: Option<Duration>,
+}
+
+/// What to do with a record whose attempts are used up.
+#[derive(JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnExhausted {
+    /// Write it to the dead-letter topic, then go on.
+    #[default]
+    DeadLetter,
+    /// Keep trying at the longest pause; the records behind it in its lane wait.
+    Block,
+    /// Count it and go on. The record is lost on purpose.
+    Discard,
+}
+
+/// Where dead letters go.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetterSpec {
+    /// The topic; `<groupId>.dlq` unless given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 249), pattern(r"^[a-zA-Z0-9._-]+$"))]
+    pub topic: Option<String>,
+    /// True (the default) creates the topic where it is absent, with the partitions of the largest source topic.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub create: Option<bool>,
+}
