@@ -1,0 +1,90 @@
+//! Error codes to names and sentences.
+#![expect(unsafe_code, reason = "librdkafka owns the names of its codes")]
+
+use std::ffi::{CStr, c_char};
+
+use rdkafka_sys as sys;
+
+use crate::error::{ErrorCode, KafkaError};
+
+/// librdkafka's codes as bindgen gives them to us: a Rust enum, which a broker newer than librdkafka could take us outside
+/// of, so a code enters it only if librdkafka lists it.
+pub(crate) type Code = sys::bindings::rd_kafka_resp_err_t;
+
+pub(crate) fn code(err: Code) -> ErrorCode {
+    ErrorCode(err as i32)
+}
+
+fn described<T>(code: ErrorCode, pick: impl Fn(&sys::bindings::rd_kafka_err_desc) -> T) -> Option<T> {
+    let mut table = std::ptr::null();
+    let mut count = 0;
+    // SAFETY: both out-pointers are valid; the table is a constant of librdkafka.
+    unsafe { sys::bindings::rd_kafka_get_err_descs(&raw mut table, &raw mut count) };
+    if table.is_null() {
+        return None;
+    }
+    // SAFETY: librdkafka returned a table of that many entries, alive as long as the program.
+    let table = unsafe { std::slice::from_raw_parts(table, count) };
+    table.iter().find(|entry| !entry.name.is_null() && entry.code as i32 == code.0).map(pick)
+}
+
+/// # Safety
+/// `text` is null or a NUL-terminated string that lives as long as the program.
+unsafe fn constant(text: *const c_char) -> &'static str {
+    if text.is_null() {
+        return "";
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_str().unwrap_or_default()
+}
+
+pub(crate) fn name(code: ErrorCode) -> &'static str {
+    // SAFETY: the table's strings are constants of librdkafka.
+    described(code, |entry| unsafe { constant(entry.name) }).unwrap_or("UNKNOWN_CODE")
+}
+
+pub(crate) fn description(code: ErrorCode) -> &'static str {
+    // SAFETY: the table's strings are constants of librdkafka.
+    described(code, |entry| unsafe { constant(entry.desc) }).unwrap_or("an error code that librdkafka does not know")
+}
+
+/// Text that librdkafka lends, copied; empty for null.
+///
+/// # Safety
+/// `text` is null or NUL-terminated and valid for this call.
+pub(crate) unsafe fn text(text: *const c_char) -> String {
+    if text.is_null() {
+        return String::new();
+    }
+    // SAFETY: the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+/// The error in `err`, with `text` or else its own description; `None` for no error.
+pub(crate) fn error(err: Code, text: String, fatal: bool) -> Option<KafkaError> {
+    let code = code(err);
+    if code == ErrorCode::NONE {
+        return None;
+    }
+    let text = if text.is_empty() { code.description().to_owned() } else { text };
+    Some(KafkaError { code, text, fatal })
+}
+
+/// Takes ownership of a `rd_kafka_error_t`; null is success.
+///
+/// # Safety
+/// `error` is null or an error that nobody else destroys.
+pub(crate) unsafe fn take(error: *mut sys::bindings::rd_kafka_error_t) -> Result<(), KafkaError> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a valid error by the caller's promise; its string is copied before it is destroyed.
+    let (code, text, fatal) = unsafe {
+        let code = sys::bindings::rd_kafka_error_code(error);
+        let text = text(sys::bindings::rd_kafka_error_string(error));
+        let fatal = sys::bindings::rd_kafka_error_is_fatal(error) != 0;
+        sys::bindings::rd_kafka_error_destroy(error);
+        (code, text, fatal)
+    };
+    self::error(code, text, fatal).map_or(Ok(()), Err)
+}
