@@ -2,6 +2,7 @@
 //!
 //! Pure: no client, no clock, no I/O. `resolve()` is the only place that knows defaults and limits; operator and worker call it.
 
+pub mod checkpoint;
 pub mod duration;
 pub mod names;
 pub mod pipeline;

@@ -1,0 +1,113 @@
+//! What the pipeline wants, as plain numbers: the shell fills this from the resolved resource.
+
+use core::time::Duration;
+
+/// `spec.delivery` and what else bounds a worker. Build it with `..Policy::default()`, so that new members don't break you.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Which records may overtake each other.
+    pub ordering: Ordering,
+    /// Calls in progress, ≥ 1.
+    pub concurrency: u32,
+    /// How long a call may take before it is cancelled and charged.
+    pub timeout: Duration,
+    /// When and how often a failed record is tried again.
+    pub retry: Retry,
+    /// What happens to a record that failed for good.
+    pub on_exhausted: OnExhausted,
+    /// Whether processors answer with records for an output topic: each call then reserves a place in the producer.
+    pub output: bool,
+    /// What to do when unread records are gone.
+    pub on_offset_loss: OnOffsetLoss,
+    /// Bytes of records held at once, over all partitions, ≥ 64 KiB in earnest. Shared by the partitions owned.
+    pub window_bytes: u64,
+    /// Characters a checkpoint may have at first; `MetadataLimit` may raise it, a refused commit halves it.
+    pub checkpoint_bytes: u32,
+    /// How often progress is committed.
+    pub commit_interval: Duration,
+    /// How often a partition with calls in progress commits at least, if only its metadata.
+    pub heartbeat_interval: Duration,
+    /// Names this process among all: random, from the shell. Readers take differences of counters within one only.
+    pub incarnation: u64,
+}
+
+/// `delivery.ordering`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordering {
+    /// Records with the same key in the same partition, one at a time; null keys are unordered.
+    Key,
+    /// One at a time per partition.
+    Partition,
+    /// Every record on its own.
+    Unordered,
+}
+
+/// `delivery.retry`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Charged attempts before `onExhausted`, ≥ 1.
+    pub max_attempts: u32,
+    /// Wait after the first failure; doubles with each further one, with a jitter of up to a half.
+    pub initial_delay: Duration,
+    /// Longest wait, also for what a processor asks by `Retry-After`.
+    pub max_delay: Duration,
+    /// Longest time since the first failure before `onExhausted`; `None` bounds by attempts alone.
+    pub max_age: Option<Duration>,
+}
+
+/// `delivery.onExhausted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// Write it to the dead-letter topic; done when that is confirmed.
+    DeadLetter,
+    /// Keep it, hold its lane, and try again every `maxDelay`, uncharged, until the processor takes it.
+    Block,
+    /// Count it and move on.
+    Discard,
+}
+
+/// `source.onOffsetLoss`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOffsetLoss {
+    /// Leave the partition alone and say so, until a human decides.
+    Stop,
+    /// Go on with what is left.
+    Resume,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            ordering: Ordering::Key,
+            concurrency: 64,
+            timeout: Duration::from_secs(30),
+            retry: Retry::default(),
+            on_exhausted: OnExhausted::DeadLetter,
+            output: false,
+            on_offset_loss: OnOffsetLoss::Stop,
+            window_bytes: 64 << 20,
+            checkpoint_bytes: 1000,
+            commit_interval: Duration::from_secs(1),
+            heartbeat_interval: Duration::from_secs(5),
+            incarnation: 0,
+        }
+    }
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Self {
+            max_attempts: 5,
+            initial_delay: Duration::from_millis(200),
+            max_delay: Duration::from_secs(60),
+            max_age: None,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether a record may have to be written somewhere after its call, so that room is reserved before it.
+    pub(crate) fn forwards(&self) -> bool {
+        self.output || self.on_exhausted == OnExhausted::DeadLetter
+    }
+}

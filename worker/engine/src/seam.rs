@@ -1,0 +1,40 @@
+//! The seam between the engine and the shell around it: what happened ([`Event`]), what to do ([`Effect`]).
+//!
+//! The shell (penstock-worker) owns librdkafka, the processor and the clock; the engine owns every decision. The engine
+//! is deterministic: the same events at the same times give the same effects, so one seed replays a whole run.
+//!
+//! Rules for a shell:
+//! - Feed events one at a time through [`crate::Engine::on`]; carry out the effects in order. They tolerate being
+//!   delayed against each other; they do not tolerate being dropped.
+//! - Call `on(Event::Tick, …)` no later than [`crate::Engine::next_wake`]. Waking early is harmless.
+//! - Every [`Effect::Start`] is answered by exactly one [`Finished`] for each of its tickets, also after a cancel.
+//! - Every [`Effect::Forward`] is answered by exactly one [`Forwarded`], every [`Effect::Commit`] by one
+//!   [`Event::Committed`], every [`Effect::FetchCheckpoint`] by one [`Event::CheckpointLoaded`].
+
+mod effect;
+mod event;
+mod outcome;
+mod record;
+
+pub use effect::{
+    CallId, CommitId, Delivery, DeliveryList, Destination, Effect, Forward, ForwardId, Start, Ticket, Undelivered,
+};
+pub use event::{
+    Assignment, CommitResult, Event, Finished, ForwardResult, Forwarded, LoadFailed, Loaded, PartitionRole, TopicId,
+};
+pub use outcome::{ErrorClass, FAILURE_DETAIL_BYTES_MAX, Failure, Outcome, Output, OutputRecord};
+pub use record::{Arena, ArenaBuilder, ArenaFull, Headers, NewRecord, Record, Timestamp};
+
+/// A topic-partition by a small dense number of the shell's choosing.
+///
+/// The shell numbers every topic-partition it ever sees from 0 up and never reuses a number within the process (split
+/// queues are kept for ever anyway), so that the engine can index instead of hashing names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tp(pub u32);
+
+impl Tp {
+    /// The number as an index.
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
