@@ -1,0 +1,50 @@
+package rivals;
+
+import io.confluent.parallelconsumer.ParallelConsumerOptions;
+import io.confluent.parallelconsumer.ParallelConsumerOptions.ProcessingOrder;
+import io.confluent.parallelconsumer.ParallelStreamProcessor;
+import java.time.Duration;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+
+/**
+ * Confluent's Parallel Consumer with key order: {@code Parallel KEY|PARTITION|UNORDERED BOOTSTRAP TOPIC GROUP WORK_MICROS
+ * CONCURRENCY}. Prints {@code first} at the first record and runs until it is killed; the harness watches the committed offsets.
+ */
+public final class Parallel {
+    public static void main(String[] args) throws Exception {
+        Map<String, Object> config = new HashMap<>();
+        config.put("bootstrap.servers", args[1]);
+        config.put("group.id", args[3]);
+        config.put("auto.offset.reset", "earliest");
+        config.put("enable.auto.commit", false);
+        config.put("max.poll.records", 5000);
+        config.put("fetch.min.bytes", 65536);
+        config.put("fetch.max.wait.ms", 100);
+        config.put("max.partition.fetch.bytes", 4 << 20);
+        long workMicros = Long.parseLong(args[4]);
+        var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        var options = ParallelConsumerOptions.<byte[], byte[]>builder()
+                .consumer(consumer)
+                .ordering(ProcessingOrder.valueOf(args[0]))
+                .maxConcurrency(Integer.parseInt(args[5]))
+                .commitInterval(Duration.ofMillis(1000))
+                .build();
+        ParallelStreamProcessor<byte[], byte[]> processor = ParallelStreamProcessor.createEosStreamProcessor(options);
+        processor.subscribe(List.of(args[2]));
+        AtomicBoolean started = new AtomicBoolean();
+        processor.poll(context -> {
+            if (!started.get() && started.compareAndSet(false, true)) {
+                System.out.println("first");
+            }
+            if (workMicros > 0) {
+                java.util.concurrent.locks.LockSupport.parkNanos(workMicros * 1000);
+            }
+        });
+        Thread.currentThread().join();
+    }
+}

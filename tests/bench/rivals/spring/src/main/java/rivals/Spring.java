@@ -1,0 +1,64 @@
+package rivals;
+
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.atomic.AtomicBoolean;
+import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.common.serialization.ByteArrayDeserializer;
+import org.springframework.kafka.core.DefaultKafkaConsumerFactory;
+import org.springframework.kafka.listener.BatchMessageListener;
+import org.springframework.kafka.listener.ConcurrentMessageListenerContainer;
+import org.springframework.kafka.listener.ContainerProperties;
+import org.springframework.kafka.listener.MessageListener;
+
+/**
+ * Spring Kafka's container as a service would use it, without the rest of Spring: {@code Spring record|batch BOOTSTRAP TOPIC
+ * GROUP WORK_MICROS CONCURRENCY}. Prints {@code first} at the first record and runs until it is killed; the harness watches the
+ * committed offsets.
+ */
+public final class Spring {
+    private static final AtomicBoolean STARTED = new AtomicBoolean();
+
+    public static void main(String[] args) throws Exception {
+        Map<String, Object> config = new HashMap<>();
+        config.put("bootstrap.servers", args[1]);
+        config.put("group.id", args[3]);
+        config.put("group.protocol", "consumer");
+        config.put("auto.offset.reset", "earliest");
+        config.put("enable.auto.commit", false);
+        config.put("max.poll.records", 5000);
+        config.put("fetch.min.bytes", 65536);
+        config.put("fetch.max.wait.ms", 100);
+        config.put("max.partition.fetch.bytes", 4 << 20);
+        long workMicros = Long.parseLong(args[4]);
+        ContainerProperties properties = new ContainerProperties(args[2]);
+        properties.setGroupId(args[3]);
+        properties.setAckMode(ContainerProperties.AckMode.BATCH);
+        if (args[0].equals("batch")) {
+            properties.setMessageListener((BatchMessageListener<byte[], byte[]>) records -> batch(records, workMicros));
+        } else {
+            properties.setMessageListener((MessageListener<byte[], byte[]>) record -> work(workMicros));
+        }
+        var factory = new DefaultKafkaConsumerFactory<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        var container = new ConcurrentMessageListenerContainer<>(factory, properties);
+        container.setConcurrency(Integer.parseInt(args[5]));
+        container.start();
+        Thread.currentThread().join();
+    }
+
+    private static void batch(List<ConsumerRecord<byte[], byte[]>> records, long workMicros) {
+        for (int i = 0; i < records.size(); i++) {
+            work(workMicros);
+        }
+    }
+
+    private static void work(long micros) {
+        if (!STARTED.get() && STARTED.compareAndSet(false, true)) {
+            System.out.println("first");
+        }
+        if (micros > 0) {
+            java.util.concurrent.locks.LockSupport.parkNanos(micros * 1000);
+        }
+    }
+}
