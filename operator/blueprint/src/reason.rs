@@ -1,0 +1,95 @@
+//! Every reason that Events and conditions give. The table in docs/reference/events.md is made from this.
+
+/// Whether an Event is good or bad news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventType {
+    /// As it should be.
+    Normal,
+    /// Somebody may have to do something.
+    Warning,
+}
+
+impl EventType {
+    /// The word of the API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "Normal",
+            Self::Warning => "Warning",
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($name:ident, $type_:ident, $meaning:literal;)*) => {
+        /// Why something is as it is. A closed set; the words are part of the API and never change.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason {
+            $(#[doc = $meaning] $name,)*
+        }
+
+        impl Reason {
+            /// All of them, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word: PascalCase, as conditions and Events have it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => stringify!($name),)*
+                }
+            }
+
+            /// Whether it is good or bad news.
+            pub const fn event_type(self) -> EventType {
+                match self {
+                    $(Self::$name => EventType::$type_,)*
+                }
+            }
+
+            /// What it means and, where that helps, what to do.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    $(Self::$name => $meaning,)*
+                }
+            }
+        }
+    };
+}
+
+reasons! {
+    Accepted, Normal, "The spec is valid and can be carried out.";
+    Invalid, Warning, "The spec cannot be carried out. The message names each field and what would be right; what runs stays as it is.";
+    NameConflict, Warning, "An object that the pipeline needs exists and belongs to somebody else. It is left alone: rename the pipeline, or remove the object.";
+    ApplyFailed, Warning, "The API server refused an object. It is tried again; the message has its words.";
+    GroupInUse, Warning, "Another pipeline consumes with this group on the same cluster. No worker runs: give one of the two another source.groupId.";
+    WaitingForGroup, Normal, "Members that are not Penstock's consume with this group. Workers start when it is empty: stop the others to cut over.";
+    KafkaReachable, Normal, "Kafka answers again.";
+    KafkaUnreachable, Warning, "Kafka does not answer. Replicas stay as they are; check kafka.bootstrapServers, the network and the brokers.";
+    AuthenticationFailed, Warning, "The brokers refuse the credentials. Check the Secret and kafka.authentication.";
+    NotAuthorized, Warning, "A right is missing. The message names the ACL to add.";
+    SecretMissing, Warning, "The Secret in kafka.secretRef does not exist, or may not be read.";
+    SecretInvalid, Warning, "The Secret in kafka.secretRef lacks a key, or has one that cannot be used.";
+    TopicMissing, Warning, "A topic does not exist. Create it, or let Penstock do so with topics[].ensure or deadLetter.create.";
+    TopicCreated, Normal, "A topic was created.";
+    TopicGrown, Normal, "Partitions were added to a topic.";
+    TopicConflict, Warning, "A topic is not as topics[].ensure wants it, and somebody else changes it back, or changing it is not allowed. It is left alone.";
+    OffsetsPinned, Normal, "The start of the group was written as real offsets.";
+    OffsetsKept, Normal, "The group has offsets already, so source.startFrom is ignored.";
+    OffsetsRestored, Normal, "Offsets that the broker had expired while the pipeline rested were put back.";
+    OffsetsLost, Warning, "Committed offsets are gone, or unread records were deleted. No worker runs until a human decides where to go on.";
+    PinFailed, Warning, "The start of the group could not be written. No worker starts before it is; it is looked at again.";
+    ScaledUp, Normal, "Replicas were added. The message has the decision in words.";
+    ScaledDown, Normal, "Replicas were taken away. The message has the decision in words.";
+    ReplicasIgnored, Warning, "spec.replicas is written, and scaling.mode Auto or Advise does not follow it. Choose mode Manual, or remove it.";
+    Paused, Normal, "The pipeline is paused: no worker runs, offsets are kept.";
+    Resumed, Normal, "The pipeline is no longer paused.";
+    PodsNotStarting, Warning, "Pods do not become ready. The message has the pod's own reason.";
+    ImagePullFailed, Warning, "An image cannot be pulled. Check its name, and worker.imagePullSecrets.";
+    ImageRunsAsRoot, Warning, "An image insists on user 0, which workers never run as. Build it with another user, or set processor.container.runAsUser.";
+    ContainerCrashing, Warning, "A container ends again and again. The message has what it said last.";
+    OutOfMemory, Warning, "A container was killed because it used more memory than its limit. Raise the limit, or lower delivery.concurrency.";
+    Unschedulable, Warning, "No node can take a pod. The message has the scheduler's words.";
+    RecordStuck, Warning, "A record does not get done and holds the records behind it. The message and status.stuck name it.";
+    NoProgress, Warning, "Records wait, and none gets done. Look at the processor.";
+    Progressing, Normal, "Objects are being made, or pods are starting.";
+    Ready, Normal, "All is as the spec says, and records are delivered.";
+}
