@@ -1,0 +1,110 @@
+//! The arms: what is started, with which settings. Each reads a topic with a fresh group in a fresh process.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::cell::Cell;
+
+/// Calls in progress that Penstock and the Parallel Consumer may have. 1,000 keys bind before that.
+const MANY: &str = "1024";
+
+/// One contender at one setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arm {
+    /// A librdkafka poll loop that commits nothing: the ceiling for a client that does nothing else.
+    Raw,
+    /// Penstock's worker: `discard` for the no-op cell, an embedded handler that waits for the others.
+    Penstock,
+    /// Spring Kafka, record listener, 8 consumers.
+    SpringRecord,
+    /// Spring Kafka, batch listener, 8 consumers.
+    SpringBatch,
+    /// Confluent Parallel Consumer, key order, 100 threads.
+    Parallel100,
+    /// Confluent Parallel Consumer, key order, 1,000 threads.
+    Parallel1000,
+}
+
+/// Where programs are.
+pub(crate) struct Programs {
+    /// Folder of Penstock's release binaries.
+    pub(crate) release: PathBuf,
+    /// Folder with the built rivals.
+    pub(crate) rivals: PathBuf,
+}
+
+impl Arm {
+    /// All of them, in the order of the table.
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Raw, Self::Penstock, Self::SpringRecord, Self::SpringBatch, Self::Parallel100, Self::Parallel1000];
+
+    /// Name in tables and on the command line.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw poll loop",
+            Self::Penstock => "Penstock",
+            Self::SpringRecord => "Spring Kafka 4.1, record, 8",
+            Self::SpringBatch => "Spring Kafka 4.1, batch, 8",
+            Self::Parallel100 => "Parallel Consumer 0.5.3.3, key, 100",
+            Self::Parallel1000 => "Parallel Consumer 0.5.3.3, key, 1000",
+        }
+    }
+
+    /// Whether it commits what it has done. The raw loop does not; it says itself when it is through.
+    pub(crate) const fn commits(self) -> bool {
+        !matches!(self, Self::Raw)
+    }
+
+    /// Whether the arm takes part in a cell: a poll loop that sleeps is no ceiling of anything.
+    pub(crate) fn plays(self, cell: &Cell) -> bool {
+        self != Self::Raw || cell.work.is_zero()
+    }
+
+    /// The process, ready to start.
+    pub(crate) fn command(
+        self,
+        programs: &Programs,
+        bootstrap: &str,
+        topic: &str,
+        group: &str,
+        cell: &Cell,
+    ) -> Command {
+        let work = cell.work.as_micros().to_string();
+        let mut command = match self {
+            Self::Raw => {
+                arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
+            }
+            Self::Penstock => {
+                arguments(&programs.release.join("bench-worker"), &[bootstrap, topic, group, &work, MANY])
+            }
+            Self::SpringRecord => {
+                java(programs, "spring", "rivals.Spring", &["record", bootstrap, topic, group, &work, "8"])
+            }
+            Self::SpringBatch => {
+                java(programs, "spring", "rivals.Spring", &["batch", bootstrap, topic, group, &work, "8"])
+            }
+            Self::Parallel100 => parallel(programs, bootstrap, topic, group, &work, "100"),
+            Self::Parallel1000 => parallel(programs, bootstrap, topic, group, &work, "1000"),
+        };
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    }
+}
+
+fn arguments(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    command
+}
+
+fn parallel(programs: &Programs, bootstrap: &str, topic: &str, group: &str, work: &str, threads: &str) -> Command {
+    java(programs, "parallel-consumer", "rivals.Parallel", &["KEY", bootstrap, topic, group, work, threads])
+}
+
+fn java(programs: &Programs, project: &str, class: &str, rest: &[&str]) -> Command {
+    let target = programs.rivals.join(project).join("target");
+    let classpath = format!("{}:{}", target.join("classes").display(), target.join("dependency/*").display());
+    let mut command = Command::new("java");
+    command.args(["-Xmx2g", "-XX:+UseParallelGC", "-cp", &classpath, class]).args(rest);
+    command
+}

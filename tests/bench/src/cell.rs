@@ -1,0 +1,41 @@
+//! The cells: how much work a record makes, and how many records are read.
+
+use std::time::Duration;
+
+use crate::topic::KEYS;
+
+/// One column of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    /// Name on the command line and in tables.
+    pub(crate) name: &'static str,
+    /// What a record's handler waits for.
+    pub(crate) work: Duration,
+    /// Records in the topic.
+    pub(crate) records: u64,
+    /// An arm that is slower than that is measured over this time instead of over all records.
+    pub(crate) limit: Duration,
+}
+
+impl Cell {
+    /// All cells of the table.
+    pub(crate) fn all() -> Vec<Self> {
+        let cell = |name, micros, records| Self {
+            name,
+            work: Duration::from_micros(micros),
+            records,
+            limit: Duration::from_secs(20),
+        };
+        vec![
+            cell("noop", 0, 5_000_000),
+            cell("1ms", 1_000, 2_000_000),
+            cell("10ms", 10_000, 1_000_000),
+            cell("100ms", 100_000, 100_000),
+        ]
+    }
+
+    /// Records per second that key order allows: every key busy all the time. `None` for no work.
+    pub(crate) fn ceiling(&self) -> Option<f64> {
+        (!self.work.is_zero()).then(|| KEYS as f64 / self.work.as_secs_f64())
+    }
+}

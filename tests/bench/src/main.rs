@@ -1,0 +1,75 @@
+//! `bench`: every arm over every cell on one broker in one run, in fresh processes, interleaved, so that drift of the machine hits
+//! all alike. Writes raw JSON and a Markdown table.
+
+mod arm;
+mod cell;
+mod measure;
+mod report;
+mod topic;
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use clap::Parser;
+
+use crate::arm::{Arm, Programs};
+use crate::cell::Cell;
+use crate::topic::Topic;
+
+/// What went wrong, in words; a benchmark has nobody who would tell kinds apart.
+type Failure = Box<dyn std::error::Error>;
+
+/// Measures Penstock's worker against a raw librdkafka loop, Spring Kafka and Confluent Parallel Consumer.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// Brokers of a Kafka that does nothing else.
+    #[arg(long, env = "PENSTOCK_LAB_KAFKA", default_value = "10.244.0.1:9092")]
+    bootstrap: String,
+    /// Fresh processes for each arm and cell.
+    #[arg(long, default_value_t = 5)]
+    runs: u32,
+    /// Only these cells.
+    #[arg(long, value_delimiter = ',')]
+    cells: Vec<String>,
+    /// Only arms whose name contains one of these.
+    #[arg(long, value_delimiter = ',')]
+    arms: Vec<String>,
+    /// Folder with the built rivals.
+    #[arg(long, default_value = "tests/bench/rivals")]
+    rivals: PathBuf,
+    /// Where the raw figures and the table go: FILE.json and FILE.md.
+    #[arg(long, default_value = "target/bench")]
+    out: PathBuf,
+}
+
+fn main() -> Result<(), Failure> {
+    let args = Args::parse();
+    let own = env::current_exe()?;
+    let release = own.parent().ok_or("this program has no folder")?.to_owned();
+    let programs = Programs { release, rivals: args.rivals.clone() };
+    let named = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| name.contains(one.as_str()));
+    let cells: Vec<Cell> = Cell::all().into_iter().filter(|cell| named(&args.cells, cell.name)).collect();
+    let mut runs = Vec::new();
+    for cell in &cells {
+        eprintln!("bench: {} ({} records; writing them once may take a minute)", cell.name, cell.records);
+        let topic = Topic::with(&args.bootstrap, cell.records)?;
+        for serial in 0..args.runs {
+            for arm in Arm::ALL.into_iter().filter(|arm| arm.plays(cell) && named(&args.arms, arm.name())) {
+                let run = measure::run(arm, cell, &programs, &args.bootstrap, &topic, serial)?;
+                eprintln!(
+                    "  {:<38} {:>12.0} records/s {:>8.2} µs CPU {:>6.0} MiB",
+                    run.arm, run.rate, run.cpu_micros, run.rss_mib
+                );
+                runs.push(run);
+            }
+        }
+    }
+    if let Some(folder) = args.out.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::write(args.out.with_extension("json"), serde_json::to_string_pretty(&runs)?)?;
+    fs::write(args.out.with_extension("md"), report::markdown(&cells, &runs))?;
+    eprintln!("bench: wrote {}.json and .md", args.out.display());
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! One run of one arm, from its first record to its last committed one, watched from outside.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, ChildStdout};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::Failure;
+use crate::arm::{Arm, Programs};
+use crate::cell::Cell;
+use crate::topic::Topic;
+
+/// How long an arm may take to its first record: a JVM and a group join are slow.
+const START_MAX: Duration = Duration::from_secs(60);
+/// How often the committed offsets are asked. It bounds the error of a time.
+const WATCH_EVERY: Duration = Duration::from_millis(10);
+/// Clock ticks a second of /proc/PID/stat: fixed in the kernel's interface to user space.
+const TICKS: f64 = 100.0;
+
+/// What one run showed.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Run {
+    /// Name of the cell.
+    pub(crate) cell: &'static str,
+    /// Name of the arm.
+    pub(crate) arm: &'static str,
+    /// Records committed (or, for the raw loop, read).
+    pub(crate) records: u64,
+    /// Seconds from the first record.
+    pub(crate) seconds: f64,
+    /// Records per second.
+    pub(crate) rate: f64,
+    /// Microseconds of CPU time for a record, user and system, of the whole process.
+    pub(crate) cpu_micros: f64,
+    /// Largest resident memory, MiB.
+    pub(crate) rss_mib: f64,
+}
+
+/// Starts the arm with a group of its own and watches it to the end.
+pub(crate) fn run(
+    arm: Arm,
+    cell: &Cell,
+    programs: &Programs,
+    bootstrap: &str,
+    topic: &Topic,
+    serial: u32,
+) -> Result<Run, Failure> {
+    let group = format!("bench-{}-{}-{serial}-{}", cell.name, arm as u8, std::process::id());
+    let mut command = arm.command(programs, bootstrap, &topic.name, &group, cell);
+    let mut process = Running(command.spawn().map_err(|error| format!("starting {command:?}: {error}"))?);
+    let lines = lines(process.0.stdout.take().ok_or("the arm has no output")?);
+    expect(&lines, "first", START_MAX, arm)?;
+    let (begin, cpu) = (Instant::now(), process.cpu_seconds()?);
+    let records = if arm.commits() {
+        let watch = topic.watch(&group)?;
+        loop {
+            let committed = watch.committed()?;
+            if committed >= cell.records || begin.elapsed() > cell.limit {
+                break committed;
+            }
+            thread::sleep(WATCH_EVERY);
+        }
+    } else {
+        expect(&lines, "done", START_MAX + cell.limit, arm)?;
+        cell.records
+    };
+    let seconds = begin.elapsed().as_secs_f64();
+    let cpu = process.cpu_seconds()? - cpu;
+    let per_record = |amount: f64| amount / (records.max(1) as f64);
+    Ok(Run {
+        cell: cell.name,
+        arm: arm.name(),
+        records,
+        seconds,
+        rate: records as f64 / seconds,
+        cpu_micros: per_record(cpu * 1e6),
+        rss_mib: process.peak_mib()?,
+    })
+}
+
+/// The arm's process; gone when this goes.
+struct Running(Child);
+
+impl Running {
+    fn cpu_seconds(&self) -> Result<f64, Failure> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let ticks = |n: usize| after_name.split_whitespace().nth(n).and_then(|text| text.parse::<f64>().ok());
+        Ok((ticks(11).ok_or("no utime in stat")? + ticks(12).ok_or("no stime in stat")?) / TICKS)
+    }
+
+    fn peak_mib(&self) -> Result<f64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in status")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
+        Ok(kib / 1024.0)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may be gone already; either way it must not outlive its run.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn lines(output: ChildStdout) -> Receiver<String> {
+    let (send, receive) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            if send.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receive
+}
+
+fn expect(lines: &Receiver<String>, word: &str, within: Duration, arm: Arm) -> Result<(), Failure> {
+    let deadline = Instant::now() + within;
+    loop {
+        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(line) if line.trim() == word => return Ok(()),
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(format!("{}: no `{word}` within {within:?}", arm.name()).into());
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(format!("{} ended before `{word}`", arm.name()).into()),
+        }
+    }
+}
