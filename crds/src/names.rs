@@ -16,6 +16,11 @@ pub const LABEL_PIPELINE: &str = "penstock.dev/pipeline";
 pub const ANNOTATION_CONFIG_HASH: &str = "penstock.dev/config-hash";
 /// Annotation with the version of the renderer that made an object.
 pub const ANNOTATION_RENDERER: &str = "penstock.dev/renderer";
+/// Annotation in a worker's pipeline file: `classic` or `consumer` (KIP-848), decided once by the operator.
+pub const ANNOTATION_GROUP_PROTOCOL: &str = "penstock.dev/group-protocol";
+/// Annotation in a worker's pipeline file: the topics whose start offsets are pinned as committed offsets, separated by commas. In the
+/// others `source.startFrom` says where a partition without a committed offset starts.
+pub const ANNOTATION_PINNED_TOPICS: &str = "penstock.dev/pinned-topics";
 /// Container that runs the worker.
 pub const WORKER_CONTAINER: &str = "worker";
 /// Container of the user's, a native sidecar.

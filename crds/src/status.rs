@@ -190,8 +190,9 @@ pub struct DecisionStatus {
 pub struct LearnedStatus {
     /// Hash of the pod template that it was learned with.
     pub template_hash: String,
-    /// Records per second of one saturated replica.
-    pub rate_per_replica: f64,
+    /// Records per second of one saturated replica. Absent while none was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate_per_replica: Option<f64>,
     /// Seconds from a pod's creation to its readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_seconds: Option<f64>,
