@@ -39,7 +39,7 @@ pub enum Kafka {
     Sampled {
         /// State of the consumer group.
         group: GroupState,
-        /// Every partition of every source topic, sorted by topic and partition.
+        /// Every partition of every source topic, in any order.
         partitions: Vec<PartitionSample>,
     },
 }
@@ -72,7 +72,7 @@ pub struct PartitionSample {
     pub end: i64,
     /// Last stable offset, where lag ends for workers that read committed records; the same as `end` for those that do not.
     pub stable_end: i64,
-    /// When the committed offset and the checkpoint were true.
+    /// When the committed offset and the checkpoint were true. With no worker at all its age does not matter: nobody can move it.
     pub committed_at: Timestamp,
     /// The group's committed offset; `None` when there is none.
     pub committed: Option<i64>,
