@@ -13,142 +13,68 @@
 //! [`Consumer::is_closed`]. Dropping a consumer never waits: what is left is freed on a thread of its own, and a consumer
 //! that was not closed leaves its group only when the session ends.
 
-use std::time::Duration;
+mod types;
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka_sys::bindings as sys;
 
 use crate::error::{ErrorCode, KafkaError};
+use crate::native::client::{Client, Kind, c_string};
+use crate::native::event::Event;
+use crate::native::group::{self, OffsetFetch};
+use crate::native::partitions::PartitionList;
+use crate::native::queue::Queue;
 use crate::record::{RecordSink, TopicPartition};
 use crate::settings::ClientConfig;
 use crate::wake::Waker;
 
-/// What happened since the thread last looked.
-#[derive(Clone, Debug, PartialEq)]
-pub enum ConsumerEvent {
-    /// Partitions come or go.
-    Rebalance(Rebalance),
-    /// The answer to [`Consumer::commit`].
-    Committed(CommitReply),
-    /// The answer to [`Consumer::fetch_committed`].
-    CommittedOffsets(CommittedReply),
-    /// Something failed. A fatal error means: drop this consumer and make a new one. Others pass by themselves and are
-    /// worth a log line and a counter.
-    Error(KafkaError),
-    /// One partition failed outside of [`Consumer::fetch`].
-    PartitionError(TopicPartition, KafkaError),
-}
+pub use types::{
+    CommitOffset, CommitReply, Committed, CommittedReply, ConsumerEvent, FetchLimit, Fetched, Rebalance, RebalanceKind,
+    StartAt, Watermarks,
+};
 
-/// Which way partitions go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RebalanceKind {
-    /// They are ours once [`Consumer::assign`] is called.
-    Assign,
-    /// They stay ours until [`Consumer::unassign`] is called (unless lost).
-    Revoke,
-}
+/// Events that librdkafka is to queue for us instead of calling back.
+const EVENTS: i32 = sys::RD_KAFKA_EVENT_REBALANCE
+    | sys::RD_KAFKA_EVENT_OFFSET_COMMIT
+    | sys::RD_KAFKA_EVENT_ERROR
+    | sys::RD_KAFKA_EVENT_FETCH;
 
-/// A change of assignment that librdkafka waits to have confirmed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rebalance {
-    /// Which way.
-    pub kind: RebalanceKind,
-    /// The partitions concerned: only the difference, the others stay.
-    pub partitions: Vec<TopicPartition>,
-    /// The group has already given them away: no commit will be accepted.
-    pub assignment_lost: bool,
-    /// Counts the rebalances of this consumer from 1.
-    pub seq: u64,
-}
+/// How often the consumer's queue is polled although nothing was signalled. Polling is what tells librdkafka that we live.
+const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
-/// The broker's answer to one commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitReply {
-    /// What was given to [`Consumer::commit`].
-    pub seq: u64,
-    /// The request as a whole failed. The partitions then carry the same code.
-    pub error: Option<KafkaError>,
-    /// Each partition with the offset that was to be committed and how that went.
-    pub partitions: Vec<(TopicPartition, i64, Result<(), ErrorCode>)>,
-}
+/// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
+const ANY_PARTITION: i32 = -1;
 
-/// The broker's answer to one request for committed offsets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommittedReply {
-    /// What was given to [`Consumer::fetch_committed`].
-    pub seq: u64,
-    /// Each partition asked for, or why the whole request failed. A failure is never "nothing committed".
-    pub result: Result<Vec<(TopicPartition, Result<Option<Committed>, ErrorCode>)>, KafkaError>,
-}
-
-/// A committed offset.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// The next offset to read.
-    pub offset: i64,
-    /// The leader epoch of the record before it, if its committer said.
-    pub leader_epoch: Option<i32>,
-    /// The committer's own words, bytes for bytes; empty if none.
-    pub metadata: Vec<u8>,
-}
-
-/// Where to start reading a partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StartAt {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// The first offset to read, 0 or above.
-    pub offset: i64,
-    /// The epoch committed with that offset: lets the client see a truncated log (KIP-320).
-    pub leader_epoch: Option<i32>,
-}
-
-/// One partition's part of a commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommitOffset {
-    /// The partition.
-    pub partition: TopicPartition,
-    /// The next offset to read.
-    pub offset: i64,
-    /// The leader epoch of the record before it.
-    pub leader_epoch: Option<i32>,
-    /// Any bytes, up to the broker's `offset.metadata.max.bytes` (4,096 by default). Keep to UTF-8: other clients read it
-    /// as a string.
-    pub metadata: Vec<u8>,
-}
-
-/// How much one [`Consumer::fetch`] may take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FetchLimit {
-    /// At most this many records.
-    pub max_records: usize,
-    /// No further record once this many bytes (keys, values, headers) were taken; one record may go above it.
-    pub max_bytes: usize,
-}
-
-/// What one [`Consumer::fetch`] brought.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fetched {
-    /// Records handed to the sink.
-    pub records: usize,
-    /// Their bytes: keys, values and headers.
-    pub bytes: usize,
-    /// The queue was empty at the end, so the position can be read: it is behind the last record, control records
-    /// (transaction markers) included.
-    pub empty: bool,
-    /// The partition cannot be read further, see [`ErrorCode::is_offset_lost`]. Records fetched before it were handed over.
-    pub error: Option<KafkaError>,
-}
-
-/// Offsets at both ends of a partition, as last seen in a fetch response; no request is made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Watermarks {
-    /// The first offset still there.
-    pub low: i64,
-    /// The end of what this client may read: the high watermark, or the last stable offset with `read_committed`.
-    pub high: i64,
-}
+/// librdkafka's codes for the two kinds of rebalance.
+const ASSIGN_PARTITIONS: ErrorCode = ErrorCode(-175);
+const REVOKE_PARTITIONS: ErrorCode = ErrorCode(-174);
 
 /// A member of a consumer group, or a reader of partitions assigned by hand.
 #[derive(Debug)]
-pub struct Consumer {}
+pub struct Consumer {
+    partitions: HashMap<TopicPartition, Split>,
+    topics: HashSet<Arc<str>>,
+    group_id: String,
+    rebalances: u64,
+    closing: bool,
+    last_poll: Instant,
+    events: Queue,
+    replies: Queue,
+    waker: Waker,
+    client: Arc<Client>,
+}
+
+/// A partition with a queue of its own. Kept for as long as the consumer lives, whoever owns the partition meanwhile.
+#[derive(Debug)]
+struct Split {
+    queue: Queue,
+    topic: CString,
+    assigned: bool,
+}
 
 impl Consumer {
     /// A consumer that wakes `waker`'s thread when it has something.
@@ -156,43 +82,131 @@ impl Consumer {
     /// # Errors
     /// The configuration names an unknown property or a value out of range.
     pub fn new(config: &ClientConfig, waker: Waker) -> Result<Self, KafkaError> {
-        todo!()
+        let client = Client::new(Kind::Consumer, config.iter(), EVENTS)?;
+        Ok(Self {
+            partitions: HashMap::new(),
+            topics: HashSet::new(),
+            group_id: config.get("group.id").unwrap_or_default().to_owned(),
+            rebalances: 0,
+            closing: false,
+            last_poll: Instant::now(),
+            events: Queue::consumer(&client, waker.clone())?,
+            replies: Queue::new(&client, waker.clone()),
+            waker,
+            client,
+        })
     }
 
     /// Joins the group for these topics; returns at once.
     pub fn subscribe(&mut self, topics: &[&str]) -> Result<(), KafkaError> {
-        todo!()
+        let mut list = PartitionList::with_capacity(topics.len());
+        for topic in topics {
+            list.add(&c_string(topic)?, ANY_PARTITION);
+        }
+        self.client.subscribe(&list)
     }
 
-    /// The next event, if there is one. Also keeps `max.poll.interval.ms` from expiring.
+    /// The next event, if there is one. Call it at least every few seconds, also while nothing is signalled: it is what keeps
+    /// `max.poll.interval.ms` from expiring.
     pub fn next_event(&mut self) -> Option<ConsumerEvent> {
-        todo!()
+        loop {
+            let event = match self.poll_events() {
+                Some(event) => Some(event),
+                None => self.poll_replies(),
+            };
+            match event? {
+                Heard::Event(event) => return Some(event),
+                Heard::Nothing => {}
+            }
+        }
     }
 
-    /// Confirms an assignment (or adds partitions by hand): reading starts at these offsets.
+    fn poll_events(&mut self) -> Option<Heard> {
+        let now = Instant::now();
+        if !self.events.maybe() && now.duration_since(self.last_poll) < POLL_AT_LEAST_EVERY && !self.closing {
+            return None;
+        }
+        self.last_poll = now;
+        let event = self.events.poll()?;
+        let heard = hear(&event, &self.client, &mut self.topics, &mut self.rebalances);
+        Some(heard)
+    }
+
+    fn poll_replies(&mut self) -> Option<Heard> {
+        if !self.replies.maybe() {
+            return None;
+        }
+        let event = self.replies.poll()?;
+        let heard = hear(&event, &self.client, &mut self.topics, &mut self.rebalances);
+        Some(heard)
+    }
+
+    /// Confirms an assignment (or adds partitions by hand): reading starts at these offsets. An empty list confirms an
+    /// assignment and lets the kept partitions go on; its partitions can be added by later calls, one by one.
     pub fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError> {
-        todo!()
+        let mut list = PartitionList::with_capacity(partitions.len());
+        for start in partitions {
+            let topic = c_string(&start.partition.topic)?;
+            self.split(&start.partition, topic.clone())?;
+            list.add_at(&topic, start.partition.partition, start.offset, start.leader_epoch);
+        }
+        self.client.incremental_assign(&list)?;
+        for start in partitions {
+            if let Some(split) = self.partitions.get_mut(&start.partition) {
+                split.assigned = true;
+            }
+        }
+        Ok(())
     }
 
-    /// Confirms a revocation, or gives up partitions: records still buffered are gone with it.
+    /// Gives the partition a queue of its own, anew at each assignment: librdkafka may have replaced the one we knew.
+    fn split(&mut self, partition: &TopicPartition, topic: CString) -> Result<(), KafkaError> {
+        // The old handle first: dropping it takes the signal off a queue that the new one may share.
+        self.partitions.remove(partition);
+        let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
+            return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
+        };
+        self.partitions.insert(partition.clone(), Split { queue, topic, assigned: false });
+        Ok(())
+    }
+
+    /// Confirms a revocation, or gives up partitions: records still buffered are gone with it. Partitions that are not
+    /// assigned (any more) are passed over, so this can be said twice.
     pub fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-        todo!()
+        let mut list = PartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            let Some(split) = self.partitions.get_mut(partition) else { continue };
+            if std::mem::take(&mut split.assigned) {
+                list.add(&split.topic, partition.partition);
+            }
+        }
+        self.client.incremental_unassign(&list)
     }
 
     /// The group gave the whole assignment away without asking. Ask again just before a release.
     pub fn assignment_lost(&self) -> bool {
-        todo!()
+        self.client.assignment_lost()
     }
 
     /// Reads an assigned partition from another offset on. What is buffered is dropped.
     pub fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError> {
-        todo!()
+        let mut list = PartitionList::with_capacity(1);
+        list.add_at(&c_string(&to.partition.topic)?, to.partition.partition, to.offset, to.leader_epoch);
+        self.client.seek(&list)
     }
 
     /// Sends one OffsetCommit; the answer is [`ConsumerEvent::Committed`] with the same `seq`. There is no check that the
     /// offset does not go back: that is the caller's.
     pub fn commit(&mut self, seq: u64, offsets: &[CommitOffset]) -> Result<(), KafkaError> {
-        todo!()
+        let mut list = PartitionList::with_capacity(offsets.len());
+        for commit in offsets {
+            let topic = c_string(&commit.partition.topic)?;
+            list.add_at(&topic, commit.partition.partition, commit.offset, commit.leader_epoch);
+            if !commit.metadata.is_empty() {
+                list.set_last_metadata(&commit.metadata);
+            }
+        }
+        self.client.commit(&list, &self.replies, seq)
     }
 
     /// Asks for what the group committed, stable offsets only (KIP-447); the answer is [`ConsumerEvent::CommittedOffsets`]
@@ -203,41 +217,144 @@ impl Consumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<(), KafkaError> {
-        todo!()
+        let mut list = PartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add(&c_string(&partition.topic)?, partition.partition);
+        }
+        let request = OffsetFetch { group: &self.group_id, partitions: Some(&list), require_stable: true, timeout };
+        self.client.fetch_committed(&request, &self.replies, seq)
     }
 
     /// The partition's queue may hold something: it was signalled since it was last found empty.
     pub fn maybe_ready(&self, partition: &TopicPartition) -> bool {
-        todo!()
+        self.partitions.get(partition).is_some_and(|split| split.assigned && split.queue.maybe())
     }
 
-    /// Any queue may hold something: look before you sleep. `without` names partitions that have no credit.
+    /// There may be something to take: look before you sleep. `with_credit` says whether a partition's records are wanted
+    /// now; the others are left out.
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
-        todo!()
+        self.events.maybe()
+            || self.replies.maybe()
+            || self
+                .partitions
+                .iter()
+                .any(|(partition, split)| split.assigned && split.queue.maybe() && with_credit(partition))
     }
 
     /// Hands buffered records of one partition to `sink`, without waiting and without asking the broker.
     pub fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, sink: &mut impl RecordSink) -> Fetched {
-        todo!()
+        let Some(split) = self.partitions.get(partition).filter(|split| split.assigned) else {
+            return Fetched { empty: true, ..Fetched::default() };
+        };
+        let taken = split.queue.take(limit.max_records, limit.max_bytes, sink);
+        Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }
     }
 
     /// The offset behind the last record handed over, control records included; `None` before the first.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        todo!()
+        let split = self.partitions.get(partition)?;
+        self.client.position(&split.topic, partition.partition)
     }
 
     /// The partition's ends as last seen; `None` before the first fetch response.
     pub fn watermarks(&self, partition: &TopicPartition) -> Option<Watermarks> {
-        todo!()
+        let split = self.partitions.get(partition)?;
+        let (low, high) = self.client.cached_watermarks(&split.topic, partition.partition)?;
+        Some(Watermarks { low, high })
+    }
+
+    /// The fatal error raised in this consumer, if one was: it must be dropped and another made.
+    pub fn fatal_error(&self) -> Option<KafkaError> {
+        self.client.fatal_error()
     }
 
     /// Starts leaving the group. Go on taking events (the last revocation is one) until [`Consumer::is_closed`].
     pub fn close(&mut self) -> Result<(), KafkaError> {
-        todo!()
+        self.client.close(&self.replies)?;
+        self.closing = true;
+        Ok(())
     }
 
     /// The group was left, the consumer can be dropped.
     pub fn is_closed(&self) -> bool {
-        todo!()
+        self.client.is_closed()
     }
+}
+
+/// Waits until every client that was dropped (of any kind, in the whole process) is freed; false if that takes longer than
+/// `timeout`. Worth a second before a process exits, so that no thread of librdkafka is in the middle of something.
+pub fn wait_freed(timeout: Duration) -> bool {
+    crate::native::client::wait_freed(timeout)
+}
+
+enum Heard {
+    Event(ConsumerEvent),
+    /// Something that concerns nobody.
+    Nothing,
+}
+
+fn hear(event: &Event<'_>, client: &Client, topics: &mut HashSet<Arc<str>>, rebalances: &mut u64) -> Heard {
+    let mut intern = |topic: &str, partition: i32| intern(topics, topic, partition);
+    let event = match event.kind() {
+        sys::RD_KAFKA_EVENT_REBALANCE => {
+            let kind = match event.code() {
+                ASSIGN_PARTITIONS => RebalanceKind::Assign,
+                REVOKE_PARTITIONS => RebalanceKind::Revoke,
+                code => {
+                    // Documented as possible, never seen: start over.
+                    return Heard::Event(ConsumerEvent::Error(
+                        client.unassign_all().err().unwrap_or_else(|| KafkaError::of(code)),
+                    ));
+                }
+            };
+            *rebalances += 1;
+            ConsumerEvent::Rebalance(Rebalance {
+                kind,
+                partitions: event.partitions().map(|entry| intern(entry.topic(), entry.partition())).collect(),
+                assignment_lost: client.assignment_lost(),
+                seq: *rebalances,
+            })
+        }
+        sys::RD_KAFKA_EVENT_OFFSET_COMMIT => ConsumerEvent::Committed(commit_reply(event, intern)),
+        sys::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
+            let parts = |parts: Vec<group::CommittedPart>| {
+                parts.into_iter().map(|(topic, partition, committed)| (intern(&topic, partition), committed)).collect()
+            };
+            ConsumerEvent::CommittedOffsets(CommittedReply {
+                seq: event.opaque(),
+                result: group::committed(event).map(parts),
+            })
+        }
+        sys::RD_KAFKA_EVENT_ERROR => match (event.error(), event.partition()) {
+            (Some(error), Some((topic, partition))) => ConsumerEvent::PartitionError(intern(&topic, partition), error),
+            (Some(error), None) => ConsumerEvent::Error(error),
+            (None, _) => return Heard::Nothing,
+        },
+        _ => return Heard::Nothing,
+    };
+    Heard::Event(event)
+}
+
+fn commit_reply(event: &Event<'_>, mut intern: impl FnMut(&str, i32) -> TopicPartition) -> CommitReply {
+    let error = event.error();
+    let whole = error.as_ref().map(|error| error.code);
+    let partitions = event.partitions().map(|entry| {
+        // A request that failed as a whole leaves its partitions without a code of their own.
+        let result = entry.result().and_then(|()| whole.map_or(Ok(()), Err));
+        (intern(entry.topic(), entry.partition()), entry.offset().unwrap_or(-1), result)
+    });
+    CommitReply { seq: event.opaque(), partitions: partitions.collect(), error }
+}
+
+/// One `Arc` for each topic name.
+fn intern(topics: &mut HashSet<Arc<str>>, topic: &str, partition: i32) -> TopicPartition {
+    let topic = match topics.get(topic) {
+        Some(topic) => Arc::clone(topic),
+        None => {
+            let topic: Arc<str> = topic.into();
+            topics.insert(Arc::clone(&topic));
+            topic
+        }
+    };
+    TopicPartition { topic, partition }
 }

@@ -1,11 +1,25 @@
 //! The worker's producer: dead letters, outputs and delay records. Idempotent, `acks=all`, and like the consumer owned by
 //! one thread: nothing waits, delivery reports are events.
 
-use std::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use crate::error::KafkaError;
+use rdkafka_sys::bindings as sys;
+
+use crate::error::{ErrorCode, KafkaError};
+use crate::native::client::{Client, Kind};
+use crate::native::event::Event;
+use crate::native::produce::{self, Report};
+use crate::native::queue::Queue;
 use crate::settings::ClientConfig;
 use crate::wake::Waker;
+
+/// Records that the queue takes at most.
+pub const MAX_RECORDS: usize = 20_000;
+
+/// Bytes that the queue takes at most: 64 MiB.
+pub const MAX_BYTES: usize = 64 * 1024 * 1024;
 
 /// A record to be written. Null and empty are different for key, value and header values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,13 +77,22 @@ pub enum SendError {
 pub struct Room {
     /// Records.
     pub records: usize,
-    /// Bytes of key, value and headers.
+    /// Bytes of keys and values.
     pub bytes: usize,
 }
 
+const EVENTS: i32 = sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR;
+
 /// An idempotent producer.
 #[derive(Debug)]
-pub struct Producer {}
+pub struct Producer {
+    /// Reports of an event that was taken but not yet handed on.
+    reports: VecDeque<ProducerEvent>,
+    in_flight: usize,
+    bytes: usize,
+    events: Queue,
+    client: Arc<Client>,
+}
 
 impl Producer {
     /// A producer that wakes `waker`'s thread when it has something.
@@ -77,36 +100,119 @@ impl Producer {
     /// # Errors
     /// The configuration names an unknown property or a value out of range.
     pub fn new(config: &ClientConfig, waker: Waker) -> Result<Self, KafkaError> {
-        todo!()
+        let client = Client::new(Kind::Producer, config.iter(), EVENTS)?;
+        let events = Queue::main(&client, waker);
+        Ok(Self { reports: VecDeque::new(), in_flight: 0, bytes: 0, events, client })
     }
 
     /// Queues a record; its delivery report carries `token`. The record is copied.
     pub fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
-        todo!()
+        let bytes = size(record);
+        if self.in_flight >= MAX_RECORDS || (self.in_flight > 0 && self.bytes + bytes > MAX_BYTES) {
+            return Err(SendError::Full);
+        }
+        match self.client.produce(record, token) {
+            Ok(()) => {}
+            Err(error) if error.code == ErrorCode::QUEUE_FULL => return Err(SendError::Full),
+            Err(error) => return Err(SendError::Refused(error)),
+        }
+        self.in_flight += 1;
+        self.bytes += bytes;
+        Ok(())
     }
 
     /// The next event, if there is one.
     pub fn next_event(&mut self) -> Option<ProducerEvent> {
-        todo!()
+        while self.reports.is_empty() && self.events.maybe() {
+            let heard = self.events.poll().map(|event| hear(&event))?;
+            self.take_in(heard);
+        }
+        self.hand_on()
     }
 
     /// Something may be there: look before you sleep.
     pub fn maybe_ready(&self) -> bool {
-        todo!()
+        !self.reports.is_empty() || self.events.maybe()
     }
 
     /// Records sent whose report was not yet taken.
     pub fn in_flight(&self) -> usize {
-        todo!()
+        self.in_flight
     }
 
     /// What the queue still takes. Reports must be taken to make room.
     pub fn room(&self) -> Room {
-        todo!()
+        Room { records: MAX_RECORDS - self.in_flight, bytes: MAX_BYTES.saturating_sub(self.bytes) }
+    }
+
+    /// The fatal error raised in this producer, if one was: it must be dropped and another made. What was in flight may or
+    /// may not be in the log.
+    pub fn fatal_error(&self) -> Option<KafkaError> {
+        self.client.fatal_error()
     }
 
     /// Waits, at most `timeout`, until nothing is in flight; each event goes to `on_event`. True if nothing is left.
-    pub fn flush(&mut self, timeout: Duration, on_event: impl FnMut(ProducerEvent)) -> bool {
-        todo!()
+    pub fn flush(&mut self, timeout: Duration, mut on_event: impl FnMut(ProducerEvent)) -> bool {
+        let deadline = Instant::now() + timeout;
+        loop {
+            while let Some(event) = self.hand_on() {
+                on_event(event);
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.in_flight == 0 || left.is_zero() {
+                return self.in_flight == 0;
+            }
+            if let Some(heard) = self.events.wait(left).map(|event| hear(&event)) {
+                self.take_in(heard);
+            }
+        }
     }
+
+    /// Gives up on everything in flight: each comes back as failed, though some may be in the log.
+    pub fn purge(&mut self) {
+        produce::purge(&self.client);
+    }
+
+    fn take_in(&mut self, heard: Heard) {
+        match heard {
+            Heard::Reports(reports) => {
+                for Report { token, partition, offset, bytes, error } in reports {
+                    self.bytes = self.bytes.saturating_sub(bytes);
+                    self.reports.push_back(match error {
+                        None => ProducerEvent::Delivered { token, partition, offset },
+                        Some(error) => ProducerEvent::Failed { token, error },
+                    });
+                }
+            }
+            Heard::Error(error) => self.reports.push_back(ProducerEvent::Error(error)),
+            Heard::Nothing => {}
+        }
+    }
+
+    fn hand_on(&mut self) -> Option<ProducerEvent> {
+        let event = self.reports.pop_front()?;
+        if !matches!(event, ProducerEvent::Error(_)) {
+            self.in_flight = self.in_flight.saturating_sub(1);
+        }
+        Some(event)
+    }
+}
+
+enum Heard {
+    Reports(Vec<Report>),
+    Error(KafkaError),
+    Nothing,
+}
+
+fn hear(event: &Event<'_>) -> Heard {
+    match event.kind() {
+        sys::RD_KAFKA_EVENT_DR => Heard::Reports(produce::reports(event)),
+        sys::RD_KAFKA_EVENT_ERROR => event.error().map_or(Heard::Nothing, Heard::Error),
+        _ => Heard::Nothing,
+    }
+}
+
+/// The bytes by which room is counted: those that a delivery report tells again. Headers are left out for that reason.
+fn size(record: &OutgoingRecord<'_>) -> usize {
+    record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)
 }

@@ -7,6 +7,15 @@ use std::time::Duration;
 
 use crate::memory::FetchBuffers;
 
+mod client;
+mod layout;
+mod security;
+#[cfg(test)]
+mod tests;
+
+use layout::{Fact, Layout};
+use security::{Identity, Reader, Security};
+
 /// How a client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Authentication {
@@ -59,7 +68,11 @@ pub enum ConnectionError {
 
 /// Where a cluster is and how to get in. Its Debug output shows no secrets.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Connection {}
+pub struct Connection {
+    bootstrap_servers: String,
+    security: Security,
+    properties: BTreeMap<String, String>,
+}
 
 /// Which protocol a consumer joins its group with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,10 +105,35 @@ pub struct ConsumerSettings {
 }
 
 /// librdkafka's configuration of one client. Its Debug output shows no secrets.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientConfig {
     properties: BTreeMap<String, String>,
 }
+
+/// Properties that decide where to, who, or what is guaranteed: by their first words.
+const MANAGED: &[&str] = &[
+    "acks",
+    "auto.offset.reset",
+    "bootstrap.servers",
+    "client.id",
+    "enable.",
+    "group.",
+    "isolation.level",
+    "metadata.broker.list",
+    "partition.assignment.strategy",
+    "partitioner",
+    "plugin.",
+    "sasl.",
+    "security.",
+    "ssl.ca",
+    "ssl.cert",
+    "ssl.crl",
+    "ssl.engine",
+    "ssl.key",
+    "ssl.keystore",
+    "ssl.provider",
+    "transactional.",
+];
 
 impl Connection {
     /// Recognises the Secret's layout by its keys and puts all of it together.
@@ -108,33 +146,63 @@ impl Connection {
         authentication: Option<Authentication>,
         properties: &BTreeMap<String, String>,
     ) -> Result<Self, ConnectionError> {
-        todo!()
+        if let Some(name) = properties.keys().find(|name| MANAGED.iter().any(|managed| name.starts_with(managed))) {
+            return Err(ConnectionError::ManagedProperty(name.clone()));
+        }
+        let reader = secret.map(Self::reader).transpose()?;
+        let from_secret = match &reader {
+            Some(reader) => reader.get(Fact::Bootstrap)?.map(|(_, servers)| servers),
+            None => None,
+        };
+        let bootstrap_servers =
+            bootstrap_servers.map(str::to_owned).or(from_secret).ok_or(ConnectionError::NoBootstrapServers)?;
+        let security = match (&reader, authentication) {
+            (Some(reader), _) => reader.security(authentication)?,
+            (None, None) => Security { tls: false, identity: Identity::Anonymous, ca: None },
+            (None, Some(_)) => {
+                return Err(ConnectionError::Unrecognised(
+                    "spec.kafka.authentication needs credentials: name a Secret in spec.kafka.secretRef".to_owned(),
+                ));
+            }
+        };
+        Ok(Self { bootstrap_servers, security, properties: properties.clone() })
     }
 
-    /// The configuration of a consumer.
-    pub fn consumer(&self, settings: &ConsumerSettings) -> ClientConfig {
-        todo!()
+    fn reader(secret: &BTreeMap<String, Vec<u8>>) -> Result<Reader<'_>, ConnectionError> {
+        let layout = Layout::of(secret).ok_or_else(|| {
+            let keys: Vec<_> = secret.keys().map(String::as_str).collect();
+            ConnectionError::Unrecognised(format!(
+                "the Secret's keys ({}) fit no known layout: it may be a Strimzi KafkaUser's, a service binding's, have KEDA's \
+                 keys (sasl, username, password, tls, ca, cert, key), or username, password and ca.crt",
+                keys.join(", ")
+            ))
+        })?;
+        Ok(Reader { layout, secret })
     }
 
-    /// The configuration of an idempotent producer.
-    pub fn producer(&self, client_id: &str) -> ClientConfig {
-        todo!()
+    /// The brokers that are asked first.
+    pub fn bootstrap_servers(&self) -> &str {
+        &self.bootstrap_servers
     }
 
-    /// The configuration of an admin client.
-    pub fn admin(&self, client_id: &str) -> ClientConfig {
-        todo!()
+    /// Which layout a Secret with these keys is taken for; `None` if it fits none.
+    pub fn layout_of(secret: &BTreeMap<String, Vec<u8>>) -> Option<&'static str> {
+        Layout::of(secret).map(|layout| layout.name)
     }
 }
 
 impl fmt::Debug for Connection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-
-impl fmt::Debug for ClientConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+        let identity = match &self.security.identity {
+            Identity::Anonymous => "anonymous".to_owned(),
+            Identity::Certificate { .. } => "client certificate".to_owned(),
+            Identity::Sasl { mechanism, username, .. } => format!("{mechanism} as {username}"),
+        };
+        f.debug_struct("Connection")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("tls", &self.security.tls)
+            .field("identity", &identity)
+            .field("properties", &self.properties)
+            .finish()
     }
 }

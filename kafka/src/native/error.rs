@@ -88,3 +88,19 @@ pub(crate) unsafe fn take(error: *mut sys::bindings::rd_kafka_error_t) -> Result
     };
     self::error(code, text, fatal).map_or(Ok(()), Err)
 }
+
+/// An error that somebody else owns; null is success.
+///
+/// # Safety
+/// `error` is null or valid for this call.
+pub(crate) unsafe fn borrowed(error: *const sys::bindings::rd_kafka_error_t) -> Result<(), KafkaError> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: a valid error by the caller's promise; its string is copied.
+    let (code, text) = unsafe {
+        let text = text(sys::bindings::rd_kafka_error_string(error));
+        (sys::bindings::rd_kafka_error_code(error), text)
+    };
+    self::error(code, text, false).map_or(Ok(()), Err)
+}

@@ -1,0 +1,175 @@
+//! A librdkafka client: made from properties, freed on a thread of its own.
+#![expect(unsafe_code, reason = "creates and destroys librdkafka's handles")]
+
+use std::ffi::{CStr, CString, c_char, c_int};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka_sys::bindings as sys;
+
+use super::error;
+use crate::error::{ErrorCode, KafkaError};
+
+/// Which kind of client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Consumer,
+    Producer,
+}
+
+/// An `rd_kafka_t`. Its functions may be called from any thread.
+#[derive(Debug)]
+pub(crate) struct Client(NonNull<sys::rd_kafka_t>);
+
+// SAFETY: librdkafka's handle is thread-safe by its documentation (rdkafka.h, "Thread safety").
+unsafe impl Send for Client {}
+// SAFETY: as above.
+unsafe impl Sync for Client {}
+
+/// The longest text that librdkafka writes for an error.
+const TEXT_BYTES: usize = 512;
+
+/// Buffer for an error text.
+pub(crate) struct Text([c_char; TEXT_BYTES]);
+
+impl Text {
+    pub(crate) fn new() -> Self {
+        Self([0; TEXT_BYTES])
+    }
+
+    pub(crate) fn buffer(&mut self) -> (*mut c_char, usize) {
+        (self.0.as_mut_ptr(), TEXT_BYTES)
+    }
+
+    pub(crate) fn take(&self) -> String {
+        // SAFETY: librdkafka terminates what it writes, and an unwritten buffer is all zeros; both end inside the buffer.
+        unsafe { CStr::from_ptr(self.0.as_ptr()) }.to_string_lossy().into_owned()
+    }
+}
+
+/// A string for C; a NUL inside is an invalid argument.
+pub(crate) fn c_string(text: &str) -> Result<CString, KafkaError> {
+    CString::new(text).map_err(|_nul| KafkaError {
+        code: ErrorCode::INVALID_ARGUMENT,
+        text: format!("{text:?} contains a NUL character"),
+        fatal: false,
+    })
+}
+
+/// Milliseconds as C wants them.
+pub(crate) fn millis(time: Duration) -> c_int {
+    c_int::try_from(time.as_millis()).unwrap_or(c_int::MAX)
+}
+
+impl Client {
+    /// A client of this kind whose queues carry these event types (`RD_KAFKA_EVENT_*` ored together).
+    pub(crate) fn new<'p>(
+        kind: Kind,
+        properties: impl Iterator<Item = (&'p str, &'p str)>,
+        events: c_int,
+    ) -> Result<Arc<Self>, KafkaError> {
+        let conf = Conf::new(properties)?;
+        // SAFETY: a valid configuration; `log` has the signature asked for and may be called from any thread.
+        unsafe {
+            sys::rd_kafka_conf_set_events(conf.0, events);
+            sys::rd_kafka_conf_set_log_cb(conf.0, Some(log));
+        }
+        let kind = match kind {
+            Kind::Consumer => sys::rd_kafka_type_t::RD_KAFKA_CONSUMER,
+            Kind::Producer => sys::rd_kafka_type_t::RD_KAFKA_PRODUCER,
+        };
+        let mut text = Text::new();
+        let (buffer, size) = text.buffer();
+        // SAFETY: a valid configuration and a buffer of the size given.
+        let client = unsafe { sys::rd_kafka_new(kind, conf.0, buffer, size) };
+        let Some(client) = NonNull::new(client) else {
+            return Err(KafkaError { code: ErrorCode::INVALID_ARGUMENT, text: text.take(), fatal: false });
+        };
+        std::mem::forget(conf); // on success it belongs to the client
+        Ok(Arc::new(Self(client)))
+    }
+
+    pub(crate) fn ptr(&self) -> *mut sys::rd_kafka_t {
+        self.0.as_ptr()
+    }
+
+    /// The fatal error raised in this client, if one was.
+    pub(crate) fn fatal_error(&self) -> Option<KafkaError> {
+        let mut text = Text::new();
+        let (buffer, size) = text.buffer();
+        // SAFETY: a valid client and a buffer of the size given.
+        let code = unsafe { sys::rd_kafka_fatal_error(self.ptr(), buffer, size) };
+        error::error(code, text.take(), true)
+    }
+}
+
+impl Drop for Client {
+    /// Freeing joins librdkafka's threads, which may take as long as a broker's connection takes to give up: never here.
+    fn drop(&mut self) {
+        struct Last(NonNull<sys::rd_kafka_t>);
+        // SAFETY: the handle is thread-safe, and this is the last reference to it.
+        unsafe impl Send for Last {}
+        impl Last {
+            fn free(self) {
+                // SAFETY: the last reference is gone and with it every queue. Without closing: whoever wanted to leave the
+                // group did so before, and a close in here would wait for an answer to its rebalance that nobody gives.
+                unsafe { sys::rd_kafka_destroy_flags(self.0.as_ptr(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
+            }
+        }
+        let last = Last(self.0);
+        if let Err(error) = std::thread::Builder::new().name("kafka-free".to_owned()).spawn(move || last.free()) {
+            tracing::warn!(%error, "no thread to free a Kafka client on: its memory stays");
+        }
+    }
+}
+
+/// Waits until every client that was dropped is freed; false if that took longer than `timeout`.
+pub(crate) fn wait_freed(timeout: Duration) -> bool {
+    // SAFETY: looks at a global counter of librdkafka.
+    unsafe { sys::rd_kafka_wait_destroyed(millis(timeout)) == 0 }
+}
+
+struct Conf(*mut sys::rd_kafka_conf_t);
+
+impl Conf {
+    fn new<'p>(properties: impl Iterator<Item = (&'p str, &'p str)>) -> Result<Self, KafkaError> {
+        // SAFETY: allocates; librdkafka aborts rather than return null.
+        let conf = Self(unsafe { sys::rd_kafka_conf_new() });
+        for (name, value) in properties {
+            let mut text = Text::new();
+            let (buffer, size) = text.buffer();
+            let (key, value) = (c_string(name)?, c_string(value)?);
+            // SAFETY: a valid configuration, C strings, and a buffer of the size given.
+            let result = unsafe { sys::rd_kafka_conf_set(conf.0, key.as_ptr(), value.as_ptr(), buffer, size) };
+            if result != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
+                return Err(KafkaError {
+                    code: ErrorCode::INVALID_ARGUMENT,
+                    text: format!("the client property {name} is not accepted: {}", text.take()),
+                    fatal: false,
+                });
+            }
+        }
+        Ok(conf)
+    }
+}
+
+impl Drop for Conf {
+    fn drop(&mut self) {
+        // SAFETY: a configuration that no client took over.
+        unsafe { sys::rd_kafka_conf_destroy(self.0) };
+    }
+}
+
+/// librdkafka's log lines, called from its threads.
+unsafe extern "C" fn log(_client: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, line: *const c_char) {
+    // SAFETY: librdkafka passes two NUL-terminated strings for the time of the call.
+    let (facility, line) = unsafe { (error::text(facility), error::text(line)) };
+    match level {
+        // syslog's levels: emergency to error, warning, notice and info, debug
+        0..=3 => tracing::error!(target: "librdkafka", %facility, "{line}"),
+        4 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
+        5 | 6 => tracing::info!(target: "librdkafka", %facility, "{line}"),
+        _ => tracing::debug!(target: "librdkafka", %facility, "{line}"),
+    }
+}
