@@ -10,6 +10,8 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const LABEL_COMPONENT: &str = "app.kubernetes.io/component";
 /// Label with the standard name for the program.
 pub const LABEL_NAME: &str = "app.kubernetes.io/name";
+/// Label with the standard name for the program's version.
+pub const LABEL_VERSION: &str = "app.kubernetes.io/version";
 /// Label that carries the pipeline's name on all its objects.
 pub const LABEL_PIPELINE: &str = "penstock.dev/pipeline";
 /// Annotation with the hash of what a worker reads: it changes exactly when pods must restart.

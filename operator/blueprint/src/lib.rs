@@ -6,6 +6,7 @@
 mod change;
 pub mod conditions;
 mod facts;
+mod hash;
 mod objects;
 mod reason;
 mod render;

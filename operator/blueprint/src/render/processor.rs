@@ -1,0 +1,50 @@
+//! The user's container, as a native sidecar: an init container that is restarted always (KEP-753). It is up before the worker starts, and
+//! the kubelet stops it only after the worker has ended, so that the last calls of a drain still find it. No preStop is needed.
+
+use k8s_openapi::api::core::v1::{Container, ContainerPort, Probe, TCPSocketAction};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use penstock_crds::names::PROCESSOR_CONTAINER;
+use penstock_crds::resolve::CONTAINER_PORT;
+use penstock_crds::spec::ContainerSpec;
+use penstock_crds::spec::processor::ImagePullPolicy;
+
+use super::security;
+
+pub(super) fn container(spec: &ContainerSpec) -> Container {
+    let port = spec.port.unwrap_or(CONTAINER_PORT);
+    Container {
+        name: PROCESSOR_CONTAINER.to_owned(),
+        restart_policy: Some("Always".to_owned()),
+        image: Some(spec.image.clone()),
+        image_pull_policy: spec.image_pull_policy.map(ImagePullPolicy::as_str).map(str::to_owned),
+        command: spec.command.clone(),
+        args: spec.args.clone(),
+        env: spec.env.clone(),
+        env_from: spec.env_from.clone(),
+        ports: Some(vec![ContainerPort {
+            name: Some(PROCESSOR_CONTAINER.to_owned()),
+            container_port: port,
+            protocol: Some("TCP".to_owned()),
+            ..ContainerPort::default()
+        }]),
+        startup_probe: Some(spec.startup_probe.clone().unwrap_or_else(|| listening(port))),
+        readiness_probe: spec.readiness_probe.clone(),
+        liveness_probe: spec.liveness_probe.clone(),
+        resources: spec.resources.clone(),
+        security_context: Some(security::of_container(spec.run_as_user)),
+        // The end of the log says more about an image we do not know than an empty file.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        volume_mounts: spec.volume_mounts.clone(),
+        ..Container::default()
+    }
+}
+
+/// It has started when it accepts connections; a minute is for runtimes that warm up.
+fn listening(port: i32) -> Probe {
+    Probe {
+        tcp_socket: Some(TCPSocketAction { port: IntOrString::Int(port), host: None }),
+        period_seconds: Some(1),
+        failure_threshold: Some(60),
+        ..Probe::default()
+    }
+}
