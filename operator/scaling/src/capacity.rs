@@ -218,11 +218,22 @@ impl CapacityEstimate {
     }
 
     /// The best that is known of one replica.
-    pub(crate) fn per_replica(&self, policy: &Policy, learned: &Learned, now: Timestamp) -> Option<Capacity> {
+    ///
+    /// What a step down proved to be too much bounds busy time, which knows of slots alone.
+    pub(crate) fn per_replica(
+        &self,
+        policy: &Policy,
+        learned: &Learned,
+        overrun: Option<&Overrun>,
+        now: Timestamp,
+    ) -> Option<Capacity> {
         let fresh = now.since(self.saturated.at) <= SATURATED_FRESH;
         let saturated = self.saturated.rate().filter(|_| fresh).map(|rate| (rate, CapacitySource::Saturated));
         let recent = now.since(self.busy.at) <= BUSY_MEMORY;
-        let busy = || self.busy_rate(policy).filter(|_| recent).map(|rate| (rate, CapacitySource::BusyTime));
+        let proven =
+            overrun.filter(|overrun| now < overrun.until).map_or(f64::INFINITY, |overrun| overrun.records_per_second);
+        let busy =
+            || self.busy_rate(policy).filter(|_| recent).map(|rate| (rate.min(proven), CapacitySource::BusyTime));
         let earlier = || {
             let same = learned.template_hash == policy.template_hash;
             let source = if same { CapacitySource::Learned } else { CapacitySource::Inherited };

@@ -38,6 +38,8 @@ pub(crate) struct Term {
 /// What is known of the replicas when demand is summed up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pace {
+    /// In distress the means would follow a step of the load in several steps of replicas; what the last two samples agree on counts.
+    pub(crate) distress: bool,
     /// Records per second of one replica.
     pub(crate) replica: Option<f64>,
     /// Records per second of one lane.
@@ -68,7 +70,8 @@ pub(crate) fn limit_rate(terms: &mut [Term], policy: &Policy) -> bool {
 }
 
 fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace, mean: f64, now: Timestamp) -> Term {
-    let planned = track.arrivals.planned();
+    let sustained = if pace.distress { track.arrivals.sustained() } else { 0.0 };
+    let planned = track.arrivals.planned().map(|planned| planned.max(sustained));
     let arrivals = planned.unwrap_or(0.0);
     let backlog = track.backlog(sample, policy);
     let interval = track.flow.interval(now);

@@ -28,6 +28,7 @@ struct Means {
     fast: f64,
     slow: f64,
     latest: f64,
+    previous: f64,
 }
 
 impl Arrivals {
@@ -48,11 +49,13 @@ impl Arrivals {
         }
         let elapsed = at.since(last_at);
         let latest = (end - last_end) as f64 * density.clamp(0.0, 1.0) / elapsed.as_secs_f64();
-        self.means = Some(self.means.map_or(Means { fast: latest, slow: latest, latest }, |means| Means {
-            fast: approach(means.fast, latest, elapsed, FAST),
-            slow: approach(means.slow, latest, elapsed, SLOW),
-            latest,
-        }));
+        self.means =
+            Some(self.means.map_or(Means { fast: latest, slow: latest, latest, previous: 0.0 }, |means| Means {
+                fast: approach(means.fast, latest, elapsed, FAST),
+                slow: approach(means.slow, latest, elapsed, SLOW),
+                latest,
+                previous: means.latest,
+            }));
         self.remember(at, end);
         end > last_end
     }
@@ -71,6 +74,12 @@ impl Arrivals {
     /// Records per second to plan for; `None` until two samples were taken.
     pub(crate) fn planned(&self) -> Option<f64> {
         self.means.map(|means| (FAST_WEIGHT * means.fast).max(means.slow))
+    }
+
+    /// Records per second that the last two intervals both reached: a step shows here at once, while the means still follow it, and a
+    /// burst does not show at all.
+    pub(crate) fn sustained(&self) -> f64 {
+        self.means.map_or(0.0, |means| means.latest.min(means.previous))
     }
 
     /// Records per second between the last two samples; `None` until two samples were taken.

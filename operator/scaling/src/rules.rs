@@ -5,15 +5,13 @@ use std::time::Duration;
 use crate::bounds::Bounds;
 use crate::state::Overrun;
 use crate::view::View;
-use crate::{Limit, Policy, Reason, State, Timestamp, Workers};
+use crate::{CapacitySource, Limit, Policy, Reason, State, Timestamp, Workers};
 
 /// How long a rebalance may keep a decision waiting.
 const REBALANCE: Duration = Duration::from_secs(30);
 /// Samples older than this are no ground for fewer replicas.
 const FRESH: Duration = Duration::from_secs(20);
-/// So near to a load that was too much for a replica it is not tried again.
-const OVERRUN_MARGIN: f64 = 0.9;
-/// How long a load that was too much is remembered the first time, and at most.
+/// How long it is remembered what was too much for a replica: the first time, and at most.
 const OVERRUN_HOLD: Duration = Duration::from_secs(3_600);
 const OVERRUN_LONGEST: Duration = Duration::from_secs(86_400);
 
@@ -139,31 +137,26 @@ fn remember_overrun(state: &mut State, case: &Case<'_>) {
     };
     let Some((_, replicas)) = state.fleet.lowered.filter(recent) else { return };
     let Some(arrivals) = case.view.parts.arrival_rate else { return };
+    let seen = case.view.parts.capacity.filter(|capacity| capacity.source == CapacitySource::Saturated);
+    let records_per_second = seen.map_or(arrivals / f64::from(replicas), |capacity| capacity.records_per_second);
     let hold = state.overrun.map_or(OVERRUN_HOLD, |overrun| (overrun.hold * 2).min(OVERRUN_LONGEST));
     state.fleet.lowered = None;
-    state.overrun = Some(Overrun { records_per_second: arrivals / f64::from(replicas), until: case.now + hold, hold });
+    state.overrun = Some(Overrun { records_per_second, until: case.now + hold, hold });
 }
 
 /// Down once a window, to its highest need, at most a halving.
 fn down(state: &State, case: &Case<'_>) -> Option<Choice> {
-    let target = down_target(state, case)?;
+    let target = down_target(case)?;
     let blocked = case.view.behind_elsewhere || case.view.oldest > FRESH;
     let due = down_at(state, case).is_some_and(|at| case.now >= at);
     (due && !blocked).then(|| Choice::new(target, Reason::ScaledDown))
 }
 
 /// The next lower number that would do; `None` when there is none.
-fn down_target(state: &State, case: &Case<'_>) -> Option<u32> {
-    let spread = &case.view.spread;
-    let lowest = case.view.parts.window_need?.max(spread.at_least(case.current.div_ceil(2)));
-    let arrivals = case.view.parts.arrival_rate.unwrap_or(0.0);
-    let too_much = |step: u32| {
-        state.overrun.is_some_and(|overrun| {
-            case.now < overrun.until && arrivals / f64::from(step) >= OVERRUN_MARGIN * overrun.records_per_second
-        })
-    };
-    let target = spread.steps().iter().copied().find(|&step| step >= lowest && !too_much(step))?;
-    Some(case.bounds.clamp(target)).filter(|&target| target < case.current)
+fn down_target(case: &Case<'_>) -> Option<u32> {
+    let half = case.view.spread.at_least(case.current.div_ceil(2));
+    let target = case.bounds.clamp(case.view.parts.window_need?.max(half));
+    (target < case.current).then_some(target)
 }
 
 /// When a whole window has passed, both since anything is known and since the last change.
@@ -181,7 +174,7 @@ fn steady(state: &State, case: &Case<'_>) -> Choice {
     let lower = case.view.parts.need.is_some_and(|need| case.bounds.clamp(need) < case.current);
     let down_at = down_at(state, case).filter(|_| lower).map(|at| {
         let leaves = state.window.highest_leaves_at(case.policy.scale_down_window);
-        let waits_for_highest = down_target(state, case).is_none();
+        let waits_for_highest = down_target(case).is_none();
         if waits_for_highest { at.max(leaves.unwrap_or(at)) } else { at }
     });
     let wake_at = idle_at.into_iter().chain(down_at).filter(|&at| at > case.now).min();

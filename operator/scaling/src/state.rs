@@ -65,7 +65,7 @@ pub(crate) struct Fleet {
     pub(crate) lowered: Option<(Timestamp, u32)>,
 }
 
-/// Arrivals per replica that brought distress right after a step down. Steps to as much a replica are not tried again for a while.
+/// What a replica did when a step down brought distress: more than that is not expected of it for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Overrun {
     pub(crate) records_per_second: f64,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::capacity::{Member, Worked, members};
-use crate::demand::{Pace, Term, limit_rate, terms};
+use crate::demand::{Pace, Term, limit_rate, terms as sum_up};
 use crate::state::held;
 use crate::steps::Spread;
 use crate::{Capacity, GroupState, PartitionSample, Parts, Policy, State, Timestamp, Workers};
@@ -61,17 +61,20 @@ pub(crate) fn view(
         track.observe(sample, policy, workers.ready > 0 && group != GroupState::Rebalancing, now);
     }
     let members = learn(state, policy, workers, samples, now);
-    let capacity = state.capacity.per_replica(policy, &state.learned, now);
-    let pace = Pace { replica: capacity.map(|capacity| capacity.records_per_second), lane: state.capacity.slot_rate() };
-    let mut terms = terms(&state.tracks, samples, policy, pace, now);
+    let capacity = state.capacity.per_replica(policy, &state.learned, state.overrun.as_ref(), now);
+    let replica = capacity.map(|capacity| capacity.records_per_second);
+    let calm = Pace { distress: false, replica, lane: state.capacity.slot_rate() };
+    let mut terms = sum_up(&state.tracks, samples, policy, calm, now);
+    let overloaded = overloaded(state, policy, &members, &terms, now);
+    let (behind, behind_elsewhere) = behind(state, policy, workers, &terms, calm, now);
+    if overloaded || behind {
+        terms = sum_up(&state.tracks, samples, policy, Pace { distress: true, ..calm }, now);
+    }
     let rate_limited = limit_rate(&mut terms, policy);
     let spread = Spread::of(samples, policy.assignor);
     let parts = parts(&terms, &members, &spread, workers, capacity);
-    let fullest = members.iter().filter_map(Member::utilization).fold(0.0, f64::max);
-    let overloaded = held(&mut state.overloaded_since, fullest > policy.max_utilization(), now);
-    let (behind, behind_elsewhere) = behind(state, policy, workers, &terms, pace, now);
     View {
-        overloaded: overloaded.is_some_and(|duration| duration >= DISTRESS),
+        overloaded,
         behind,
         behind_elsewhere,
         measured: terms.iter().any(|term| term.throughput.is_some_and(|rate| rate > 0.0)),
@@ -151,6 +154,20 @@ fn parts(terms: &[Term], members: &[Member], spread: &Spread, workers: &Workers,
     }
 }
 
+/// Whether a replica has had no free slots for long enough, and arrivals are what fills them. Slots that a backlog fills while it clears
+/// in time are as they should be.
+fn overloaded(state: &mut State, policy: &Policy, members: &[Member], terms: &[Term], now: Timestamp) -> bool {
+    let fullest = members.iter().filter_map(Member::utilization).fold(0.0, f64::max);
+    let done: f64 = terms.iter().filter_map(|term| term.throughput).sum();
+    let full = fullest > policy.max_utilization() && arriving(terms) >= policy.max_utilization() * done;
+    held(&mut state.overloaded_since, full, now).is_some_and(|duration| duration >= DISTRESS)
+}
+
+/// Arrivals by the last sample where that is lower than the means: right after a burst these still rise though nothing arrives any more.
+fn arriving<'a>(terms: impl IntoIterator<Item = &'a Term>) -> f64 {
+    terms.into_iter().map(|term| term.arrivals.unwrap_or(0.0).min(term.latest)).sum()
+}
+
 /// Whether a backlog does not clear in the catch-up time: of all partitions that replicas can help, and of those that are not hot.
 fn behind(
     state: &mut State,
@@ -176,13 +193,10 @@ fn behind(
 
 /// Seconds until the backlog of these partitions is gone, at the pace that is seen or at a possible one if that is greater; `None`
 /// without a backlog.
-///
-/// Arrivals count by the last sample where that is lower: right after a burst the means still rise though nothing arrives any more.
 fn clears_in(terms: &[&Term], possible: f64) -> Option<f64> {
     let backlog: f64 = terms.iter().map(|term| term.backlog).sum();
     let seen: f64 = terms.iter().filter_map(|term| term.throughput).sum();
-    let arrivals: f64 = terms.iter().map(|term| term.arrivals.unwrap_or(0.0).min(term.latest)).sum();
-    let drain = seen.max(possible) - arrivals;
+    let drain = seen.max(possible) - arriving(terms.iter().copied());
     (backlog > 0.0).then(|| if drain > 0.0 { backlog / drain } else { f64::INFINITY })
 }
 
