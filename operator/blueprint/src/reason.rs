@@ -55,6 +55,26 @@ macro_rules! reasons {
     };
 }
 
+impl Reason {
+    /// Whether it stays as it is until somebody does something: kstatus' Stalled. Penstock goes on trying all the same.
+    pub const fn needs_help(self) -> bool {
+        matches!(
+            self,
+            Self::Invalid
+                | Self::NameConflict
+                | Self::GroupInUse
+                | Self::AuthenticationFailed
+                | Self::NotAuthorized
+                | Self::SecretMissing
+                | Self::SecretInvalid
+                | Self::TopicMissing
+                | Self::TopicConflict
+                | Self::OffsetsLost
+                | Self::ImageRunsAsRoot
+        )
+    }
+}
+
 reasons! {
     Accepted, Normal, "The spec is valid and can be carried out.";
     Invalid, Warning, "The spec cannot be carried out. The message names each field and what would be right; what runs stays as it is.";
@@ -66,6 +86,7 @@ reasons! {
     KafkaUnreachable, Warning, "Kafka does not answer. Replicas stay as they are; check kafka.bootstrapServers, the network and the brokers.";
     AuthenticationFailed, Warning, "The brokers refuse the credentials. Check the Secret and kafka.authentication.";
     NotAuthorized, Warning, "A right is missing. The message names the ACL to add.";
+    KafkaRefused, Warning, "The brokers answer with an error. The message has it.";
     SecretMissing, Warning, "The Secret in kafka.secretRef does not exist, or may not be read.";
     SecretInvalid, Warning, "The Secret in kafka.secretRef lacks a key, or has one that cannot be used.";
     TopicMissing, Warning, "A topic does not exist. Create it, or let Penstock do so with topics[].ensure or deadLetter.create.";
@@ -82,6 +103,8 @@ reasons! {
     ReplicasIgnored, Warning, "spec.replicas is written, and scaling.mode Auto or Advise does not follow it. Choose mode Manual, or remove it.";
     Paused, Normal, "The pipeline is paused: no worker runs, offsets are kept.";
     Resumed, Normal, "The pipeline is no longer paused.";
+    WorkersReady, Normal, "Workers are ready.";
+    NoneWanted, Normal, "No worker is wanted, so none runs.";
     PodsNotStarting, Warning, "Pods do not become ready. The message has the pod's own reason.";
     ImagePullFailed, Warning, "An image cannot be pulled. Check its name, and worker.imagePullSecrets.";
     ImageRunsAsRoot, Warning, "An image insists on user 0, which workers never run as. Build it with another user, or set processor.container.runAsUser.";
@@ -90,6 +113,8 @@ reasons! {
     Unschedulable, Warning, "No node can take a pod. The message has the scheduler's words.";
     RecordStuck, Warning, "A record does not get done and holds the records behind it. The message and status.stuck name it.";
     NoProgress, Warning, "Records wait, and none gets done. Look at the processor.";
-    Progressing, Normal, "Objects are being made, or pods are starting.";
+    Delivering, Normal, "Records are delivered.";
+    Idle, Normal, "Nothing is unread, and no worker is needed.";
+    Progressing, Normal, "Objects are being made, pods are starting, or an answer is awaited.";
     Ready, Normal, "All is as the spec says, and records are delivered.";
 }
