@@ -4,9 +4,11 @@
 //! A client is a handful of librdkafka threads and a few connections; clones share it. One more thread of ours takes the
 //! answers and hands them to the waiting tasks, so no call blocks a runtime's worker.
 
+mod driver;
 mod error;
 mod types;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{AclOperation, AclResource, AdminError, MissingAcl};
@@ -15,15 +17,30 @@ pub use types::{
     ListedOffset, NewPartitions, NewTopic, Node, OffsetSpec, OffsetToAlter, Partition, Topic, TopicId,
 };
 
+use driver::Driver;
+use error::{Subject, sort};
+
+use crate::error::{ErrorCode, KafkaError};
+use crate::native::admin::{Call, configs, groups, offsets, topics as native_topics};
+use crate::native::client::c_string;
+use crate::native::event::Event;
+use crate::native::partitions::PartitionList;
 use crate::record::TopicPartition;
 use crate::settings::ClientConfig;
 
-/// A connection to one cluster with one identity. Clones share it.
+/// A connection to one cluster with one identity. Clones share it; the last one that goes closes it, without waiting.
 #[derive(Clone, Debug)]
-pub struct AdminClient {}
+pub struct AdminClient {
+    driver: Arc<Driver>,
+}
 
-/// Whether a call went through, and with what.
+/// Whether a call, or one part of its answer, went through, and with what.
 pub type Answer<T> = Result<T, AdminError>;
+
+/// Offsets that stand for others in a ListOffsets request.
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
 
 impl AdminClient {
     /// A client; it connects when first asked something.
@@ -31,17 +48,35 @@ impl AdminClient {
     /// # Errors
     /// The configuration names an unknown property or a value out of range.
     pub fn new(config: &ClientConfig) -> Answer<Self> {
-        todo!()
+        Ok(Self { driver: Arc::new(Driver::new(config)?) })
+    }
+
+    async fn ask<T: Send + 'static>(
+        &self,
+        subject: &Subject,
+        timeout: Duration,
+        send: impl FnOnce(&Call<'_>) -> Result<(), KafkaError>,
+        read: impl FnOnce(&Event<'_>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Answer<T> {
+        let answer = self.driver.ask(timeout, send, read).await?;
+        answer.map_err(|error| sort(error, subject, self.driver.trouble().as_ref()))
     }
 
     /// The cluster's id, controller and brokers.
     pub async fn describe_cluster(&self, timeout: Duration) -> Answer<Cluster> {
-        todo!()
+        let subject = Subject::cluster(AclOperation::Describe);
+        self.ask(&subject, timeout, native_topics::describe_cluster, native_topics::cluster).await
     }
 
     /// Topics by name: id and partitions with their leaders. A topic that is not there is a `NotFound` of its own.
     pub async fn describe_topics(&self, topics: &[&str], timeout: Duration) -> Answer<Vec<(String, Answer<Topic>)>> {
-        todo!()
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = Subject::topic(topics[0], AclOperation::Describe);
+        let send = |call: &Call<'_>| native_topics::describe_topics(call, topics);
+        let parts = self.ask(&subject, timeout, send, native_topics::described).await?;
+        Ok(topic_parts(parts, AclOperation::Describe))
     }
 
     /// Offsets of many partitions in one request to each leader.
@@ -51,10 +86,29 @@ impl AdminClient {
         isolation: Isolation,
         timeout: Duration,
     ) -> Answer<Vec<(TopicPartition, Answer<ListedOffset>)>> {
-        todo!()
+        let Some((first, _)) = partitions.first() else { return Ok(Vec::new()) };
+        let subject = Subject::topic(&first.topic, AclOperation::Describe);
+        let specs = partitions.iter().map(|(partition, spec)| {
+            let offset = match spec {
+                OffsetSpec::Earliest => EARLIEST,
+                OffsetSpec::Latest => LATEST,
+                OffsetSpec::MaxTimestamp => MAX_TIMESTAMP,
+                OffsetSpec::Timestamp(millis) => *millis,
+            };
+            (partition, offset, None, &[][..])
+        });
+        let read_committed = isolation == Isolation::ReadCommitted;
+        let send = |call: &Call<'_>| offsets::list_offsets(call, &list(specs)?, read_committed);
+        let parts = self.ask(&subject, timeout, send, offsets::listed).await?;
+        Ok(partition_parts(parts, AclOperation::Describe, |listed| ListedOffset {
+            offset: listed.offset,
+            timestamp: listed.timestamp,
+            leader_epoch: listed.leader_epoch,
+        }))
     }
 
-    /// What a group committed: for these partitions, or for all it has any for.
+    /// What a group committed: for these partitions, or for all it has any for. With `require_stable`, offsets that an open
+    /// transaction may still change are errors of their partition (KIP-447).
     pub async fn list_consumer_group_offsets(
         &self,
         group: &str,
@@ -62,7 +116,17 @@ impl AdminClient {
         require_stable: bool,
         timeout: Duration,
     ) -> Answer<GroupOffsets> {
-        todo!()
+        if partitions.is_some_and(<[_]>::is_empty) {
+            return Ok(Vec::new());
+        }
+        let subject = Subject::group(group, AclOperation::Describe);
+        let send = |call: &Call<'_>| {
+            let plain = |partition| (partition, i64::from(UNSET), None, &[][..]);
+            let partitions = partitions.map(|partitions| list(partitions.iter().map(plain))).transpose()?;
+            offsets::fetch_committed(call, group, partitions.as_ref(), require_stable)
+        };
+        let parts = self.ask(&subject, timeout, send, offsets::committed).await?;
+        Ok(partition_parts(parts, AclOperation::Describe, |committed| committed))
     }
 
     /// Sets a group's offsets. The group must be empty or absent.
@@ -72,26 +136,45 @@ impl AdminClient {
         offsets: &[OffsetToAlter],
         timeout: Duration,
     ) -> Answer<Vec<(TopicPartition, Answer<()>)>> {
-        todo!()
+        if offsets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let subject = Subject::group(group, AclOperation::Read);
+        let send = |call: &Call<'_>| {
+            let entries = offsets.iter();
+            let entries = entries.map(|one| (&one.partition, one.offset, one.leader_epoch, one.metadata.as_slice()));
+            offsets::alter(call, group, &list(entries)?)
+        };
+        let parts = self.ask(&subject, timeout, send, offsets::altered).await?;
+        Ok(partition_parts(parts, AclOperation::Read, |()| ()))
     }
 
     /// State, type and members of a group. A group that does not exist has the state [`GroupState::Dead`].
     pub async fn describe_consumer_group(&self, group: &str, timeout: Duration) -> Answer<ConsumerGroup> {
-        todo!()
+        let subject = Subject::group(group, AclOperation::Describe);
+        self.ask(&subject, timeout, |call| groups::describe(call, group), groups::described).await
     }
 
-    /// Creates topics.
+    /// Creates topics; answers when the cluster has them.
     pub async fn create_topics(&self, topics: &[NewTopic], timeout: Duration) -> Answer<Vec<(String, Answer<()>)>> {
-        todo!()
+        let Some(first) = topics.first() else { return Ok(Vec::new()) };
+        let subject = Subject::topic(&first.name, AclOperation::Create);
+        let send = |call: &Call<'_>| native_topics::create(call, topics);
+        let parts = self.ask(&subject, timeout, send, native_topics::created).await?;
+        Ok(topic_parts(parts, AclOperation::Create))
     }
 
-    /// Grows topics.
+    /// Grows topics; answers when the cluster has done so.
     pub async fn create_partitions(
         &self,
         topics: &[NewPartitions],
         timeout: Duration,
     ) -> Answer<Vec<(String, Answer<()>)>> {
-        todo!()
+        let Some(first) = topics.first() else { return Ok(Vec::new()) };
+        let subject = Subject::topic(&first.topic, AclOperation::Alter);
+        let send = |call: &Call<'_>| native_topics::grow(call, topics);
+        let parts = self.ask(&subject, timeout, send, native_topics::grown).await?;
+        Ok(topic_parts(parts, AclOperation::Alter))
     }
 
     /// The configuration of topics and brokers.
@@ -100,11 +183,82 @@ impl AdminClient {
         resources: &[ConfigResource],
         timeout: Duration,
     ) -> Answer<Vec<(ConfigResource, Answer<Vec<ConfigEntry>>)>> {
-        todo!()
+        let Some(first) = resources.first() else { return Ok(Vec::new()) };
+        let subject = config_subject(first, AclOperation::DescribeConfigs);
+        let send = |call: &Call<'_>| configs::describe(call, resources);
+        let parts = self.ask(&subject, timeout, send, configs::described).await?;
+        let sorted = parts.into_iter().map(|(resource, entries)| {
+            let subject = config_subject(&resource, AclOperation::DescribeConfigs);
+            (resource, entries.map_err(|error| sort(error, &subject, None)))
+        });
+        Ok(sorted.collect())
     }
 
     /// Sets single keys of a topic's configuration and leaves the others (KIP-339).
     pub async fn alter_topic_config(&self, topic: &str, set: &[(&str, &str)], timeout: Duration) -> Answer<()> {
-        todo!()
+        if set.is_empty() {
+            return Ok(());
+        }
+        let subject = Subject::topic(topic, AclOperation::AlterConfigs);
+        let resource = ConfigResource::Topic(topic.to_owned());
+        self.ask(&subject, timeout, |call| configs::alter(call, &resource, set), configs::altered).await
+    }
+}
+
+/// librdkafka's "no offset given".
+const UNSET: i32 = rdkafka_sys::bindings::RD_KAFKA_OFFSET_INVALID;
+
+/// A list of partitions with offset, leader epoch and metadata.
+fn list<'a>(
+    entries: impl Iterator<Item = (&'a TopicPartition, i64, Option<i32>, &'a [u8])>,
+) -> Result<PartitionList, KafkaError> {
+    let mut list = PartitionList::with_capacity(entries.size_hint().0);
+    for (partition, offset, leader_epoch, metadata) in entries {
+        list.add_at(&c_string(&partition.topic)?, partition.partition, offset, leader_epoch);
+        if !metadata.is_empty() {
+            list.set_last_metadata(metadata);
+        }
+    }
+    Ok(list)
+}
+
+fn partition_parts<T, U>(
+    parts: Vec<offsets::Part<T>>,
+    operation: AclOperation,
+    convert: impl Fn(T) -> U,
+) -> Vec<(TopicPartition, Answer<U>)> {
+    let mut names: Vec<Arc<str>> = Vec::new();
+    let sorted = parts.into_iter().map(|(topic, partition, part)| {
+        // Answers come topic by topic: the name is most often the last one seen.
+        let name = match names.iter().rev().find(|name| ***name == *topic) {
+            Some(name) => Arc::clone(name),
+            None => {
+                let name: Arc<str> = topic.as_str().into();
+                names.push(Arc::clone(&name));
+                name
+            }
+        };
+        let part = part.map(&convert).map_err(|code| part_error(code, &topic, operation));
+        (TopicPartition { topic: name, partition }, part)
+    });
+    sorted.collect()
+}
+
+fn part_error(code: ErrorCode, topic: &str, operation: AclOperation) -> AdminError {
+    sort(KafkaError::of(code), &Subject::topic(topic, operation), None)
+}
+
+fn topic_parts<T>(parts: Vec<native_topics::TopicPart<T>>, operation: AclOperation) -> Vec<(String, Answer<T>)> {
+    let sorted = parts.into_iter().map(|(topic, part)| {
+        let part = part.map_err(|error| sort(error, &Subject::topic(&topic, operation), None));
+        (topic, part)
+    });
+    sorted.collect()
+}
+
+fn config_subject(resource: &ConfigResource, operation: AclOperation) -> Subject {
+    match resource {
+        ConfigResource::Topic(name) => Subject::topic(name, operation),
+        ConfigResource::Broker(_) => Subject::cluster(operation),
     }
 }

@@ -23,9 +23,9 @@ use std::time::{Duration, Instant};
 use rdkafka_sys::bindings as sys;
 
 use crate::error::{ErrorCode, KafkaError};
+use crate::native::admin::{Call, offsets};
 use crate::native::client::{Client, Kind, c_string};
 use crate::native::event::Event;
-use crate::native::group::{self, OffsetFetch};
 use crate::native::partitions::PartitionList;
 use crate::native::queue::Queue;
 use crate::record::{RecordSink, TopicPartition};
@@ -221,8 +221,8 @@ impl Consumer {
         for partition in partitions {
             list.add(&c_string(&partition.topic)?, partition.partition);
         }
-        let request = OffsetFetch { group: &self.group_id, partitions: Some(&list), require_stable: true, timeout };
-        self.client.fetch_committed(&request, &self.replies, seq)
+        let call = Call { client: &self.client, replies: &self.replies, timeout, number: seq };
+        offsets::fetch_committed(&call, &self.group_id, Some(&list), true)
     }
 
     /// The partition's queue may hold something: it was signalled since it was last found empty.
@@ -317,12 +317,12 @@ fn hear(event: &Event<'_>, client: &Client, topics: &mut HashSet<Arc<str>>, reba
         }
         sys::RD_KAFKA_EVENT_OFFSET_COMMIT => ConsumerEvent::Committed(commit_reply(event, intern)),
         sys::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
-            let parts = |parts: Vec<group::CommittedPart>| {
+            let parts = |parts: Vec<offsets::Part<Option<Committed>>>| {
                 parts.into_iter().map(|(topic, partition, committed)| (intern(&topic, partition), committed)).collect()
             };
             ConsumerEvent::CommittedOffsets(CommittedReply {
                 seq: event.opaque(),
-                result: group::committed(event).map(parts),
+                result: offsets::committed(event).map(parts),
             })
         }
         sys::RD_KAFKA_EVENT_ERROR => match (event.error(), event.partition()) {

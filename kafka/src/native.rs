@@ -3,6 +3,7 @@
 //! Who may outlive whom, which is what the types below enforce: a client lives until its last queue is gone (a queue holds
 //! the client), an event lives shorter than the queue it came from (a borrow), and what is read from an event is copied.
 
+pub(crate) mod admin;
 pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod event;

@@ -14,7 +14,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 /// Wakes the thread that owns the [`Sleeper`]. Cheap to clone, callable from any thread.
 #[derive(Clone, Debug)]
-pub struct Waker(Arc<Shared>);
+pub struct Waker(Option<Arc<Shared>>);
 
 /// The sleeping side; the thread that polls the clients owns it.
 #[derive(Debug)]
@@ -42,23 +42,29 @@ pub enum Woken {
 pub fn pair() -> io::Result<(Sleeper, Waker)> {
     let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let shared = Arc::new(Shared { fd, announced: AtomicBool::new(false) });
-    Ok((Sleeper(Arc::clone(&shared)), Waker(shared)))
+    Ok((Sleeper(Arc::clone(&shared)), Waker(Some(shared))))
 }
 
 impl Waker {
     /// Wakes the thread if it sleeps or is about to; costs one atomic load if not. Make the work visible first.
     pub fn wake(&self) {
-        if self.0.announced.load(SeqCst) && self.0.announced.swap(false, SeqCst) {
+        let Some(shared) = &self.0 else { return };
+        if shared.announced.load(SeqCst) && shared.announced.swap(false, SeqCst) {
             // Fails only when the counter is at its maximum, and then the thread is awake anyway.
-            let _full = rustix::io::write(&self.0.fd, &1_u64.to_ne_bytes());
+            let _full = rustix::io::write(&shared.fd, &1_u64.to_ne_bytes());
         }
+    }
+
+    /// A waker without a thread, for queues whose reader waits in librdkafka itself.
+    pub(crate) fn of_nobody() -> Self {
+        Self(None)
     }
 }
 
 impl Sleeper {
     /// Another handle that wakes this sleeper.
     pub fn waker(&self) -> Waker {
-        Waker(Arc::clone(&self.0))
+        Waker(Some(Arc::clone(&self.0)))
     }
 
     /// Step one of two: from here on every [`Waker::wake`] counts. Look at every source of work after this call, and

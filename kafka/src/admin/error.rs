@@ -1,6 +1,7 @@
 //! Why an admin call failed, sorted by what to do about it.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use crate::error::{ErrorCode, KafkaError};
 
@@ -89,5 +90,94 @@ impl AdminError {
             Self::Kafka(error) => Some(error.code),
             _ => None,
         }
+    }
+}
+
+/// What a call was about: it turns a bare code into a name and an ACL.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) resource: AclResource,
+    pub(super) name: String,
+    pub(super) operation: AclOperation,
+}
+
+impl Subject {
+    pub(super) fn topic(name: &str, operation: AclOperation) -> Self {
+        Self { resource: AclResource::Topic, name: name.to_owned(), operation }
+    }
+
+    pub(super) fn group(name: &str, operation: AclOperation) -> Self {
+        Self { resource: AclResource::Group, name: name.to_owned(), operation }
+    }
+
+    pub(super) fn cluster(operation: AclOperation) -> Self {
+        Self { resource: AclResource::Cluster, name: "kafka-cluster".to_owned(), operation }
+    }
+
+    fn missing(&self, code: ErrorCode) -> MissingAcl {
+        let cluster = code == ErrorCode::CLUSTER_AUTHORIZATION_FAILED;
+        MissingAcl {
+            resource: if cluster { AclResource::Cluster } else { self.resource },
+            name: if cluster { "kafka-cluster".to_owned() } else { self.name.clone() },
+            operation: self.operation,
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.resource {
+            AclResource::Topic => write!(f, "the topic {}", self.name),
+            AclResource::Group => write!(f, "the group {}", self.name),
+            AclResource::Cluster => f.write_str("the cluster"),
+        }
+    }
+}
+
+/// What a client's connections complained about, and when.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub(super) error: KafkaError,
+    pub(super) at: Instant,
+}
+
+/// librdkafka repeats a complaint that did not change every 30 s only.
+const RECENT: Duration = Duration::from_secs(40);
+
+impl Trouble {
+    pub(super) fn is_recent(&self) -> bool {
+        self.at.elapsed() < RECENT
+    }
+}
+
+/// Sorts an error of a call, or of one part of its answer.
+pub(super) fn sort(error: KafkaError, subject: &Subject, trouble: Option<&Trouble>) -> AdminError {
+    match error.code {
+        code if code.is_authentication() || code == ErrorCode::TLS => AdminError::Authentication(error.text),
+        code if code.is_authorization() => AdminError::Authorization(subject.missing(code)),
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
+        | ErrorCode::UNKNOWN_TOPIC
+        | ErrorCode::UNKNOWN_PARTITION
+        | ErrorCode::UNKNOWN_TOPIC_ID
+        | ErrorCode::GROUP_ID_NOT_FOUND => AdminError::NotFound(subject.to_string()),
+        ErrorCode::TRANSPORT | ErrorCode::RESOLVE | ErrorCode::ALL_BROKERS_DOWN => because(error, trouble),
+        ErrorCode::REQUEST_TIMED_OUT => AdminError::Timeout(error.text),
+        ErrorCode::TIMED_OUT => match trouble {
+            Some(_) => because(error, trouble),
+            None => AdminError::Timeout(error.text),
+        },
+        ErrorCode::DESTROY => AdminError::Closed,
+        _ => AdminError::Kafka(error),
+    }
+}
+
+/// Why no broker answers: the last complaint knows better than the call does.
+fn because(error: KafkaError, trouble: Option<&Trouble>) -> AdminError {
+    match trouble {
+        Some(Trouble { error: cause, .. }) if cause.code.is_authentication() || cause.code == ErrorCode::TLS => {
+            AdminError::Authentication(cause.text.clone())
+        }
+        Some(Trouble { error: cause, .. }) => AdminError::Unreachable(cause.text.clone()),
+        None => AdminError::Unreachable(error.text),
     }
 }

@@ -113,6 +113,11 @@ impl Entry<'_> {
         (self.0.offset >= 0).then_some(self.0.offset)
     }
 
+    /// Nobody gave the entry an offset.
+    pub(crate) fn is_unset(&self) -> bool {
+        self.0.offset == i64::from(sys::RD_KAFKA_OFFSET_INVALID)
+    }
+
     pub(crate) fn leader_epoch(&self) -> Option<i32> {
         // SAFETY: a valid entry, which is only read.
         let epoch = unsafe { sys::rd_kafka_topic_partition_get_leader_epoch(self.0) };

@@ -51,6 +51,11 @@ impl Queue {
         Self::wrap(unsafe { sys::rd_kafka_queue_new(client.ptr()) }, client, waker)
     }
 
+    /// As [`consumer`](Self::consumer), for a thread that only ever [`wait`](Self::wait)s.
+    pub(crate) fn consumer_unsignalled(client: &Arc<Client>) -> Result<Self, KafkaError> {
+        Self::consumer(client, Waker::of_nobody())
+    }
+
     /// Where the client puts its events.
     pub(crate) fn main(client: &Arc<Client>, waker: Waker) -> Self {
         // SAFETY: a valid client; every client has this queue.
