@@ -1,28 +1,207 @@
 //! The engine's door: one event in, effects out.
 
+mod answers;
+mod assignments;
+mod commits;
+mod drains;
+mod forwarding;
+mod intake;
+mod starts;
+
+use std::collections::VecDeque;
+
+use crate::calls::Calls;
+use crate::counters::Counters;
+use crate::forwards::Forwards;
+use crate::partition::{Partition, Phase};
 use crate::policy::Policy;
-use crate::seam::{Effect, Event};
+use crate::room::Room;
+use crate::seam::{Effect, Event, Tp};
 use crate::time::Instant;
+use crate::timers::{Alarm, Timers};
+use crate::wrong::Wrong;
+use drains::Drain;
 
 /// A worker's whole delivery state.
 #[derive(Debug)]
 pub struct Engine {
     policy: Policy,
+    /// By the shell's number.
+    partitions: Vec<Partition>,
+    calls: Calls,
+    forwards: Forwards,
+    timers: Timers,
+    counters: Counters,
+    /// Partitions with fresh records that may start, each once, in turn.
+    fresh: VecDeque<Tp>,
+    /// Partitions with due retries, each once, in turn.
+    again: VecDeque<Tp>,
+    suspects: VecDeque<Suspect>,
+    /// Slots by the right they were taken.
+    taken: Taken,
+    /// Places in the producer.
+    forward_room: u32,
+    drains: Vec<Drain>,
+    /// Set by [`Event::Drain`], never taken back.
+    shutting_down: bool,
+    processor: Processor,
+    paused: bool,
+    room: Room,
+    /// Something waits for the next round of commits.
+    uncommitted: bool,
+    next_round: Instant,
+    commit_number: u64,
+    /// Partitions whose credit may be due.
+    creditors: Vec<Tp>,
+    /// Bytes a partition may hold.
+    window: u64,
+    /// Bytes held and granted, below which a partition gets more.
+    credit_mark: u64,
+    #[cfg(test)]
+    pub(crate) wrong: Option<Wrong>,
+}
+
+/// A record that was in flight when a connection broke, or in a batch that failed as a whole.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    tp: Tp,
+    epoch: u32,
+    seq: u64,
+}
+
+/// Slots that are not taken by fresh records.
+#[derive(Clone, Copy, Debug, Default)]
+struct Taken {
+    again: u32,
+    suspects: u32,
+    solo: bool,
+    /// Fresh starts since the last retry: the quarter of the slots, where that is less than one.
+    fresh_in_a_row: u32,
+}
+
+/// What is known of the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Processor {
+    /// Nobody asked yet.
+    Unknown,
+    /// A probe is out, or its back-off runs.
+    Asked,
+    /// It answers.
+    Ready,
 }
 
 impl Engine {
     /// An engine that owns nothing yet.
     pub fn new(policy: Policy) -> Self {
-        Self { policy }
+        let room = Room::of_chars(policy.checkpoint_bytes);
+        Self {
+            policy,
+            partitions: Vec::new(),
+            calls: Calls::new(),
+            forwards: Forwards::default(),
+            timers: Timers::default(),
+            counters: Counters::default(),
+            fresh: VecDeque::new(),
+            again: VecDeque::new(),
+            suspects: VecDeque::new(),
+            taken: Taken::default(),
+            forward_room: 0,
+            drains: Vec::new(),
+            shutting_down: false,
+            processor: Processor::Unknown,
+            paused: false,
+            room,
+            uncommitted: false,
+            next_round: Instant::ZERO,
+            commit_number: 0,
+            creditors: Vec::new(),
+            window: 0,
+            credit_mark: 0,
+            #[cfg(test)]
+            wrong: None,
+        }
     }
 
     /// Takes note of what happened and appends what to do about it. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
-        let _ = (event, now, effects, &self.policy);
+        self.ring(now, effects);
+        match event {
+            Event::Assigned { partitions, seq } => self.assigned(partitions, seq, effects),
+            Event::CheckpointLoaded { tp, seq, result } => self.checkpoint_loaded(tp, seq, result, now, effects),
+            Event::Records { tp, seq, arena, range } => self.records(tp, seq, &arena, range, now),
+            Event::Position { tp, seq, offset } => self.position(tp, seq, offset),
+            Event::OffsetLost { tp, seq, start, end, topic_id } => {
+                self.offset_lost(tp, seq, start..end, topic_id, now, effects);
+            }
+            Event::Finished(finished) => {
+                for one in finished {
+                    self.finished(one, now, effects);
+                }
+            }
+            Event::Forwarded(forwarded) => {
+                for one in forwarded {
+                    self.forwarded(one, now, effects);
+                }
+            }
+            Event::ForwardRoom { slots } => self.forward_room = slots,
+            Event::Committed { tp, commit, result } => self.committed(tp, commit, result, now, effects),
+            Event::Revoking { tps, seq, deadline } => self.revoking(tps, seq, deadline, now),
+            Event::Lost { tps, seq } => self.lost(tps, seq, effects),
+            Event::ProcessorHealth { ready } => self.processor_health(ready, now),
+            Event::MetadataLimit { bytes } => self.metadata_limit(bytes),
+            Event::PartitionCount { total: _ } | Event::Tick => {}
+            Event::Pause => self.paused = true,
+            Event::Resume => self.paused = false,
+            Event::Drain { deadline } => self.drain(deadline, now),
+        }
+        self.fill(now, effects);
+        self.commit_round(now, effects);
+        self.advance_drains(now, effects);
+        self.give_credit(effects);
     }
 
     /// When to call again with [`Event::Tick`] at the latest; `None` while only events matter.
     pub fn next_wake(&self) -> Option<Instant> {
-        None
+        let commits = (self.uncommitted || self.calls.len() > 0).then_some(self.next_round);
+        let drains = self.drains.iter().map(|drain| self.next_of_drain(drain)).min();
+        [self.timers.next(), self.calls.deadline(), commits, drains].into_iter().flatten().min()
+    }
+
+    /// Totals since the engine began.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Does what has become due.
+    fn ring(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        while let Some(call) = self.calls.expire(now) {
+            self.counters.timeouts += 1;
+            effects.push(Effect::Cancel { call });
+        }
+        while let Some(alarm) = self.timers.pop_due(now) {
+            match alarm {
+                Alarm::Retry { tp, epoch, seq } => self.retry_due(tp, epoch, seq),
+                Alarm::Forward(id) => self.forward_due(id, effects),
+                Alarm::Fetch { tp, epoch } => self.fetch_again(tp, epoch, effects),
+                Alarm::Probe => self.probe(effects),
+            }
+        }
+    }
+
+    /// The partition, if it has the phase and belongs to that assignment.
+    fn owned(&mut self, tp: Tp, seq: u64, phase: Phase) -> Option<&mut Partition> {
+        self.partitions.get_mut(tp.index()).filter(|partition| partition.seq == seq && partition.phase == phase)
+    }
+
+    /// Whether this engine breaks the rule. Only a test's can.
+    #[cfg(test)]
+    fn breaks(&self, rule: Wrong) -> bool {
+        self.wrong == Some(rule)
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "the same call as in tests")]
+    const fn breaks(&self, _: Wrong) -> bool {
+        false
     }
 }

@@ -3,12 +3,25 @@
 //! [`Engine::on`] is told what happened and answers with what to do; [`seam`] is the vocabulary and the rules of that
 //! conversation.
 
-pub mod policy;
-pub mod seam;
-mod time;
-
+mod backoff;
+mod calls;
+mod counters;
 mod engine;
+mod forwards;
+mod hash;
+mod lanes;
+mod ledger;
+mod partition;
+pub mod policy;
+mod room;
+pub mod seam;
+mod segments;
+mod time;
+mod timers;
+mod troubles;
+mod wrong;
 
+pub use counters::Counters;
 pub use engine::Engine;
 pub use policy::Policy;
 pub use seam::{Effect, Event};

@@ -99,7 +99,7 @@ impl Default for Retry {
         Self {
             max_attempts: 5,
             initial_delay: Duration::from_millis(200),
-            max_delay: Duration::from_secs(60),
+            max_delay: Duration::from_mins(1),
             max_age: None,
         }
     }

@@ -22,7 +22,7 @@ pub use effect::{
 pub use event::{
     Assignment, CommitResult, Event, Finished, ForwardResult, Forwarded, LoadFailed, Loaded, PartitionRole, TopicId,
 };
-pub use outcome::{ErrorClass, FAILURE_DETAIL_BYTES_MAX, Failure, Outcome, Output, OutputRecord};
+pub use outcome::{ErrorClass, FAILURE_DETAIL_BYTES_MAX, Failure, Outcome, Output, OutputHeader, OutputRecord};
 pub use record::{Arena, ArenaBuilder, ArenaFull, Headers, NewRecord, Record, Timestamp};
 
 /// A topic-partition by a small dense number of the shell's choosing.

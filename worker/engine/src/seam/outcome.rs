@@ -79,5 +79,8 @@ pub struct OutputRecord {
     /// `None` is null: a tombstone.
     pub value: Option<Box<[u8]>>,
     /// Names and values in order, duplicates kept.
-    pub headers: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    pub headers: Vec<OutputHeader>,
 }
+
+/// Name and value of a header; `None` is null.
+pub type OutputHeader = (Box<[u8]>, Option<Box<[u8]>>);

@@ -1,0 +1,220 @@
+//! Calls in progress: a slot each, and a list of them by deadline.
+
+use crate::lanes::LaneId;
+use crate::seam::{CallId, Ticket, Tp};
+use crate::time::Instant;
+
+const NO_SLOT: u32 = u32::MAX;
+
+/// What a call or a forward holds of a record. It outlives the assignment that it began under.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Claim {
+    pub(crate) tp: Tp,
+    /// The entry, meaningful while not `stale`.
+    pub(crate) seq: u64,
+    /// Its lane, or the lane that a stale claim holds shut.
+    pub(crate) lane: LaneId,
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: i32,
+    /// Which log of the partition: another topic id, or the same log cut short, is another one.
+    pub(crate) log: u32,
+    /// The assignment it began under is over.
+    pub(crate) stale: bool,
+}
+
+/// By which right a call was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// First try of this owner.
+    Fresh,
+    /// A retry.
+    Again,
+    /// A suspect among others: one at a time.
+    Suspect,
+    /// A suspect with nothing else in flight.
+    Solo,
+}
+
+/// Why the engine cancelled a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CancelCause {
+    /// `delivery.timeout`: a verdict on the record.
+    Timeout,
+    /// The partition goes away: no verdict.
+    GivingUp,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Flight {
+    pub(crate) claim: Claim,
+    pub(crate) kind: Kind,
+}
+
+/// One record's call has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) flight: Flight,
+    pub(crate) cancelled: Option<CancelCause>,
+    /// Whether the call held this record alone.
+    pub(crate) single: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Calls {
+    slots: Vec<Call>,
+    free: Vec<u32>,
+    /// Oldest and newest call that was not cancelled: with one timeout for all, that is the order of deadlines.
+    oldest: u32,
+    newest: u32,
+    in_use: u32,
+}
+
+#[derive(Debug)]
+struct Call {
+    serial: u32,
+    started: Instant,
+    deadline: Instant,
+    older: u32,
+    newer: u32,
+    /// Tickets not finished; 0 for a free slot.
+    open: u32,
+    cancelled: Option<CancelCause>,
+    first: Option<Flight>,
+    rest: Vec<Option<Flight>>,
+}
+
+impl Calls {
+    pub(crate) fn new() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), oldest: NO_SLOT, newest: NO_SLOT, in_use: 0 }
+    }
+
+    /// Calls in progress.
+    pub(crate) fn len(&self) -> u32 {
+        self.in_use
+    }
+
+    /// Opens a call with its first record.
+    pub(crate) fn start(&mut self, flight: Flight, now: Instant, deadline: Instant) -> Ticket {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Call::free());
+            u32::try_from(self.slots.len() - 1).unwrap_or(NO_SLOT) // at most `concurrency`, a u32
+        });
+        let newest = self.newest;
+        let call = &mut self.slots[slot as usize];
+        call.serial = call.serial.wrapping_add(1);
+        (call.started, call.deadline, call.cancelled) = (now, deadline, None);
+        (call.older, call.newer) = (newest, NO_SLOT);
+        (call.open, call.first) = (1, Some(flight));
+        let serial = call.serial;
+        match newest {
+            NO_SLOT => self.oldest = slot,
+            newest => self.slots[newest as usize].newer = slot,
+        }
+        self.newest = slot;
+        self.in_use += 1;
+        Ticket { call: CallId { slot, serial }, item: 0 }
+    }
+
+    /// Ends one record of a call; `None` for a ticket that is not open.
+    pub(crate) fn finish(&mut self, ticket: Ticket) -> Option<Ended> {
+        let call = self.slots.get_mut(ticket.call.slot as usize)?;
+        if call.serial != ticket.call.serial || call.open == 0 {
+            return None;
+        }
+        let flight = match ticket.item {
+            0 => call.first.take()?,
+            item => call.rest.get_mut(item as usize - 1)?.take()?,
+        };
+        let ended = Ended { flight, cancelled: call.cancelled, single: call.rest.is_empty() };
+        call.open -= 1;
+        if call.open == 0 {
+            call.rest.clear();
+            if ended.cancelled.is_none() {
+                self.unlink(ticket.call.slot);
+            }
+            self.free.push(ticket.call.slot);
+            self.in_use -= 1;
+        }
+        Some(ended)
+    }
+
+    /// Marks the oldest call as timed out if its deadline has come.
+    pub(crate) fn expire(&mut self, now: Instant) -> Option<CallId> {
+        let call = self.slots.get(self.oldest as usize)?;
+        if call.deadline > now {
+            return None;
+        }
+        Some(self.cancel(self.oldest, CancelCause::Timeout))
+    }
+
+    /// The next deadline.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.slots.get(self.oldest as usize).map(|call| call.deadline)
+    }
+
+    /// Marks as given up the calls, not cancelled yet, of which some record meets the condition.
+    pub(crate) fn give_up(&mut self, condition: impl Fn(&Claim) -> bool) -> Vec<CallId> {
+        let mut given_up = Vec::new();
+        let mut slot = self.oldest;
+        while let Some(call) = self.slots.get(slot as usize) {
+            let newer = call.newer;
+            if call.flights().any(|flight| condition(&flight.claim)) {
+                given_up.push(self.cancel(slot, CancelCause::GivingUp));
+            }
+            slot = newer;
+        }
+        given_up
+    }
+
+    /// Visits every claim, those of cancelled calls too, in the order of slots.
+    pub(crate) fn claims_mut(&mut self) -> impl Iterator<Item = &mut Claim> {
+        let flights =
+            self.slots.iter_mut().flat_map(|call| call.first.iter_mut().chain(call.rest.iter_mut().flatten()));
+        flights.map(|flight| &mut flight.claim)
+    }
+
+    /// When the oldest call of a partition's present assignment began.
+    pub(crate) fn oldest_of(&self, tp: Tp) -> Option<Instant> {
+        let of_tp = |call: &&Call| call.flights().any(|flight| flight.claim.tp == tp && !flight.claim.stale);
+        self.slots.iter().filter(of_tp).map(|call| call.started).min()
+    }
+
+    fn cancel(&mut self, slot: u32, cause: CancelCause) -> CallId {
+        self.unlink(slot);
+        let call = &mut self.slots[slot as usize];
+        call.cancelled = Some(cause);
+        CallId { slot, serial: call.serial }
+    }
+
+    fn unlink(&mut self, slot: u32) {
+        let (older, newer) = (self.slots[slot as usize].older, self.slots[slot as usize].newer);
+        match older {
+            NO_SLOT => self.oldest = newer,
+            older => self.slots[older as usize].newer = newer,
+        }
+        match newer {
+            NO_SLOT => self.newest = older,
+            newer => self.slots[newer as usize].older = older,
+        }
+    }
+}
+
+impl Call {
+    fn free() -> Self {
+        Self {
+            serial: 0,
+            started: Instant::ZERO,
+            deadline: Instant::NEVER,
+            older: NO_SLOT,
+            newer: NO_SLOT,
+            open: 0,
+            cancelled: None,
+            first: None,
+            rest: Vec::new(),
+        }
+    }
+
+    fn flights(&self) -> impl Iterator<Item = &Flight> {
+        self.first.iter().chain(self.rest.iter().flatten())
+    }
+}

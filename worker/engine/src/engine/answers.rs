@@ -1,0 +1,242 @@
+//! What an answer means for its record: done, charged, put off, or somebody else's business.
+
+use core::time::Duration;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::backoff;
+use crate::calls::{CancelCause, Claim, Ended};
+use crate::ledger::State;
+use crate::partition::{Fact, Phase};
+use crate::policy::OnExhausted;
+use crate::seam::{Destination, Effect, ErrorClass, Failure, Finished, Outcome, Tp};
+use crate::time::Instant;
+use crate::timers::Alarm;
+use crate::wrong::Wrong;
+
+impl Engine {
+    pub(super) fn finished(&mut self, finished: Finished, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(ended) = self.calls.finish(finished.ticket) else {
+            self.counters.stray += 1;
+            return;
+        };
+        self.return_slot(ended.flight.kind);
+        if ended.cancelled.is_some() && self.breaks(Wrong::LeakSlotOnCancel) {
+            self.policy.concurrency = self.policy.concurrency.saturating_sub(1);
+        }
+        let claim = ended.flight.claim;
+        if claim.stale {
+            self.late(claim, finished.outcome, effects);
+            return;
+        }
+        self.partitions[claim.tp.index()].usage.end(now);
+        match outcome_of(finished.outcome, &ended) {
+            Outcome::Ack => {
+                self.counters.acknowledged += 1;
+                self.complete(claim.tp, claim.seq);
+            }
+            Outcome::Skip => {
+                self.counters.skipped += 1;
+                self.complete(claim.tp, claim.seq);
+            }
+            Outcome::AckWith(output) => self.forward(claim, Destination::Output(Arc::new(*output)), effects),
+            Outcome::Retry(failure) => self.charge(claim.tp, claim.seq, failure, false, now, effects),
+            Outcome::Reject(failure) => self.charge(claim.tp, claim.seq, failure, true, now, effects),
+            Outcome::Overload(failure) => {
+                self.counters.overloads += 1;
+                self.put_off(claim.tp, claim.seq, failure.after, now);
+            }
+            Outcome::Unavailable(failure) => {
+                self.counters.outages += 1;
+                if self.breaks(Wrong::OutageCharges) {
+                    return self.charge(claim.tp, claim.seq, failure, false, now, effects);
+                }
+                self.put_off(claim.tp, claim.seq, failure.after, now);
+            }
+            Outcome::BatchFailed(failure) if ended.single => {
+                self.charge(claim.tp, claim.seq, failure, false, now, effects);
+            }
+            Outcome::ConnectionLost(failure) if ended.flight.kind == crate::calls::Kind::Solo => {
+                self.charge(claim.tp, claim.seq, failure, false, now, effects);
+            }
+            Outcome::BatchFailed(failure) | Outcome::ConnectionLost(failure) => {
+                self.suspect(claim.tp, claim.seq, failure, now, effects);
+            }
+            Outcome::Cancelled => self.put_off(claim.tp, claim.seq, None, now),
+        }
+        self.wake(claim.tp);
+    }
+
+    /// The record is done.
+    pub(super) fn complete(&mut self, tp: Tp, seq: u64) {
+        let partition = &mut self.partitions[tp.index()];
+        partition.complete(seq);
+        self.uncommitted = true;
+        if partition.credit + partition.ledger.held() <= self.credit_mark {
+            self.creditors.push(tp);
+        }
+    }
+
+    /// Charges an attempt and decides what follows.
+    pub(super) fn charge(
+        &mut self,
+        tp: Tp,
+        seq: u64,
+        failure: Box<Failure>,
+        for_good: bool,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let partition = &mut self.partitions[tp.index()];
+        let Some(entry) = partition.ledger.get_mut(seq) else { return };
+        entry.troubled = true;
+        let (offset, lane) = (entry.offset, entry.lane);
+        let after = failure.after;
+        let blocked = partition.troubles.get(offset).is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
+        if !blocked {
+            let trouble = partition.troubles.charge(offset, failure, now);
+            trouble.exhausted |= for_good;
+            let over = trouble.is_over(&self.policy.retry, now);
+            self.counters.attempts_charged += 1;
+            partition.commits.changed = true;
+            self.uncommitted = true;
+            if over && self.policy.on_exhausted != OnExhausted::Block {
+                return self.exhausted(tp, seq, now, effects);
+            }
+        }
+        let failures = partition.troubles.get(offset).map_or(1, |trouble| trouble.attempts);
+        let wait = if blocked { self.policy.retry.max_delay } else { Duration::ZERO };
+        let wait = wait.max(self.back_off(tp, offset, failures, after));
+        self.wait_for(tp, seq, wait, now);
+        if self.breaks(Wrong::RetryOvertakesItsKey) && lane != crate::lanes::LaneId::NONE {
+            let partition = &mut self.partitions[tp.index()];
+            if let Some(next) = partition.ledger.following(seq) {
+                partition.queue(next);
+            }
+        }
+    }
+
+    /// Tries the record again later and charges nothing.
+    pub(super) fn put_off(&mut self, tp: Tp, seq: u64, after: Option<Duration>, now: Instant) {
+        let partition = &mut self.partitions[tp.index()];
+        let Some(entry) = partition.ledger.get_mut(seq) else { return };
+        entry.troubled = true;
+        let offset = entry.offset;
+        let trouble = partition.troubles.entry(offset, now);
+        trouble.patience = trouble.patience.saturating_add(1);
+        let failures = trouble.patience;
+        let wait = self.back_off(tp, offset, failures, after);
+        self.wait_for(tp, seq, wait, now);
+    }
+
+    /// Exponential, or what the processor asked for if that is longer, within `retry.maxDelay`.
+    fn back_off(&self, tp: Tp, offset: i64, failures: u32, after: Option<Duration>) -> Duration {
+        let retry = &self.policy.retry;
+        let asked = after.unwrap_or_default().min(retry.max_delay);
+        backoff::delay(retry, failures, self.partitions[tp.index()].jitter(offset)).max(asked)
+    }
+
+    /// Lets a record wait. It holds its lane and nothing else.
+    fn wait_for(&mut self, tp: Tp, seq: u64, wait: Duration, now: Instant) {
+        let partition = &mut self.partitions[tp.index()];
+        partition.ledger.set(seq, State::Waiting);
+        partition.ledger.detach(seq);
+        let epoch = partition.epoch;
+        self.timers.set(now + wait, Alarm::Retry { tp, epoch, seq });
+    }
+
+    /// Whoever was in flight may have done it: nobody is charged before it failed alone.
+    fn suspect(&mut self, tp: Tp, seq: u64, failure: Box<Failure>, now: Instant, effects: &mut Vec<Effect>) {
+        self.counters.suspects += 1;
+        if self.breaks(Wrong::ChargeTheNeighbours) {
+            return self.charge(tp, seq, failure, false, now, effects);
+        }
+        let partition = &mut self.partitions[tp.index()];
+        let Some(entry) = partition.ledger.get_mut(seq) else { return };
+        entry.troubled = true;
+        let offset = entry.offset;
+        let trouble = partition.troubles.entry(offset, now);
+        trouble.suspicion = trouble.suspicion.saturating_add(1);
+        self.put_off(tp, seq, failure.after, now);
+    }
+
+    /// The record failed for good.
+    pub(super) fn exhausted(&mut self, tp: Tp, seq: u64, now: Instant, effects: &mut Vec<Effect>) {
+        let partition = &mut self.partitions[tp.index()];
+        let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
+        if self.policy.on_exhausted == OnExhausted::Discard {
+            self.counters.discarded += 1;
+            return self.complete(tp, seq);
+        }
+        let Some(trouble) = partition.troubles.get(entry.offset) else { return };
+        let letter = Destination::DeadLetter(Arc::new(trouble.undelivered(now)));
+        let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
+        let claim = Claim { tp, seq, lane, offset, leader_epoch: record.leader_epoch(), log, stale: false };
+        self.forward(claim, letter, effects);
+    }
+
+    /// An answer for an assignment that is over. An acknowledgement is a fact about a record of a log; a failure is not.
+    fn late(&mut self, claim: Claim, outcome: Outcome, effects: &mut Vec<Effect>) {
+        let ours = self.partitions[claim.tp.index()].phase != Phase::Unowned;
+        match outcome {
+            Outcome::Ack if self.breaks(Wrong::SkipTheEpochCheck) => self.complete(claim.tp, claim.seq),
+            Outcome::Ack | Outcome::Skip if ours => self.done_late(&claim),
+            Outcome::AckWith(output) if ours => self.output_late(&claim, Arc::new(*output), effects),
+            _ => self.counters.late_answers_dropped += 1,
+        }
+        self.let_go(&claim);
+    }
+
+    /// A record was done by a call or a forward of an earlier assignment.
+    pub(super) fn done_late(&mut self, claim: &Claim) {
+        let partition = &mut self.partitions[claim.tp.index()];
+        let (offset, leader_epoch, log) = (claim.offset, claim.leader_epoch, claim.log);
+        if partition.phase == Phase::Loading || !partition.ledger.is_past(offset) {
+            partition.facts.push(Fact { offset, leader_epoch, log });
+        } else if let Some(seq) = partition.same_record(claim) {
+            self.complete(claim.tp, seq);
+        } else {
+            self.counters.late_answers_dropped += 1;
+            return;
+        }
+        self.counters.late_acknowledgements += 1;
+    }
+
+    /// The same for an answer with output, which needs the record to be here; if it is not, it will be called again.
+    fn output_late(&mut self, claim: &Claim, output: Arc<crate::seam::Output>, effects: &mut Vec<Effect>) {
+        let partition = &mut self.partitions[claim.tp.index()];
+        let present = partition.phase != Phase::Loading && partition.ledger.is_past(claim.offset);
+        let Some(seq) = partition.same_record(claim).filter(|_| present) else {
+            self.counters.late_answers_dropped += 1;
+            return;
+        };
+        let lane = partition.ledger.get(seq).map_or(claim.lane, |entry| entry.lane);
+        self.counters.late_acknowledgements += 1;
+        self.forward(Claim { seq, lane, stale: false, ..*claim }, Destination::Output(output), effects);
+    }
+
+    /// A claim of an earlier assignment ended: its lane may open.
+    pub(super) fn let_go(&mut self, claim: &Claim) {
+        let partition = &mut self.partitions[claim.tp.index()];
+        partition.stale_claims -= 1;
+        let opened = partition.lanes.let_go(claim.lane);
+        let queued = |seq: &u64| partition.ledger.get(*seq).is_some_and(|entry| entry.state == State::Queued);
+        if let Some(seq) = opened.filter(queued) {
+            partition.queue(seq);
+        }
+        self.wake(claim.tp);
+    }
+}
+
+/// An engine-made cancellation decides what the answer means, unless the record was done after all.
+fn outcome_of(outcome: Outcome, ended: &Ended) -> Outcome {
+    match (ended.cancelled, outcome) {
+        (None, outcome) | (_, outcome @ (Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip | Outcome::Reject(_))) => {
+            outcome
+        }
+        (Some(CancelCause::Timeout), _) => {
+            Outcome::Retry(Failure::new(ErrorClass::Timeout, "no answer before delivery.timeout"))
+        }
+        (Some(CancelCause::GivingUp), _) => Outcome::Cancelled,
+    }
+}

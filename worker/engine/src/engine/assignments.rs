@@ -1,0 +1,193 @@
+//! Partitions come and go.
+
+use core::ops::Range;
+use core::time::Duration;
+
+use penstock_crds::checkpoint::{self, Checkpoint, ErrorClass, HoldReason, Place, Rejected};
+
+use super::{Engine, Processor};
+use crate::ledger::Ledger;
+use crate::partition::{Log, Partition, Phase, of_offset};
+use crate::policy::OnOffsetLoss;
+use crate::seam::{Assignment, Effect, LoadFailed, Loaded, TopicId, Tp};
+use crate::time::Instant;
+use crate::timers::Alarm;
+use crate::troubles::Troubles;
+use crate::wrong::Wrong;
+
+/// Between two tries to read a checkpoint, or two probes of a processor that does not answer.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Engine {
+    pub(super) fn assigned(&mut self, assignments: Vec<Assignment>, seq: u64, effects: &mut Vec<Effect>) {
+        for assignment in assignments {
+            let tp = assignment.tp;
+            while self.partitions.len() <= tp.index() {
+                self.partitions.push(Partition::unowned());
+            }
+            // Ours already: the shell overtook a release, which is void now.
+            self.forget_drains_of(tp);
+            self.give_back(tp);
+            self.partitions[tp.index()].assign(assignment, seq);
+            if !self.shutting_down {
+                effects.push(Effect::FetchCheckpoint { tp, seq });
+            }
+        }
+        self.share_window();
+        if self.processor == Processor::Unknown {
+            self.probe(effects);
+        }
+    }
+
+    pub(super) fn checkpoint_loaded(
+        &mut self,
+        tp: Tp,
+        seq: u64,
+        result: Result<Loaded, LoadFailed>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let forget_attempts = self.breaks(Wrong::AttemptsLostOnRebalance);
+        let skip = i64::from(self.breaks(Wrong::SkipOneOnResume));
+        let Some(partition) = self.owned(tp, seq, Phase::Loading) else {
+            self.counters.stray += 1;
+            return;
+        };
+        let epoch = partition.epoch;
+        let Ok(loaded) = result else {
+            self.timers.set(now + ASK_AGAIN_AFTER, Alarm::Fetch { tp, epoch });
+            return;
+        };
+        let checkpoint = partition.read_checkpoint(&loaded);
+        self.counters.checkpoints_rejected +=
+            u64::from(matches!(&checkpoint, Err(rejected) if *rejected != Rejected::Empty));
+        let Checkpoint { owner, done, mut failing, .. } = checkpoint.unwrap_or_default();
+        if forget_attempts {
+            failing.clear();
+        }
+        let (offset, leader_epoch) = (loaded.offset, loaded.leader_epoch);
+        let partition = &mut self.partitions[tp.index()];
+        partition.enter_log(&loaded);
+        partition.owner = owner.saturating_add(1);
+        partition.open(Ledger::new(offset, leader_epoch, done), Troubles::restore(&failing, now));
+        partition.phase = Phase::Flowing;
+        effects.push(Effect::Assign { tp, seq, offset: offset + skip, leader_epoch });
+        self.creditors.push(tp);
+        self.send_commit(tp, now, effects);
+    }
+
+    pub(super) fn fetch_again(&mut self, tp: Tp, epoch: u32, effects: &mut Vec<Effect>) {
+        let partition = &self.partitions[tp.index()];
+        if partition.epoch == epoch && partition.phase == Phase::Loading {
+            effects.push(Effect::FetchCheckpoint { tp, seq: partition.seq });
+        }
+    }
+
+    pub(super) fn lost(&mut self, tps: Vec<Tp>, seq: u64, effects: &mut Vec<Effect>) {
+        let gone = self.calls.give_up(|claim| tps.contains(&claim.tp) && !claim.stale);
+        effects.extend(gone.into_iter().map(|call| Effect::Cancel { call }));
+        for tp in &tps {
+            self.forget_drains_of(*tp);
+            self.give_back(*tp);
+        }
+        self.share_window();
+        effects.push(Effect::Released { tps, seq });
+    }
+
+    /// Ends an assignment: what still runs holds its lane, everything else is forgotten.
+    pub(super) fn give_back(&mut self, tp: Tp) {
+        let forget = self.breaks(Wrong::LaneForgottenOnGiveBack);
+        let Some(partition) = self.partitions.get_mut(tp.index()).filter(|partition| partition.phase != Phase::Unowned)
+        else {
+            return;
+        };
+        let old = partition.close();
+        let claims = self.calls.claims_mut().filter(|claim| claim.tp == tp).chain(self.forwards.forsake(tp));
+        for claim in claims {
+            partition.hold_lane(claim, &old);
+            if forget {
+                partition.lanes.let_go(claim.lane);
+                claim.lane = partition.lanes.hold(of_offset(!claim.offset));
+            }
+        }
+    }
+
+    /// The offset to read from is gone. Nothing is skipped without a word, nor against the pipeline's will.
+    pub(super) fn offset_lost(
+        &mut self,
+        tp: Tp,
+        seq: u64,
+        log: Range<i64>,
+        topic_id: TopicId,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(partition) = self.owned(tp, seq, Phase::Flowing) else {
+            self.counters.stray += 1;
+            return;
+        };
+        let frontier = partition.ledger.frontier();
+        let re_created = topic_id != partition.log.topic_id;
+        let lost = if re_created { 0 } else { (log.start - frontier).max(0) };
+        if self.policy.on_offset_loss == OnOffsetLoss::Stop {
+            let partition = &mut self.partitions[tp.index()];
+            partition.phase = Phase::Stopped;
+            partition.hold = Some((HoldReason::DataLoss, ErrorClass::Unknown, now));
+            partition.fresh.seqs.clear();
+            partition.again.seqs.clear();
+            partition.commits.changed = true;
+            self.uncommitted = true;
+            return;
+        }
+        self.counters.offsets_lost += lost.cast_unsigned();
+        // Overtaken by retention, the log begins later; cut short, it goes on at its end; made anew, it begins.
+        let offset = if re_created { log.start } else { frontier.clamp(log.start, log.end.max(log.start)) };
+        self.give_back(tp);
+        let partition = &mut self.partitions[tp.index()];
+        partition.log = Log { topic_id, generation: partition.log.generation + 1, ..partition.log.clone() };
+        partition.phase = Phase::Flowing;
+        partition.open(Ledger::new(offset, -1, Vec::new()), Troubles::default());
+        effects.push(Effect::Assign { tp, seq, offset, leader_epoch: -1 });
+        self.creditors.push(tp);
+        self.send_commit(tp, now, effects);
+    }
+
+    /// Asks the processor for a sign of life.
+    pub(super) fn probe(&mut self, effects: &mut Vec<Effect>) {
+        self.processor = Processor::Asked;
+        effects.push(Effect::Probe);
+    }
+
+    pub(super) fn processor_health(&mut self, ready: bool, now: Instant) {
+        if ready {
+            self.processor = Processor::Ready;
+        } else {
+            self.processor = Processor::Asked;
+            self.timers.set(now + ASK_AGAIN_AFTER, Alarm::Probe);
+        }
+    }
+}
+
+impl Partition {
+    fn read_checkpoint(&self, loaded: &Loaded) -> Result<Checkpoint, Rejected> {
+        let place = Place {
+            cluster_id: &loaded.cluster_id,
+            topic_id: loaded.topic_id.0,
+            partition: self.number,
+            offset: loaded.offset,
+            leader_epoch: loaded.leader_epoch,
+        };
+        checkpoint::decode(&loaded.metadata, &place)
+    }
+
+    /// Another topic id is another log: what earlier calls did says nothing about its records.
+    fn enter_log(&mut self, loaded: &Loaded) {
+        let Loaded { cluster_id, topic_id, offset, .. } = loaded;
+        if self.log.cluster_id != *cluster_id || self.log.topic_id != *topic_id {
+            let generation = self.log.generation + 1;
+            self.log = Log { cluster_id: cluster_id.clone(), topic_id: *topic_id, generation };
+        }
+        let log = self.log.generation;
+        self.facts.retain(|fact| fact.log == log && fact.offset >= *offset);
+    }
+}

@@ -1,0 +1,180 @@
+//! Commits: one under way per partition, never backwards, each with the checkpoint of exactly its offset.
+
+use core::time::Duration;
+
+use penstock_crds::checkpoint::{self, Checkpoint, Counters, ErrorClass, Gauges, Hold, HoldReason, Place};
+
+use super::{Engine, Processor};
+use crate::partition::{Partition, Phase, UnderWay};
+use crate::room::Room;
+use crate::seam::{CommitId, CommitResult, Effect, Tp};
+use crate::time::Instant;
+use crate::wrong::Wrong;
+
+/// Wait after the first commit that failed; doubles up to [`RETRY_MAX`].
+const RETRY_INITIAL: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Commits what has changed since the last round, and a sign of life for what runs long.
+    pub(super) fn commit_round(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if (!self.uncommitted && self.calls.len() == 0) || now < self.next_round {
+            return;
+        }
+        self.next_round = now + self.policy.commit_interval;
+        self.uncommitted = false;
+        let idle_slots = self.calls.len() < self.policy.concurrency;
+        for index in 0..self.partitions.len() {
+            let partition = &mut self.partitions[index];
+            if !matches!(partition.phase, Phase::Flowing | Phase::Stopped) {
+                continue;
+            }
+            if idle_slots && partition.waits_for_lanes() {
+                partition.usage.lane_blocked += self.policy.commit_interval;
+            }
+            let silent = now.since(partition.commits.last_sent) >= self.policy.heartbeat_interval;
+            let wanted = partition.wants_commit() || (partition.usage.in_flight > 0 && silent);
+            if wanted && partition.may_commit(now) {
+                self.send_commit(Tp(u32::try_from(index).unwrap_or(u32::MAX)), now, effects); // the index was a Tp
+            } else {
+                self.uncommitted |= wanted;
+            }
+        }
+    }
+
+    /// Commits the frontier with its checkpoint.
+    pub(super) fn send_commit(&mut self, tp: Tp, now: Instant, effects: &mut Vec<Effect>) {
+        let gauges_concurrency = self.policy.concurrency;
+        let hold = (self.processor != Processor::Ready).then_some(Hold {
+            reason: HoldReason::ProcessorNotReady,
+            class: ErrorClass::Unreachable,
+            seconds: 0,
+        });
+        let oldest = self.calls.oldest_of(tp).map_or(Duration::ZERO, |started| now.since(started));
+        let newer = self.breaks(Wrong::CheckpointNewerThanOffset);
+        let maximum = self.breaks(Wrong::CommitTheMaximum);
+        let partition = &mut self.partitions[tp.index()];
+        let mut offset = partition.ledger.frontier();
+        if offset < partition.commits.acknowledged {
+            return; // never backwards, whatever else is wrong
+        }
+        if maximum {
+            offset = partition.ledger.done_above().last().map_or(offset, |run| run.end);
+        }
+        let leader_epoch = partition.ledger.frontier_epoch();
+        let mut checkpoint = partition.checkpoint(self.policy.incarnation, now);
+        checkpoint.gauges = Some(Gauges {
+            in_flight: partition.usage.in_flight,
+            oldest_call_millis: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
+            concurrency: gauges_concurrency,
+        });
+        checkpoint.hold = partition.hold_told(now).or(hold);
+        let place = partition.place(offset, leader_epoch);
+        let encoded = checkpoint::encode(&checkpoint, &place, self.room.chars());
+        if newer {
+            offset = offset.min(partition.commits.acknowledged.max(offset - 1));
+        }
+        self.counters.checkpoints_cut += u64::from(encoded.done_cut);
+        self.counters.attempts_left_out += encoded.failing_left_out as u64;
+        self.commit_number += 1;
+        let commit = CommitId(self.commit_number);
+        partition.commits.under_way = Some(UnderWay { id: commit, offset, chars: encoded.text.len() });
+        partition.commits.changed = false;
+        partition.commits.last_sent = now;
+        effects.push(Effect::Commit { tp, commit, offset, leader_epoch, checkpoint: encoded.text });
+    }
+
+    pub(super) fn committed(
+        &mut self,
+        tp: Tp,
+        commit: CommitId,
+        result: CommitResult,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let lower = self.breaks(Wrong::LowerCommitAfterHigher);
+        let Some(partition) = self.partitions.get_mut(tp.index()) else { return };
+        let Some(sent) = partition.commits.under_way.take_if(|sent| sent.id == commit) else {
+            self.counters.stray += 1;
+            return;
+        };
+        match result {
+            CommitResult::Ok => {
+                self.counters.commits += 1;
+                let before = core::mem::replace(&mut partition.commits.failures, 0);
+                if before > 0 && lower {
+                    let (offset, leader_epoch) = (partition.commits.acknowledged, -1);
+                    let checkpoint = String::new();
+                    effects.push(Effect::Commit { tp, commit: CommitId(0), offset, leader_epoch, checkpoint });
+                }
+                partition.commits.acknowledged = partition.commits.acknowledged.max(sent.offset);
+                self.uncommitted |= partition.wants_commit();
+                if !partition.commits.owner_known {
+                    partition.commits.owner_known = true;
+                    self.wake(tp);
+                }
+            }
+            CommitResult::MetadataTooLarge if sent.chars > 0 => {
+                self.counters.commit_failures += 1;
+                self.room = self.room.halved(sent.chars);
+                self.send_commit(tp, now, effects);
+            }
+            CommitResult::Retriable
+            | CommitResult::Unknown
+            | CommitResult::NotOwner
+            | CommitResult::MetadataTooLarge => {
+                self.counters.commit_failures += 1;
+                partition.commits.failed(now);
+                self.uncommitted = true;
+            }
+        }
+    }
+
+    /// The broker's limit is known.
+    pub(super) fn metadata_limit(&mut self, bytes: u32) {
+        self.room = Room::of_chars(bytes);
+        for index in 0..self.partitions.len() {
+            self.wake(Tp(u32::try_from(index).unwrap_or(u32::MAX))); // the index was a Tp
+        }
+    }
+}
+
+impl crate::partition::Commits {
+    fn failed(&mut self, now: Instant) {
+        let wait = RETRY_INITIAL.saturating_mul(1 << self.failures.min(10)).min(RETRY_MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.not_before = now + wait;
+        self.changed = true;
+    }
+}
+
+impl Partition {
+    /// Records are here, slots would be free, and every lane is taken.
+    fn waits_for_lanes(&self) -> bool {
+        let queued = self.fresh.seqs.len() + self.again.seqs.len();
+        self.may_start() && queued == 0 && self.ledger.undone() > self.usage.in_flight as usize
+    }
+
+    fn checkpoint(&mut self, incarnation: u64, now: Instant) -> Checkpoint {
+        self.troubles.forget_below(self.ledger.frontier());
+        Checkpoint {
+            owner: self.owner,
+            done: self.ledger.done_above(),
+            failing: self.troubles.failing(now),
+            counters: Some(Counters {
+                incarnation,
+                worker_millis: now.as_millis(),
+                processed: self.usage.processed,
+                busy_millis: self.usage.busy_millis(now),
+                lane_blocked_millis: u64::try_from(self.usage.lane_blocked.as_millis()).unwrap_or(u64::MAX),
+            }),
+            gauges: None,
+            hold: None,
+        }
+    }
+
+    fn place(&self, offset: i64, leader_epoch: i32) -> Place<'_> {
+        let (cluster_id, topic_id) = (&*self.log.cluster_id, self.log.topic_id.0);
+        Place { cluster_id, topic_id, partition: self.number, offset, leader_epoch }
+    }
+}

@@ -1,0 +1,160 @@
+//! Giving partitions back in good order: no new starts, finish, commit, release.
+
+use core::time::Duration;
+
+use super::Engine;
+use crate::partition::Phase;
+use crate::seam::{Effect, Tp};
+use crate::time::Instant;
+use crate::wrong::Wrong;
+
+/// The part of a drain that is kept for cancelled calls to end and for the last commit: a quarter of it, at most this.
+const MARGIN_MAX: Duration = Duration::from_secs(5);
+
+/// Partitions that are wanted back, or a shutdown.
+#[derive(Debug)]
+pub(super) struct Drain {
+    /// The revoke to answer; none for a shutdown.
+    seq: Option<u64>,
+    tps: Vec<Tp>,
+    stage: Stage,
+    /// When calls still running are cancelled.
+    cancel_at: Instant,
+    /// When nobody waits any longer for cancelled calls to end.
+    commit_at: Instant,
+    deadline: Instant,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Finishing,
+    Cancelled,
+    Committing,
+}
+
+impl Engine {
+    pub(super) fn revoking(&mut self, tps: Vec<Tp>, seq: u64, deadline: Instant, now: Instant) {
+        for tp in &tps {
+            self.stop_starting(*tp);
+        }
+        self.drains.push(Drain::new(Some(seq), tps, deadline, now));
+    }
+
+    pub(super) fn drain(&mut self, deadline: Instant, now: Instant) {
+        self.shutting_down = true;
+        let owned = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase != Phase::Unowned);
+        let tps: Vec<Tp> = owned.map(|(index, _)| Tp(index)).collect();
+        for tp in &tps {
+            self.stop_starting(*tp);
+        }
+        self.drains.push(Drain::new(None, tps, deadline, now));
+    }
+
+    /// Brings every drain as far as it goes now.
+    pub(super) fn advance_drains(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        if self.drains.is_empty() {
+            return;
+        }
+        for mut drain in core::mem::take(&mut self.drains) {
+            self.advance_stage(&mut drain, now, effects);
+            let mut clean = true;
+            for tp in &drain.tps {
+                clean &= self.settle(*tp, drain.stage, now, effects);
+            }
+            if clean || now >= drain.deadline {
+                self.finish_drain(drain, effects);
+            } else {
+                self.drains.push(drain);
+            }
+        }
+    }
+
+    /// When a drain has to be looked at again, answers aside.
+    pub(super) fn next_of_drain(&self, drain: &Drain) -> Instant {
+        let stage = match drain.stage {
+            Stage::Finishing => drain.cancel_at,
+            Stage::Cancelled => drain.commit_at,
+            Stage::Committing => drain.deadline,
+        };
+        let retries = drain.tps.iter().filter_map(|tp| self.partitions.get(tp.index())).filter(|partition| {
+            partition.commits.failures > 0
+                && partition.commits.under_way.is_none()
+                && partition.phase == Phase::Draining
+        });
+        let quiet = retries.filter(|partition| partition.is_quiet() || drain.stage == Stage::Committing);
+        quiet.map(|partition| partition.commits.not_before).fold(stage, Instant::min)
+    }
+
+    /// A later assignment or a loss has overtaken what was asked before.
+    pub(super) fn forget_drains_of(&mut self, tp: Tp) {
+        if self.breaks(Wrong::StaleUnassign) {
+            return;
+        }
+        for drain in &mut self.drains {
+            drain.tps.retain(|other| *other != tp);
+        }
+        self.drains.retain(|drain| drain.seq.is_none() || !drain.tps.is_empty());
+    }
+
+    fn stop_starting(&mut self, tp: Tp) {
+        let Some(partition) = self.partitions.get_mut(tp.index()) else { return };
+        match partition.phase {
+            Phase::Unowned | Phase::Draining => {}
+            Phase::Loading => self.give_back(tp), // nothing was started: there is nothing to commit
+            Phase::Flowing | Phase::Stopped => {
+                partition.phase = Phase::Draining;
+                partition.fresh.seqs.clear();
+                partition.again.seqs.clear();
+            }
+        }
+    }
+
+    fn advance_stage(&mut self, drain: &mut Drain, now: Instant, effects: &mut Vec<Effect>) {
+        if drain.stage == Stage::Finishing && now >= drain.cancel_at {
+            let calls = self.calls.give_up(|claim| drain.tps.contains(&claim.tp) && !claim.stale);
+            effects.extend(calls.into_iter().map(|call| Effect::Cancel { call }));
+            drain.stage = Stage::Cancelled;
+        }
+        if drain.stage == Stage::Cancelled && now >= drain.commit_at {
+            drain.stage = Stage::Committing;
+        }
+    }
+
+    /// Whether nothing more is to be done for a partition; sends the commit that is still missing.
+    fn settle(&mut self, tp: Tp, stage: Stage, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        let Some(partition) = self.partitions.get(tp.index()) else { return true };
+        if partition.phase != Phase::Draining {
+            return true;
+        }
+        if (!partition.is_quiet() && stage != Stage::Committing) || partition.commits.under_way.is_some() {
+            return false;
+        }
+        if !partition.commits.owner_known || !partition.wants_commit() {
+            return true;
+        }
+        if partition.may_commit(now) {
+            self.send_commit(tp, now, effects);
+        }
+        false
+    }
+
+    fn finish_drain(&mut self, drain: Drain, effects: &mut Vec<Effect>) {
+        let Some(seq) = drain.seq else {
+            effects.push(Effect::Drained);
+            return;
+        };
+        for tp in &drain.tps {
+            self.give_back(*tp);
+        }
+        self.share_window();
+        effects.push(Effect::Released { tps: drain.tps, seq });
+    }
+}
+
+impl Drain {
+    fn new(seq: Option<u64>, tps: Vec<Tp>, deadline: Instant, now: Instant) -> Self {
+        let margin = (deadline.since(now) / 4).min(MARGIN_MAX);
+        let (cancel_at, commit_at) = (deadline - margin, deadline - margin / 2);
+        Self { seq, tps, stage: Stage::Finishing, cancel_at, commit_at, deadline }
+    }
+}

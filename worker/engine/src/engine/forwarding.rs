@@ -1,0 +1,115 @@
+//! Dead letters and outputs: a record is done when the broker has confirmed them, and not before (S4).
+
+use super::Engine;
+use crate::backoff;
+use crate::calls::Claim;
+use crate::forwards::Forwarding;
+use crate::ledger::State;
+use crate::seam::{Destination, Effect, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded, Tp};
+use crate::time::Instant;
+use crate::timers::Alarm;
+use crate::wrong::Wrong;
+use penstock_crds::checkpoint::HoldReason;
+
+impl Engine {
+    /// Hands a record to the producer. Its place there was reserved before its call.
+    pub(super) fn forward(&mut self, claim: Claim, to: Destination, effects: &mut Vec<Effect>) {
+        let partition = &mut self.partitions[claim.tp.index()];
+        let Some(record) = partition.ledger.record(claim.seq) else { return };
+        partition.ledger.set(claim.seq, State::Forwarding);
+        partition.ledger.touch(claim.offset);
+        partition.forwarding += 1;
+        let is_dead_letter = matches!(to, Destination::DeadLetter(_));
+        let id = self.forwards.insert(Forwarding { claim, to, record, failures: 0, sent: false });
+        self.send(id, effects);
+        if is_dead_letter && self.breaks(Wrong::CommitBeforeDeadLetter) {
+            self.complete(claim.tp, claim.seq);
+        }
+    }
+
+    /// A forward's back-off has passed.
+    pub(super) fn forward_due(&mut self, id: ForwardId, effects: &mut Vec<Effect>) {
+        self.send(id, effects);
+    }
+
+    pub(super) fn forwarded(&mut self, forwarded: Forwarded, now: Instant, effects: &mut Vec<Effect>) {
+        let Forwarded { id, result } = forwarded;
+        let Some(claim) =
+            self.forwards.get_mut(id).filter(|forwarding| forwarding.sent).map(|forwarding| forwarding.claim)
+        else {
+            self.counters.stray += 1;
+            return;
+        };
+        if claim.stale {
+            self.forwards.remove(id);
+            if result == ForwardResult::Confirmed {
+                self.done_late(&claim);
+            }
+            return self.let_go(&claim);
+        }
+        match result {
+            ForwardResult::Confirmed => self.confirmed(id),
+            ForwardResult::Failed(failure) => self.forward_failed(id, &failure, now),
+            ForwardResult::Refused(failure) => self.forward_refused(id, &failure, now, effects),
+        }
+        self.wake(claim.tp);
+    }
+
+    fn send(&mut self, id: ForwardId, effects: &mut Vec<Effect>) {
+        let Some(forwarding) = self.forwards.get_mut(id).filter(|forwarding| !forwarding.sent) else { return };
+        forwarding.sent = true;
+        let (to, tp, record) = (forwarding.to.clone(), forwarding.claim.tp, forwarding.record.clone());
+        effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record })));
+    }
+
+    fn confirmed(&mut self, id: ForwardId) {
+        let Some(forwarding) = self.forwards.remove(id) else { return };
+        match forwarding.to {
+            Destination::Output(_) => self.counters.forwarded_output += 1,
+            Destination::DeadLetter(_) | Destination::Delay { .. } => self.counters.dead_lettered += 1,
+        }
+        let partition = &mut self.partitions[forwarding.claim.tp.index()];
+        partition.forwarding -= 1;
+        partition.hold = partition.hold.filter(|(reason, ..)| *reason != HoldReason::ForwardFailed);
+        self.complete(forwarding.claim.tp, forwarding.claim.seq);
+    }
+
+    fn forward_failed(&mut self, id: ForwardId, failure: &Failure, now: Instant) {
+        self.counters.forward_failures += 1;
+        if self.breaks(Wrong::OutputByRunningAgain) {
+            let Some(Forwarding { claim, .. }) = self.forwards.remove(id) else { return };
+            self.partitions[claim.tp.index()].forwarding -= 1;
+            return self.put_off(claim.tp, claim.seq, None, now);
+        }
+        let Some(forwarding) = self.forwards.get_mut(id) else { return };
+        forwarding.sent = false;
+        forwarding.failures = forwarding.failures.saturating_add(1);
+        let (claim, failures) = (forwarding.claim, forwarding.failures);
+        self.note_forward_failure(claim.tp, failure.class, now);
+        let jitter = self.partitions[claim.tp.index()].jitter(claim.offset);
+        self.timers.set(now + backoff::delay(&self.policy.retry, failures, jitter), Alarm::Forward(id));
+    }
+
+    /// An output that can never be written is the record's fault; a dead letter that cannot, blocks: there is nowhere else.
+    fn forward_refused(&mut self, id: ForwardId, failure: &Failure, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(forwarding) = self.forwards.get_mut(id) else { return };
+        let claim = forwarding.claim;
+        if let Destination::Output(_) = forwarding.to {
+            self.forwards.remove(id);
+            self.partitions[claim.tp.index()].forwarding -= 1;
+            let failure = Failure::new(ErrorClass::OutputRefused, &failure.detail);
+            return self.charge(claim.tp, claim.seq, failure, true, now, effects);
+        }
+        forwarding.sent = false;
+        self.counters.forward_failures += 1;
+        self.note_forward_failure(claim.tp, failure.class, now);
+        self.timers.set(now + self.policy.retry.max_delay, Alarm::Forward(id));
+    }
+
+    fn note_forward_failure(&mut self, tp: Tp, class: ErrorClass, now: Instant) {
+        let partition = &mut self.partitions[tp.index()];
+        partition.hold.get_or_insert((HoldReason::ForwardFailed, class, now));
+        partition.commits.changed = true;
+        self.uncommitted = true;
+    }
+}

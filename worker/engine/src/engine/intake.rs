@@ -1,0 +1,137 @@
+//! Records come in: each finds its lane, or is done already.
+
+use core::ops::Range;
+use std::sync::Arc;
+
+use super::Engine;
+use crate::hash;
+use crate::lanes::{Joined, LaneId};
+use crate::ledger::State;
+use crate::partition::{Partition, Phase, of_offset};
+use crate::policy::Ordering;
+use crate::seam::{Arena, Effect, PartitionRole, Tp};
+use crate::time::Instant;
+use crate::timers::Alarm;
+use crate::wrong::Wrong;
+
+impl Engine {
+    pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arc<Arena>, range: Range<u32>, now: Instant) {
+        let ordering = self.policy.ordering;
+        let one_null_lane = self.breaks(Wrong::NullKeysShareALane);
+        let Some(partition) = self.partitions.get_mut(tp.index()) else { return };
+        if partition.seq != seq || partition.phase != Phase::Flowing {
+            self.counters.stray += u64::from(range.end - range.start);
+            return;
+        }
+        let segment = partition.ledger.add_arena(Arc::clone(arena));
+        for index in range {
+            let (offset, leader_epoch) = (arena.offset(index), arena.leader_epoch(index));
+            partition.credit = partition.credit.saturating_sub(u64::from(arena.weight(index)));
+            if partition.ledger.is_past(offset) {
+                self.counters.received_again += 1;
+                continue;
+            }
+            self.counters.received += 1;
+            let fact = !partition.facts.is_empty() && partition.take_fact(offset, leader_epoch);
+            if partition.ledger.take_carried(offset) || fact {
+                partition.ledger.push_done(offset, leader_epoch);
+                partition.troubles.remove(offset);
+                partition.commits.changed = true;
+                self.uncommitted = true;
+                self.counters.done_before += 1;
+                continue;
+            }
+            let hash = match (ordering, arena.key(index)) {
+                (Ordering::Key, Some(key)) => Some(hash::of_bytes(key)),
+                (Ordering::Key, None) if one_null_lane => Some(1),
+                (Ordering::Partition, _) => Some(0),
+                (Ordering::Key, None) | (Ordering::Unordered, _) => None,
+            };
+            if let Some(due) = partition.enter(arena, segment, index, hash, now) {
+                let (epoch, seq) = (partition.epoch, due.seq);
+                self.timers.set(due.at, Alarm::Retry { tp, epoch, seq });
+            }
+        }
+        partition.ledger.settle_arena(segment);
+        self.wake(tp);
+        self.creditors.push(tp);
+    }
+
+    pub(super) fn position(&mut self, tp: Tp, seq: u64, offset: i64) {
+        match self.owned(tp, seq, Phase::Flowing) {
+            Some(partition) => partition.ledger.position(offset),
+            None => self.counters.stray += 1,
+        }
+        self.uncommitted = true;
+    }
+
+    /// Tells the shell how many more bytes it may hand over, in steps of at least a quarter of the window.
+    pub(super) fn give_credit(&mut self, effects: &mut Vec<Effect>) {
+        if self.creditors.is_empty() {
+            return;
+        }
+        for tp in core::mem::take(&mut self.creditors) {
+            let partition = &mut self.partitions[tp.index()];
+            let used = partition.ledger.held() + partition.credit;
+            if partition.phase == Phase::Flowing && used <= self.credit_mark {
+                let bytes = self.window - used;
+                partition.credit += bytes;
+                effects.push(Effect::Credit { tp, bytes });
+            }
+        }
+    }
+
+    /// The window is shared by the partitions owned.
+    pub(super) fn share_window(&mut self) {
+        let owned = self.partitions.iter().filter(|partition| partition.phase != Phase::Unowned).count();
+        self.window = (self.policy.window_bytes / (owned.max(1) as u64)).max(1);
+        self.credit_mark = self.window - self.window.div_ceil(4);
+        let flowing = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase == Phase::Flowing);
+        self.creditors.extend(flowing.map(|(index, _)| Tp(index)));
+    }
+}
+
+/// A record of a delay topic that has to wait.
+struct Due {
+    seq: u64,
+    at: Instant,
+}
+
+impl Partition {
+    /// Enters a record that is still to do and queues it if it may run.
+    fn enter(&mut self, arena: &Arena, segment: u32, index: u32, hash: Option<u64>, now: Instant) -> Option<Due> {
+        let offset = arena.offset(index);
+        let seq = self.ledger.push(arena, segment, index);
+        let mut due = None;
+        if let PartitionRole::Delay { .. } = self.role {
+            let (attempts, at) = arena.attempts_and_due(index);
+            if attempts > 0 {
+                let trouble = self.troubles.entry(offset, now);
+                trouble.attempts = trouble.attempts.max(attempts);
+            }
+            due = (at > now).then_some(Due { seq, at });
+        }
+        let troubled = !self.troubles.is_empty() && self.troubles.get(offset).is_some();
+        let lane = self.lane_of(hash, offset);
+        if let Some(entry) = self.ledger.get_mut(seq) {
+            (entry.troubled, entry.lane) = (troubled, lane);
+        }
+        let joined = if lane == LaneId::NONE { Joined::First } else { self.lanes.join(lane, seq) };
+        match joined {
+            Joined::Behind(before) => self.ledger.link(before, seq),
+            Joined::Held => {}
+            Joined::First if due.is_some() => self.ledger.set(seq, State::Waiting),
+            Joined::First => self.queue(seq),
+        }
+        due
+    }
+
+    fn lane_of(&mut self, hash: Option<u64>, offset: i64) -> LaneId {
+        match hash {
+            Some(hash) => self.lanes.find_or_make(hash),
+            // On its own, unless a call of an earlier assignment still runs it.
+            None if self.stale_claims > 0 => self.lanes.find(of_offset(offset)).unwrap_or(LaneId::NONE),
+            None => LaneId::NONE,
+        }
+    }
+}

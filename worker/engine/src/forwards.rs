@@ -1,0 +1,67 @@
+//! Records on their way to another topic, or waiting to be written there again.
+
+use crate::calls::Claim;
+use crate::seam::{Destination, ForwardId, Record, Tp};
+
+#[derive(Debug)]
+pub(crate) struct Forwarding {
+    pub(crate) claim: Claim,
+    pub(crate) to: Destination,
+    pub(crate) record: Record,
+    /// Failed writes so far.
+    pub(crate) failures: u32,
+    /// Whether the producer has it; otherwise it waits for its back-off.
+    pub(crate) sent: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Forwards {
+    slots: Vec<(u32, Option<Forwarding>)>,
+    free: Vec<u32>,
+    in_use: u32,
+}
+
+impl Forwards {
+    /// Forwards that wait or are under way: each keeps its place in the producer.
+    pub(crate) fn len(&self) -> u32 {
+        self.in_use
+    }
+
+    pub(crate) fn insert(&mut self, forwarding: Forwarding) -> ForwardId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push((0, None));
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX) // at most `ForwardRoom`, a u32
+        });
+        let (serial, place) = &mut self.slots[slot as usize];
+        *serial = serial.wrapping_add(1);
+        *place = Some(forwarding);
+        self.in_use += 1;
+        ForwardId { slot, serial: *serial }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ForwardId) -> Option<&mut Forwarding> {
+        let (serial, place) = self.slots.get_mut(id.slot as usize)?;
+        if *serial == id.serial { place.as_mut() } else { None }
+    }
+
+    pub(crate) fn remove(&mut self, id: ForwardId) -> Option<Forwarding> {
+        let (serial, place) = self.slots.get_mut(id.slot as usize)?;
+        let forwarding = if *serial == id.serial { place.take() } else { None }?;
+        self.free.push(id.slot);
+        self.in_use -= 1;
+        Some(forwarding)
+    }
+
+    /// Drops those of a partition that wait; the producer has the others, whose claims are returned.
+    pub(crate) fn forsake(&mut self, tp: Tp) -> impl Iterator<Item = &mut Claim> {
+        for (slot, (_, place)) in (0..).zip(self.slots.iter_mut()) {
+            if place.as_ref().is_some_and(|forwarding| forwarding.claim.tp == tp && !forwarding.sent) {
+                *place = None;
+                self.free.push(slot);
+                self.in_use -= 1;
+            }
+        }
+        let sent = self.slots.iter_mut().filter_map(|(_, place)| place.as_mut());
+        sent.map(|forwarding| &mut forwarding.claim).filter(move |claim| claim.tp == tp)
+    }
+}

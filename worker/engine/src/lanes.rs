@@ -1,0 +1,141 @@
+//! Lanes: what may not run at the same time stands in one queue.
+//!
+//! A lane is found by a 64-bit hash. It holds the records of a key as a linked list through the ledger's entries. A lane
+//! outlives the assignment: a call of an earlier assignment that still runs *holds* it, so that the same key is not
+//! called twice at once after a revoke-and-return (S5).
+
+use core::hash::BuildHasherDefault;
+use std::collections::HashMap;
+
+use crate::hash::Identity;
+
+/// Index of a lane in its partition's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LaneId(u32);
+
+impl LaneId {
+    /// Of a record that runs on its own.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
+
+/// No entry: the end of a lane's list.
+const NO_SEQ: u64 = u64::MAX;
+
+/// Idle lanes that are kept to spare the map an insertion and a removal per record.
+const IDLE_MAX: usize = 4096;
+
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    by_hash: HashMap<u64, u32, BuildHasherDefault<Identity>>,
+    table: Vec<Lane>,
+    free: Vec<u32>,
+    /// Lanes whose list is empty; counted roughly, put right by each sweep.
+    idle: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lane {
+    hash: u64,
+    /// First entry that is not done: the one that is ready, runs, or waits. [`NO_SEQ`] for an idle lane.
+    head: u64,
+    tail: u64,
+    /// Calls and forwards of earlier assignments that have not ended.
+    holds: u32,
+}
+
+/// What joining a lane means for the entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Joined {
+    /// It is the first: it may run.
+    First,
+    /// It is the first, but an earlier assignment's call still holds the lane.
+    Held,
+    /// It stands behind this entry, whose `next` it must become.
+    Behind(u64),
+}
+
+impl Lanes {
+    /// The lane of a hash, if there is one: for records that have a lane only by exception.
+    pub(crate) fn find(&self, hash: u64) -> Option<LaneId> {
+        self.by_hash.get(&hash).map(|index| LaneId(*index))
+    }
+
+    /// The lane of a hash, made if missing.
+    pub(crate) fn find_or_make(&mut self, hash: u64) -> LaneId {
+        if let Some(index) = self.by_hash.get(&hash) {
+            return LaneId(*index);
+        }
+        if self.idle > IDLE_MAX {
+            self.sweep();
+        }
+        let lane = Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0 };
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.table.push(lane);
+            u32::try_from(self.table.len() - 1).unwrap_or(u32::MAX) // one lane per held record: the window is far smaller
+        });
+        self.table[index as usize] = lane;
+        self.by_hash.insert(hash, index);
+        self.idle += 1;
+        LaneId(index)
+    }
+
+    /// Appends an entry.
+    pub(crate) fn join(&mut self, id: LaneId, seq: u64) -> Joined {
+        let lane = &mut self.table[id.0 as usize];
+        let behind = core::mem::replace(&mut lane.tail, seq);
+        if lane.head != NO_SEQ {
+            return Joined::Behind(behind);
+        }
+        lane.head = seq;
+        self.idle = self.idle.saturating_sub(1);
+        if lane.holds > 0 { Joined::Held } else { Joined::First }
+    }
+
+    /// First entry of the lane that is not done.
+    pub(crate) fn head(&self, id: LaneId) -> Option<u64> {
+        Some(self.table[id.0 as usize].head).filter(|seq| *seq != NO_SEQ)
+    }
+
+    /// The head is done and `next` follows it. Returns the entry that may run now.
+    pub(crate) fn advance(&mut self, id: LaneId, next: Option<u64>) -> Option<u64> {
+        let lane = &mut self.table[id.0 as usize];
+        lane.head = next.unwrap_or(NO_SEQ);
+        if next.is_none() {
+            lane.tail = NO_SEQ;
+            self.idle += 1;
+        }
+        next.filter(|_| lane.holds == 0)
+    }
+
+    /// A call of an earlier assignment keeps the lane shut.
+    pub(crate) fn hold(&mut self, hash: u64) -> LaneId {
+        let id = self.find_or_make(hash);
+        self.table[id.0 as usize].holds += 1;
+        id
+    }
+
+    /// One such call ended. Returns the entry that may run now.
+    pub(crate) fn let_go(&mut self, id: LaneId) -> Option<u64> {
+        let lane = &mut self.table[id.0 as usize];
+        lane.holds -= 1;
+        (lane.holds == 0 && lane.head != NO_SEQ).then_some(lane.head)
+    }
+
+    /// The hash that finds it.
+    pub(crate) fn hash(&self, id: LaneId) -> u64 {
+        self.table[id.0 as usize].hash
+    }
+
+    fn sweep(&mut self) {
+        let (table, free) = (&self.table, &mut self.free);
+        self.by_hash.retain(|_, index| {
+            let lane = &table[*index as usize];
+            let keep = lane.head != NO_SEQ || lane.holds > 0;
+            if !keep {
+                free.push(*index);
+            }
+            keep
+        });
+        self.idle = 0;
+    }
+}

@@ -1,0 +1,332 @@
+//! The ledger of a partition: which of the received records are done, and so which offset may be committed.
+//!
+//! Only offsets that were received have an entry, in the order of receipt, so that holes (compaction, transaction
+//! markers, aborted records) close by themselves: the *frontier* is the offset of the first entry that is not done.
+//! Entries are named by sequence numbers, which rise by one and outlast the ring.
+
+use core::ops::Range;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::lanes::LaneId;
+use crate::seam::{Arena, Record};
+use crate::segments::Segments;
+
+/// What a done entry above the frontier still costs, bytes.
+const DONE_WEIGHT: u32 = 32;
+
+/// Where a record stands on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Behind another of its lane.
+    Queued,
+    /// May run: in the partition's queue of fresh records, or of due retries.
+    Ready,
+    /// With the processor.
+    Running,
+    /// For its back-off to pass.
+    Waiting,
+    /// With the producer, or waiting to be written again.
+    Forwarding,
+    /// Acknowledged, skipped, discarded, or confirmed on another topic.
+    Done,
+}
+
+/// One received record. Kept small: there is one per record of the window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) offset: i64,
+    pub(crate) lane: LaneId,
+    /// How much further on the next entry of its lane is; 0 for none.
+    next: u32,
+    segment: u32,
+    index: u32,
+    weight: u32,
+    pub(crate) state: State,
+    /// Whether the partition's table of troubles knows more about it.
+    pub(crate) troubled: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    /// Entries from the first that is not done.
+    ring: VecDeque<Entry>,
+    /// Sequence number of the first entry.
+    base: u64,
+    /// Lowest offset that has neither come nor been passed over.
+    next_offset: i64,
+    /// Entries that are not done.
+    undone: usize,
+    /// Maximal sequences of done entries in the ring.
+    runs: usize,
+    /// Highest offset that was ever started, or done by an earlier owner.
+    touched: i64,
+    /// Bytes of the records held.
+    held: u64,
+    /// Done by an earlier owner and not received yet.
+    carried: VecDeque<Range<i64>>,
+    /// From which offset on which leader epoch was seen.
+    epochs: VecDeque<(i64, i32)>,
+    segments: Segments,
+}
+
+impl Ledger {
+    /// A ledger that begins at a committed offset, with what earlier owners did above it.
+    pub(crate) fn new(offset: i64, leader_epoch: i32, done: Vec<Range<i64>>) -> Self {
+        Self {
+            ring: VecDeque::new(),
+            base: 0,
+            undone: 0,
+            next_offset: offset,
+            runs: 0,
+            touched: done.last().map_or(offset, |run| run.end),
+            held: 0,
+            carried: done.into(),
+            epochs: VecDeque::from([(i64::MIN, leader_epoch)]),
+            segments: Segments::default(),
+        }
+    }
+
+    /// Takes a poll batch's arena in; [`Ledger::settle_arena`] must follow its records.
+    pub(crate) fn add_arena(&mut self, arena: Arc<Arena>) -> u32 {
+        self.segments.insert(arena)
+    }
+
+    /// No more records of this arena will come.
+    pub(crate) fn settle_arena(&mut self, segment: u32) {
+        self.segments.release_if_unneeded(segment);
+    }
+
+    /// Whether an offset has come or been passed over before.
+    pub(crate) fn is_past(&self, offset: i64) -> bool {
+        offset < self.next_offset
+    }
+
+    /// Whether an earlier owner did the record. Offsets must be asked in rising order.
+    pub(crate) fn take_carried(&mut self, offset: i64) -> bool {
+        while self.carried.front().is_some_and(|run| run.end <= offset) {
+            self.carried.pop_front();
+        }
+        self.carried.front().is_some_and(|run| run.contains(&offset))
+    }
+
+    /// Enters a received record that is still to do. Returns its sequence number.
+    pub(crate) fn push(&mut self, arena: &Arena, segment: u32, index: u32) -> u64 {
+        let offset = arena.offset(index);
+        self.pass(offset, arena.leader_epoch(index));
+        let weight = arena.weight(index);
+        self.held += u64::from(weight);
+        self.undone += 1;
+        self.segments.need(segment);
+        let (lane, state) = (LaneId::NONE, State::Queued);
+        self.ring.push_back(Entry { offset, lane, next: 0, segment, index, weight, state, troubled: false });
+        self.base + self.ring.len() as u64 - 1
+    }
+
+    /// Enters a received record that is done already.
+    pub(crate) fn push_done(&mut self, offset: i64, leader_epoch: i32) {
+        self.pass(offset, leader_epoch);
+        let Some(last) = self.ring.back() else { return };
+        if last.state != State::Done {
+            self.runs += 1;
+        }
+        self.touched = self.touched.max(offset);
+        self.held += u64::from(DONE_WEIGHT);
+        self.ring.push_back(Entry {
+            offset,
+            lane: LaneId::NONE,
+            next: 0,
+            segment: 0,
+            index: 0,
+            weight: DONE_WEIGHT,
+            state: State::Done,
+            troubled: false,
+        });
+    }
+
+    /// The consumer will not hand over anything below `offset` any more.
+    pub(crate) fn position(&mut self, offset: i64) {
+        self.next_offset = self.next_offset.max(offset);
+    }
+
+    /// The record is done. Returns whether the frontier moved.
+    pub(crate) fn done(&mut self, seq: u64) -> bool {
+        let index = self.index(seq);
+        let right = self.ring.get(index + 1).is_some_and(|entry| entry.state == State::Done);
+        let entry = &mut self.ring[index];
+        entry.state = State::Done;
+        self.undone -= 1;
+        self.held -= u64::from(entry.weight - DONE_WEIGHT);
+        entry.weight = DONE_WEIGHT;
+        self.segments.release(entry.segment);
+        if index > 0 {
+            let left = self.ring[index - 1].state == State::Done;
+            self.runs = self.runs + 1 - usize::from(left) - usize::from(right);
+            return false;
+        }
+        self.runs -= usize::from(right);
+        while self.ring.front().is_some_and(|entry| entry.state == State::Done) {
+            self.ring.pop_front();
+            self.base += 1;
+            self.held -= u64::from(DONE_WEIGHT);
+        }
+        true
+    }
+
+    /// Lowest offset that is not done: what may be committed.
+    pub(crate) fn frontier(&self) -> i64 {
+        if let Some(entry) = self.ring.front() {
+            return entry.offset;
+        }
+        let passed = |offset: i64, run: &Range<i64>| if run.start <= offset { offset.max(run.end) } else { offset };
+        self.carried.iter().fold(self.next_offset, passed)
+    }
+
+    /// Leader epoch of the record before the frontier (KIP-320: what is committed beside the offset).
+    pub(crate) fn frontier_epoch(&mut self) -> i32 {
+        let frontier = self.frontier();
+        while self.epochs.get(1).is_some_and(|(from, _)| *from < frontier) {
+            self.epochs.pop_front();
+        }
+        self.epochs.front().map_or(-1, |(_, epoch)| *epoch)
+    }
+
+    /// Offsets above the frontier that are done, ascending. Holes join the run before them.
+    pub(crate) fn done_above(&self) -> Vec<Range<i64>> {
+        let mut done: Vec<Range<i64>> = Vec::with_capacity(self.runs + self.carried.len());
+        let mut extends = false;
+        for entry in self.ring.iter().take(if self.runs == 0 { 0 } else { usize::MAX }) {
+            let is_done = entry.state == State::Done;
+            match done.last_mut() {
+                Some(last) if is_done && extends => last.end = entry.offset + 1,
+                _ if is_done => done.push(entry.offset..entry.offset + 1),
+                _ => {}
+            }
+            extends = is_done;
+        }
+        let frontier = self.frontier();
+        for run in &self.carried {
+            let start = run.start.max(self.next_offset).max(frontier + 1);
+            match done.last_mut() {
+                Some(last) if last.end >= start => last.end = last.end.max(run.end),
+                _ if start < run.end => done.push(start..run.end),
+                _ => {}
+            }
+        }
+        done
+    }
+
+    /// How many runs [`Ledger::done_above`] would have at most.
+    pub(crate) fn runs(&self) -> usize {
+        self.runs + self.carried.len()
+    }
+
+    /// Distance from the frontier to the highest offset that is, or will be by starting `offset`, in the done-set.
+    pub(crate) fn span_with(&self, offset: i64) -> u64 {
+        self.touched.max(offset).saturating_sub(self.frontier()).max(0).cast_unsigned()
+    }
+
+    /// The record was handed to the processor or the producer.
+    pub(crate) fn touch(&mut self, offset: i64) {
+        self.touched = self.touched.max(offset);
+    }
+
+    /// The entry of a sequence number, unless it is gone.
+    pub(crate) fn get(&self, seq: u64) -> Option<&Entry> {
+        self.ring.get(self.index(seq))
+    }
+
+    /// The entry of a sequence number, unless it is gone.
+    pub(crate) fn get_mut(&mut self, seq: u64) -> Option<&mut Entry> {
+        let index = self.index(seq);
+        self.ring.get_mut(index)
+    }
+
+    /// Moves an entry on its way.
+    pub(crate) fn set(&mut self, seq: u64, state: State) {
+        if let Some(entry) = self.get_mut(seq) {
+            entry.state = state;
+        }
+    }
+
+    /// The sequence number of the entry at the frontier.
+    pub(crate) fn first(&self) -> Option<u64> {
+        (!self.ring.is_empty()).then_some(self.base)
+    }
+
+    /// The sequence number of the record with this offset, if it was received and is not below the frontier.
+    pub(crate) fn find(&self, offset: i64) -> Option<u64> {
+        let index = self.ring.binary_search_by_key(&offset, |entry| entry.offset).ok()?;
+        Some(self.base + index as u64)
+    }
+
+    /// Leader epoch that the received record at this offset came with.
+    pub(crate) fn epoch_at(&self, offset: i64) -> i32 {
+        self.epochs.iter().rev().find(|(from, _)| *from <= offset).map_or(-1, |(_, epoch)| *epoch)
+    }
+
+    /// The record of an entry that is not done.
+    pub(crate) fn record(&self, seq: u64) -> Option<Record> {
+        let entry = self.get(seq)?;
+        self.segments.record(entry.segment, entry.index)
+    }
+
+    /// Copies a record that will wait out of its batch, so that it does not keep the whole batch in memory.
+    pub(crate) fn detach(&mut self, seq: u64) {
+        let index = self.index(seq);
+        let Some(entry) = self.ring.get_mut(index) else { return };
+        if !self.segments.is_shared(entry.segment) {
+            return;
+        }
+        let Some(record) = self.segments.record(entry.segment, entry.index) else { return };
+        let own = self.segments.insert(record.detached());
+        self.segments.need(own);
+        self.segments.release(entry.segment);
+        (entry.segment, entry.index) = (own, 0);
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Records that are not done.
+    pub(crate) fn undone(&self) -> usize {
+        self.undone
+    }
+
+    fn pass(&mut self, offset: i64, leader_epoch: i32) {
+        self.next_offset = offset + 1;
+        if self.epochs.back().is_none_or(|(_, epoch)| *epoch != leader_epoch) {
+            self.epochs.push_back((offset, leader_epoch));
+        }
+    }
+
+    /// Puts an entry behind another in their lane.
+    pub(crate) fn link(&mut self, before: u64, seq: u64) {
+        if let Some(entry) = self.get_mut(before) {
+            #[expect(clippy::cast_possible_truncation, reason = "both are in the ring, which is far shorter than 2^32")]
+            let distance = (seq - before) as u32;
+            entry.next = distance;
+        }
+    }
+
+    /// The next entry of the lane that is not done.
+    pub(crate) fn following(&self, seq: u64) -> Option<u64> {
+        let mut seq = seq;
+        loop {
+            let next = self.get(seq)?.next;
+            seq += u64::from(next);
+            if next == 0 {
+                return None;
+            }
+            if self.get(seq)?.state != State::Done {
+                return Some(seq);
+            }
+        }
+    }
+
+    fn index(&self, seq: u64) -> usize {
+        usize::try_from(seq.wrapping_sub(self.base)).unwrap_or(usize::MAX)
+    }
+}

@@ -1,0 +1,306 @@
+//! Everything the engine keeps of one partition.
+
+use core::time::Duration;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use penstock_crds::checkpoint::{ErrorClass, Hold, HoldReason};
+
+use crate::backoff::Jitter;
+use crate::calls::Claim;
+use crate::hash;
+use crate::lanes::{LaneId, Lanes};
+use crate::ledger::{Ledger, State};
+use crate::seam::{Assignment, CommitId, PartitionRole, TopicId};
+use crate::time::{Instant, nanos};
+use crate::troubles::Troubles;
+
+/// Where a partition stands in an assignment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Not ours.
+    Unowned,
+    /// Ours; its checkpoint is being read.
+    Loading,
+    /// Ours; records flow.
+    Flowing,
+    /// Ours, but its offset is gone and a human must decide.
+    Stopped,
+    /// Wanted back: no new starts.
+    Draining,
+}
+
+/// A partition. It stays in the engine's table for good: lanes, and what earlier calls hold of them, outlive assignments.
+#[derive(Debug)]
+pub(crate) struct Partition {
+    pub(crate) topic: Arc<str>,
+    pub(crate) number: i32,
+    pub(crate) role: PartitionRole,
+    pub(crate) phase: Phase,
+    /// The shell's number of the assignment.
+    pub(crate) seq: u64,
+    /// Counts the ledgers of this partition, so that alarms of an older one ring unheard.
+    pub(crate) epoch: u32,
+    pub(crate) log: Log,
+    pub(crate) ledger: Ledger,
+    pub(crate) lanes: Lanes,
+    pub(crate) fresh: Queue,
+    pub(crate) again: Queue,
+    pub(crate) troubles: Troubles,
+    /// Done by calls of earlier assignments, not received yet.
+    pub(crate) facts: Vec<Fact>,
+    /// Claims of earlier assignments that have not ended.
+    pub(crate) stale_claims: u32,
+    pub(crate) commits: Commits,
+    pub(crate) owner: u64,
+    /// Bytes the shell may still hand over.
+    pub(crate) credit: u64,
+    pub(crate) usage: Usage,
+    /// Claims of this assignment at the producer.
+    pub(crate) forwarding: u32,
+    pub(crate) hold: Option<(HoldReason, ErrorClass, Instant)>,
+}
+
+/// Whose log the ledger speaks of.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) cluster_id: Arc<str>,
+    pub(crate) topic_id: TopicId,
+    /// Rises whenever offsets begin to mean other records.
+    pub(crate) generation: u32,
+}
+
+/// Entries that may start, and whether the engine's rota knows.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    pub(crate) seqs: VecDeque<u64>,
+    pub(crate) in_rota: bool,
+}
+
+/// A record that was done under an earlier assignment of this process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fact {
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: i32,
+    pub(crate) log: u32,
+}
+
+/// How far this partition is committed.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    /// The coordinator has our owner number: starts are allowed.
+    pub(crate) owner_known: bool,
+    /// Highest offset acknowledged, or found at the start.
+    pub(crate) acknowledged: i64,
+    /// The commit under way. Never more than one: replies may be late, commits may not overtake each other.
+    pub(crate) under_way: Option<UnderWay>,
+    /// Something beside the frontier has changed since the last commit.
+    pub(crate) changed: bool,
+    pub(crate) last_sent: Instant,
+    pub(crate) not_before: Instant,
+    pub(crate) failures: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct UnderWay {
+    pub(crate) id: CommitId,
+    pub(crate) offset: i64,
+    pub(crate) chars: usize,
+}
+
+/// Slot time, for the operator's estimate of capacity.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Usage {
+    pub(crate) processed: u64,
+    pub(crate) in_flight: u32,
+    pub(crate) lane_blocked: Duration,
+    busy_nanos: u64,
+    since: Instant,
+}
+
+impl Partition {
+    /// A place in the table for a partition that is not ours.
+    pub(crate) fn unowned() -> Self {
+        Self {
+            topic: "".into(),
+            number: 0,
+            role: PartitionRole::Source,
+            phase: Phase::Unowned,
+            seq: 0,
+            epoch: 0,
+            log: Log::default(),
+            ledger: Ledger::new(0, -1, Vec::new()),
+            lanes: Lanes::default(),
+            fresh: Queue::default(),
+            again: Queue::default(),
+            troubles: Troubles::default(),
+            facts: Vec::new(),
+            stale_claims: 0,
+            commits: Commits::new(0),
+            owner: 0,
+            credit: 0,
+            usage: Usage::default(),
+            forwarding: 0,
+            hold: None,
+        }
+    }
+
+    /// Takes the name of an assignment.
+    pub(crate) fn assign(&mut self, assignment: Assignment, seq: u64) {
+        (self.topic, self.number, self.role) = (assignment.topic, assignment.partition, assignment.role);
+        (self.phase, self.seq) = (Phase::Loading, seq);
+        self.facts.clear();
+    }
+
+    /// Begins a ledger at an offset; queues, commits and usage begin anew with it.
+    pub(crate) fn open(&mut self, ledger: Ledger, troubles: Troubles) {
+        self.commits = Commits::new(ledger.frontier());
+        (self.ledger, self.troubles) = (ledger, troubles);
+        self.usage = Usage::default();
+        self.fresh.seqs.clear();
+        self.again.seqs.clear();
+        self.hold = None;
+    }
+
+    /// Whether records of it may be started.
+    pub(crate) fn may_start(&self) -> bool {
+        self.phase == Phase::Flowing && self.commits.owner_known
+    }
+
+    /// Whether claims of this assignment are still out.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.usage.in_flight == 0 && self.forwarding == 0
+    }
+
+    /// Whether there is anything to commit.
+    pub(crate) fn wants_commit(&self) -> bool {
+        self.commits.changed || self.ledger.frontier() > self.commits.acknowledged
+    }
+
+    /// Whether a commit may be sent: the ledger is known and the last one answered.
+    pub(crate) fn may_commit(&self, now: Instant) -> bool {
+        let open = matches!(self.phase, Phase::Flowing | Phase::Stopped | Phase::Draining);
+        open && self.commits.under_way.is_none() && now >= self.commits.not_before
+    }
+
+    /// What the jitter of this record's waits depends on.
+    pub(crate) fn jitter(&self, offset: i64) -> Jitter {
+        let place = hash::with(hash::of_bytes(self.topic.as_bytes()), u64::from(self.number.cast_unsigned()));
+        Jitter { place, offset }
+    }
+
+    /// Lets an entry that may run now queue for a slot.
+    pub(crate) fn queue(&mut self, seq: u64) {
+        let Some(entry) = self.ledger.get_mut(seq) else { return };
+        entry.state = State::Ready;
+        let (troubled, offset) = (entry.troubled, entry.offset);
+        if troubled && self.troubles.get(offset).is_some_and(|trouble| trouble.attempts > 0) {
+            self.again.seqs.push_back(seq);
+        } else {
+            self.fresh.seqs.push_back(seq);
+        }
+    }
+
+    /// Marks an entry done and opens its lane to the next.
+    pub(crate) fn complete(&mut self, seq: u64) {
+        let Some(entry) = self.ledger.get(seq).filter(|entry| entry.state != State::Done) else { return };
+        let (lane, offset, troubled) = (entry.lane, entry.offset, entry.troubled);
+        let next = (lane != LaneId::NONE && self.lanes.head(lane) == Some(seq)).then(|| self.ledger.following(seq));
+        self.ledger.done(seq);
+        if troubled {
+            self.troubles.remove(offset);
+        }
+        self.usage.processed += 1;
+        self.commits.changed = true;
+        if let Some(ready) = next.and_then(|next| self.lanes.advance(lane, next)) {
+            self.queue(ready);
+        }
+    }
+
+    /// The entry of the record that the claim is on, if it still has to be done.
+    pub(crate) fn same_record(&self, claim: &Claim) -> Option<u64> {
+        let seq = self.ledger.find(claim.offset)?;
+        let same = claim.log == self.log.generation && claim.leader_epoch == self.ledger.epoch_at(claim.offset);
+        let idle = |state| matches!(state, State::Queued | State::Ready | State::Waiting);
+        (same && idle(self.ledger.get(seq)?.state)).then_some(seq)
+    }
+
+    /// Ends an assignment. Call with every claim on this partition afterwards: [`Partition::hold_lane`].
+    pub(crate) fn close(&mut self) -> Lanes {
+        self.epoch += 1;
+        self.phase = Phase::Unowned;
+        self.open(Ledger::new(0, -1, Vec::new()), Troubles::default());
+        self.facts.clear();
+        (self.stale_claims, self.forwarding, self.credit) = (0, 0, 0);
+        core::mem::take(&mut self.lanes)
+    }
+
+    /// Shuts the lane of a claim of the assignment that ends here, in the new table of lanes.
+    pub(crate) fn hold_lane(&mut self, claim: &mut Claim, old: &Lanes) {
+        let hash = if claim.lane == LaneId::NONE { of_offset(claim.offset) } else { old.hash(claim.lane) };
+        claim.lane = self.lanes.hold(hash);
+        claim.stale = true;
+        self.stale_claims += 1;
+    }
+
+    /// Whether a call of an earlier assignment did this record; told once.
+    pub(crate) fn take_fact(&mut self, offset: i64, leader_epoch: i32) -> bool {
+        let log = self.log.generation;
+        let same = |fact: &Fact| fact.offset == offset && fact.leader_epoch == leader_epoch && fact.log == log;
+        let known = self.facts.iter().any(same);
+        if known {
+            self.facts.retain(|fact| fact.offset > offset);
+        }
+        known
+    }
+
+    /// The hold as the checkpoint tells it.
+    pub(crate) fn hold_told(&self, now: Instant) -> Option<Hold> {
+        self.hold.map(|(reason, class, since)| Hold { reason, class, seconds: now.since(since).as_secs() })
+    }
+}
+
+impl Commits {
+    fn new(offset: i64) -> Self {
+        Self {
+            owner_known: false,
+            acknowledged: offset,
+            under_way: None,
+            changed: true,
+            last_sent: Instant::ZERO,
+            not_before: Instant::ZERO,
+            failures: 0,
+        }
+    }
+}
+
+impl Usage {
+    /// A call of this partition begins.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        self.accrue(now);
+        self.in_flight += 1;
+    }
+
+    /// A call of this partition ended.
+    pub(crate) fn end(&mut self, now: Instant) {
+        self.accrue(now);
+        self.in_flight -= 1;
+    }
+
+    /// Slot-milliseconds up to now, running calls included.
+    pub(crate) fn busy_millis(&mut self, now: Instant) -> u64 {
+        self.accrue(now);
+        self.busy_nanos / 1_000_000
+    }
+
+    fn accrue(&mut self, now: Instant) {
+        let elapsed = nanos(now.since(self.since));
+        self.busy_nanos = self.busy_nanos.saturating_add(elapsed.saturating_mul(u64::from(self.in_flight)));
+        self.since = now;
+    }
+}
+
+/// The lane by which a stale claim on a record without a lane is found again.
+pub(crate) fn of_offset(offset: i64) -> u64 {
+    hash::with(0x6f66_6673_6574, offset.cast_unsigned())
+}

@@ -1,0 +1,143 @@
+//! What is known of records that failed: attempts, since when, why. Survives in the checkpoint (S6).
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use penstock_crds::checkpoint::{ErrorClass, Failing};
+
+use crate::policy::Retry;
+use crate::seam::{Failure, Undelivered};
+use crate::time::Instant;
+
+/// One record's history of failure.
+#[derive(Clone, Debug)]
+pub(crate) struct Trouble {
+    /// Charged attempts.
+    pub(crate) attempts: u32,
+    /// Uncharged back-offs in a row.
+    pub(crate) patience: u32,
+    /// How often it was in flight when a connection broke, since it last ran to an end.
+    pub(crate) suspicion: u32,
+    /// It failed for good: nothing is charged any more.
+    pub(crate) exhausted: bool,
+    class: ErrorClass,
+    failure: Option<Box<Failure>>,
+    first_failed: Instant,
+    /// For how long it had failed before this owner.
+    before: Duration,
+}
+
+/// The troubled records of a partition, by offset.
+#[derive(Debug, Default)]
+pub(crate) struct Troubles {
+    by_offset: BTreeMap<i64, Trouble>,
+    /// How many have two or more charged attempts: those must find room in the checkpoint.
+    often: usize,
+}
+
+impl Trouble {
+    fn new(now: Instant) -> Self {
+        Self {
+            attempts: 0,
+            patience: 0,
+            suspicion: 0,
+            exhausted: false,
+            class: ErrorClass::Unknown,
+            failure: None,
+            first_failed: now,
+            before: Duration::ZERO,
+        }
+    }
+
+    /// Whether no further attempt is due.
+    pub(crate) fn is_over(&self, retry: &Retry, now: Instant) -> bool {
+        let too_old = |max: Duration| self.attempts > 0 && self.age(now) >= max;
+        self.exhausted || self.attempts >= retry.max_attempts || retry.max_age.is_some_and(too_old)
+    }
+
+    /// What a dead letter says.
+    pub(crate) fn undelivered(&self, now: Instant) -> Undelivered {
+        let unknown = || Failure { class: self.class, detail: "failed under an earlier owner".into(), after: None };
+        let failure = self.failure.as_deref().cloned().unwrap_or_else(unknown);
+        Undelivered { attempts: self.attempts, failing_for: self.age(now), failure }
+    }
+
+    /// For how long it has been failing, over all owners.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        self.before + now.since(self.first_failed)
+    }
+}
+
+impl Troubles {
+    /// From a checkpoint.
+    pub(crate) fn restore(failing: &[Failing], now: Instant) -> Self {
+        let mut troubles = Self::default();
+        for record in failing {
+            let before = Duration::from_secs(u64::from(record.seconds));
+            let trouble = Trouble { attempts: record.attempts, class: record.class, before, ..Trouble::new(now) };
+            troubles.often += usize::from(record.attempts >= 2);
+            troubles.by_offset.insert(record.offset, trouble);
+        }
+        troubles
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.by_offset.is_empty()
+    }
+
+    pub(crate) fn get(&self, offset: i64) -> Option<&Trouble> {
+        self.by_offset.get(&offset)
+    }
+
+    /// The trouble of a record, begun now if it has none.
+    pub(crate) fn entry(&mut self, offset: i64, now: Instant) -> &mut Trouble {
+        self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now))
+    }
+
+    /// Charges an attempt.
+    pub(crate) fn charge(&mut self, offset: i64, failure: Box<Failure>, now: Instant) -> &mut Trouble {
+        let trouble = self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now));
+        trouble.attempts += 1;
+        (trouble.patience, trouble.suspicion) = (0, 0);
+        trouble.class = failure.class;
+        trouble.failure = Some(failure);
+        self.often += usize::from(trouble.attempts == 2);
+        trouble
+    }
+
+    /// The record is done.
+    pub(crate) fn remove(&mut self, offset: i64) {
+        if self.by_offset.remove(&offset).is_some_and(|trouble| trouble.attempts >= 2) {
+            self.often -= 1;
+        }
+    }
+
+    /// Forgets records that never came: compacted away, or done by others.
+    pub(crate) fn forget_below(&mut self, frontier: i64) {
+        while let Some((offset, _)) = self.by_offset.first_key_value() {
+            if *offset >= frontier {
+                return;
+            }
+            let offset = *offset;
+            self.remove(offset);
+        }
+    }
+
+    /// How many records have two or more charged attempts.
+    pub(crate) fn often(&self) -> usize {
+        self.often
+    }
+
+    /// For the checkpoint: those with charged attempts.
+    pub(crate) fn failing(&self, now: Instant) -> Vec<Failing> {
+        let charged = self.by_offset.iter().filter(|(_, trouble)| trouble.attempts > 0);
+        charged
+            .map(|(offset, trouble)| Failing {
+                offset: *offset,
+                attempts: trouble.attempts,
+                class: trouble.class,
+                seconds: u32::try_from(trouble.age(now).as_secs()).unwrap_or(u32::MAX),
+            })
+            .collect()
+    }
+}

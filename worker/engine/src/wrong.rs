@@ -1,0 +1,37 @@
+//! Deliberately wrong engines: each variant breaks one rule, and the property tests must notice (worker.md, last
+//! paragraph). Outside of this crate's own tests nothing is ever wrong, and the compiler removes every question.
+
+/// A rule to break.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// Commits past records that are not done.
+    CommitTheMaximum,
+    /// Takes an answer of an earlier assignment for one of the present.
+    SkipTheEpochCheck,
+    /// Counts a record as done when its dead letter is handed to the producer.
+    CommitBeforeDeadLetter,
+    /// Answers a revoke that a later assignment has overtaken.
+    StaleUnassign,
+    /// Charges every record that was in flight when a connection broke.
+    ChargeTheNeighbours,
+    /// Sends a failed commit once more after a newer one.
+    LowerCommitAfterHigher,
+    /// Pairs the newest checkpoint with the offset before.
+    CheckpointNewerThanOffset,
+    /// Begins one record after the committed offset.
+    SkipOneOnResume,
+    /// Never takes a slot back from a cancelled call.
+    LeakSlotOnCancel,
+    /// Forgets which keys still run when a partition goes.
+    LaneForgottenOnGiveBack,
+    /// Begins counting attempts anew after a rebalance.
+    AttemptsLostOnRebalance,
+    /// Calls the processor again when its output could not be written.
+    OutputByRunningAgain,
+    /// Charges an attempt for an outage.
+    OutageCharges,
+    /// Lets all null keys share one lane.
+    NullKeysShareALane,
+    /// Opens the lane while a retry waits.
+    RetryOvertakesItsKey,
+}
