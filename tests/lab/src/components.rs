@@ -113,6 +113,11 @@ impl Components<'_> {
         self.kube("kube-proxy", &[("config", &self.path("kube-proxy.yaml"))])
     }
 
+    /// The names of Services, on the node's address.
+    pub(crate) fn dns(&self) -> Service {
+        self.kube("lab-dns", &[("kubeconfig", &self.path("admin.conf")), ("listen", &format!("{NODE}:53"))])
+    }
+
     /// One Kafka node; it calls itself `kafka-ID`.
     pub(crate) fn broker(&self, id: u8, brokers: u8) -> Service {
         // Several brokers share a small machine; one alone is also what benchmarks run against.

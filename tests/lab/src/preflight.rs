@@ -23,7 +23,7 @@ const fn need(program: &'static str, package: &'static str) -> Need {
 }
 
 /// Needed by every `lab up`.
-const NODE: [Need; 10] = [
+const NODE: [Need; 11] = [
     need("containerd", "containerd"),
     need("ctr", "containerd"),
     need("runc", "runc"),
@@ -33,6 +33,7 @@ const NODE: [Need; 10] = [
     need("ip", "iproute2"),
     need("unshare", "util-linux"),
     need("nsenter", "util-linux"),
+    need("setpriv", "util-linux"),
     need("java", "openjdk-17-jre-headless"),
 ];
 

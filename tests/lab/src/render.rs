@@ -8,11 +8,15 @@ use crate::layout::{KAFKA, NODE, NODE_NAME, POD_CIDR, POD_FIRST, broker_port, co
 /// The image that holds a pod's namespaces.
 pub(crate) const PAUSE_IMAGE: &str = "lab.local/pause:1";
 
+/// Objects that give the brokers a name in the cluster.
+pub(crate) const KAFKA_SERVICE_FILE: &str = "kafka-service.yaml";
+
 const CONTAINERD: &str = include_str!("../assets/containerd.toml");
 const CNI: &str = include_str!("../assets/cni.conflist");
 const KUBELET: &str = include_str!("../assets/kubelet.yaml");
 const KUBE_PROXY: &str = include_str!("../assets/kube-proxy.yaml");
 const AUDIT: &str = include_str!("../assets/audit.yaml");
+const KAFKA_SERVICE: &str = include_str!("../assets/kafka-service.yaml");
 const BROKER: &str = include_str!("../assets/kafka.properties");
 
 /// Every configuration file of a node, by its path in the lab's folder.
@@ -23,6 +27,7 @@ pub(crate) fn node_files(dir: &Dir, cni_bin: &str) -> Vec<(&'static str, String)
         ("PAUSE", PAUSE_IMAGE.to_owned()),
         ("CNI_BIN", cni_bin.to_owned()),
         ("CGROUP", format!("/{}", dir.cgroup())),
+        ("NODE", NODE.to_owned()),
         ("NODE_NAME", NODE_NAME.to_owned()),
         ("POD_CIDR", POD_CIDR.to_owned()),
         ("POD_FIRST", POD_FIRST.to_owned()),
@@ -33,6 +38,7 @@ pub(crate) fn node_files(dir: &Dir, cni_bin: &str) -> Vec<(&'static str, String)
         ("kubelet.yaml", KUBELET),
         ("kube-proxy.yaml", KUBE_PROXY),
         ("audit.yaml", AUDIT),
+        (KAFKA_SERVICE_FILE, KAFKA_SERVICE),
     ]
     .map(|(name, template)| (name, fill(template, &values)))
     .to_vec()

@@ -82,9 +82,11 @@ impl Lab {
             self.broker(id).launch()?;
         }
         self.await_api_server()?;
-        for service in [components.controller_manager(), components.scheduler(), components.proxy()] {
+        for service in [components.controller_manager(), components.scheduler(), components.proxy(), components.dns()] {
             self.start(service)?;
         }
+        let names = self.dir.join(render::KAFKA_SERVICE_FILE);
+        run(self.command("kubectl").arg("apply").arg("--server-side").arg("-f").arg(names))?;
         self.import_pause()?;
         self.start(components.kubelet())?;
         self.await_node()?;
