@@ -179,9 +179,27 @@ pub struct DecisionStatus {
     /// Share of the slots that were busy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub utilization: Option<f64>,
-    /// Replicas before bounds.
+    /// Records done per second, all replicas together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<f64>,
+    /// Replicas before bounds and steps: demand over capacity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wanted: Option<i32>,
+    /// The least number of replicas whose fullest one can carry its partitions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub need: Option<i32>,
+    /// The highest need within the scale-down window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_need: Option<i32>,
+    /// The least that the bounds allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<i32>,
+    /// The most that the bounds and the partitions allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maximum: Option<i32>,
+    /// With mode Advise: the replicas that Auto would choose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advised: Option<i32>,
 }
 
 /// What was learned about capacity.
@@ -190,9 +208,12 @@ pub struct DecisionStatus {
 pub struct LearnedStatus {
     /// Hash of the pod template that it was learned with.
     pub template_hash: String,
-    /// Records per second of one saturated replica. Absent while none was seen.
+    /// Records per second that one replica can do. Absent while unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate_per_replica: Option<f64>,
+    /// True when that was seen while replicas had no room left, and not derived from how busy they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturated: Option<bool>,
     /// Seconds from a pod's creation to its readiness.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_seconds: Option<f64>,
