@@ -1,1 +1,13 @@
-//! End-to-end proof on the lab: the demo, and the tests that run whole pipelines.
+//! End-to-end proof on the lab: the demo, and what the tests in `tests/` are written with.
+
+pub mod cluster;
+pub mod dataset;
+pub mod demo;
+pub mod failure;
+pub mod flight;
+pub mod images;
+pub mod pipeline;
+pub mod run;
+pub mod topic;
+pub mod verdict;
+pub mod wait;
