@@ -1,5 +1,6 @@
 //! One Kafka node of a lab, and the faults that can befall it.
 
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 use crate::components::{Components, broker_name};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
-use crate::layout::{NODE, broker_port};
+use crate::layout::{NODE, NODE_ADDRESS, broker_port};
 use crate::wait::until;
 
 /// A controlled shutdown moves leaderships first; Kafka gives it this long by default.
@@ -80,7 +81,8 @@ impl Broker<'_> {
     /// Whether it serves clients at this moment.
     pub fn is_ready(&self) -> Result<bool> {
         self.lab.inside(|| {
-            if std::net::TcpStream::connect(self.address()).is_err() {
+            let address = SocketAddr::from((NODE_ADDRESS, broker_port(self.id)));
+            if TcpStream::connect_timeout(&address, QUESTION).is_err() {
                 return Ok(false);
             }
             let client: BaseConsumer = ClientConfig::new()

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
-use penstock_lab::{Dir, Error, Lab, Progress, Result, Shape};
+use penstock_lab::{Dir, Error, Lab, Progress, Result};
 
 /// A real Kubernetes cluster (etcd, API server, controllers, scheduler, kubelet with containerd, kube-proxy) and a real Kafka on this
 /// machine, in namespaces of their own.
@@ -29,9 +29,9 @@ pub(crate) struct Cli {
 enum Commands {
     /// Bring the lab up and wait until it is ready; quick if it is up already
     Up {
-        /// Kafka nodes, 1 to 5; 3 survive the loss of one
-        #[arg(long, default_value_t = 1)]
-        brokers: u8,
+        /// Kafka nodes, 1 to 5; 3 survive the loss of one [default: 1, or what runs]
+        #[arg(long)]
+        brokers: Option<u8>,
     },
     /// End everything in the lab and remove what it left
     Down,
@@ -73,7 +73,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let dir = Dir::resolve(cli.dir)?;
     let progress = Progress::new();
     match cli.command {
-        Commands::Up { brokers } => Lab::up(&dir, Shape { brokers }, &progress).map(drop)?,
+        Commands::Up { brokers } => Lab::up(&dir, brokers, &progress).map(drop)?,
         Commands::Down => penstock_lab::down(&dir, &progress)?,
         Commands::Status => return status::show(&dir),
         Commands::Env => {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -16,6 +16,8 @@ use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 use crate::error::{Error, Result};
 
 const LIMIT: Duration = Duration::from_secs(15);
+/// An election takes some tenths of a second.
+const ELECTION_PAUSE: Duration = Duration::from_millis(50);
 /// The librdkafka queue is full: its own thread makes room within milliseconds.
 const QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -213,6 +215,23 @@ impl Kafka {
     }
 }
 
+/// First and next offset of a partition. After a broker's return a new leader first has to learn the end of its own log (KIP-207); that
+/// takes a moment and is not an error of the asker.
+fn ends(client: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64)> {
+    let end = Instant::now() + LIMIT;
+    loop {
+        match client.fetch_watermarks(topic, partition, LIMIT) {
+            Err(error) if is_passing(&error) && Instant::now() < end => std::thread::sleep(ELECTION_PAUSE),
+            other => return other.map_err(during(|| format!("the ends of {topic}"))),
+        }
+    }
+}
+
+fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, OffsetNotAvailable};
+    matches!(error.rdkafka_error_code(), Some(LeaderNotAvailable | NotLeaderForPartition | OffsetNotAvailable))
+}
+
 /// Committed offsets and lag, summed over the partitions with a commit; none without any.
 fn standing(member: &BaseConsumer, topic: &str, partitions: &[i32]) -> Result<Option<(i64, i64)>> {
     let mut wanted = TopicPartitionList::new();
@@ -224,7 +243,7 @@ fn standing(member: &BaseConsumer, topic: &str, partitions: &[i32]) -> Result<Op
     let mut sum = None;
     for element in found.elements() {
         if let Offset::Offset(offset) = element.offset() {
-            let (low, high) = member.fetch_watermarks(topic, element.partition(), LIMIT).map_err(during(what))?;
+            let (low, high) = ends(member, topic, element.partition())?;
             let (committed, lag) = sum.unwrap_or((0, 0));
             sum = Some((committed + offset, lag + (high - offset.max(low)).max(0)));
         }

@@ -9,6 +9,7 @@ pub const KAFKA: &str = "4.2.0";
 pub const NODE_NAME: &str = "lab";
 /// The node's address: the API server, the brokers and the pods' gateway.
 pub const NODE: &str = "10.244.0.1";
+pub(crate) const NODE_ADDRESS: [u8; 4] = [10, 244, 0, 1];
 pub(crate) const NODE_CIDR: &str = "10.244.0.1/24";
 pub(crate) const POD_CIDR: &str = "10.244.0.0/24";
 /// The node and what it may yet serve keep the addresses below.

@@ -26,11 +26,13 @@ use crate::wait::until;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Lab {
-    /// Brings up the lab of that folder, or finishes bringing it up, and waits until node and brokers are ready.
-    pub fn up(dir: &Dir, shape: Shape, progress: &Progress) -> Result<Self> {
-        if !(1..=MAX_BROKERS).contains(&shape.brokers) {
-            return Err(Error::Conflict(format!("a lab has 1 to {MAX_BROKERS} brokers, not {}", shape.brokers)));
+    /// Brings up the lab of that folder, or finishes bringing it up, and waits until node and brokers are ready. Without a number of
+    /// brokers, a lab that runs is taken as it is, and a new one has one.
+    pub fn up(dir: &Dir, brokers: Option<u8>, progress: &Progress) -> Result<Self> {
+        if brokers.is_some_and(|brokers| !(1..=MAX_BROKERS).contains(&brokers)) {
+            return Err(Error::Conflict(format!("a lab has 1 to {MAX_BROKERS} brokers")));
         }
+        dir.claim()?;
         let cache = Cache::resolve()?;
         let built = Artifacts::find(&cache);
         preflight::check(built.is_none(), progress)?;
@@ -38,14 +40,14 @@ impl Lab {
             Some(artifacts) => artifacts,
             None => Artifacts::ensure(&cache, progress)?,
         };
-        let formatted = artifacts::formatted_brokers(&cache, &artifacts.kafka, shape.brokers, progress)?;
-
-        dir.claim()?;
         let _lock = dir.lock(progress)?;
-        let lab = Self { dir: dir.clone(), init: living_init(dir, shape, progress)?, artifacts, shape };
+        let (init, shape) = living_init(dir, brokers, progress)?;
+        let formatted = artifacts::formatted_brokers(&cache, &artifacts.kafka, shape.brokers, progress)?;
+        let lab = Self { dir: dir.clone(), init, artifacts, shape };
         lab.write_files(&formatted)?;
         lab.start_all(progress)?;
-        progress.say(format!("up: node {NODE_NAME} and {} broker(s) ready; try: lab kubectl get nodes", shape.brokers));
+        progress
+            .say(format!("up: node {NODE_NAME} and {} broker(s) ready; try: lab kubectl get nodes", lab.shape.brokers));
         Ok(lab)
     }
 
@@ -74,8 +76,10 @@ impl Lab {
 
     fn start_all(&self, progress: &Progress) -> Result<()> {
         let components = Components { dir: &self.dir, artifacts: &self.artifacts };
-        progress.say(format!("starting Kubernetes {KUBERNETES} and Kafka {KAFKA} (about 15 s)"));
-        for service in [components.etcd(), components.api_server(), components.containerd()] {
+        if self.init.start_service(components.etcd())? {
+            progress.say(format!("starting Kubernetes {KUBERNETES} and Kafka {KAFKA} (about 5 s)"));
+        }
+        for service in [components.api_server(), components.containerd()] {
             self.start(service)?;
         }
         for id in 1..=self.shape.brokers {
@@ -145,24 +149,25 @@ impl Lab {
 }
 
 /// The init that lives in the folder if it is of the shape asked for, else a new one after sweeping up what a dead one left.
-fn living_init(dir: &Dir, shape: Shape, progress: &Progress) -> Result<Init> {
+fn living_init(dir: &Dir, brokers: Option<u8>, progress: &Progress) -> Result<(Init, Shape)> {
     if let Some(init) = Init::find(dir)? {
         let init = init.understood()?;
-        let known = read_shape(dir);
-        if known.is_none_or(|known| known == shape) {
-            progress.say(format!("a lab lives in {} (init PID {})", dir.path().display(), init.pid()));
-            return Ok(init);
+        let shape = read_shape(dir).unwrap_or_default();
+        if brokers.is_some_and(|brokers| brokers != shape.brokers) {
+            let what = format!(
+                "this lab is up with {} broker(s); for another number take it down first: lab down",
+                shape.brokers
+            );
+            return Err(Error::Conflict(what));
         }
-        let brokers = known.unwrap_or_default().brokers;
-        return Err(Error::Conflict(format!(
-            "this lab is up with {brokers} broker(s); for {} take it down first: lab down",
-            shape.brokers
-        )));
+        progress.say(format!("a lab lives in {} (init PID {})", dir.path().display(), init.pid()));
+        return Ok((init, shape));
     }
+    let shape = brokers.map_or_else(Shape::default, |brokers| Shape { brokers });
     down::sweep(dir, progress)?;
     remove_tree(&dir.join("log"))?;
     write_shape(dir, shape)?;
-    Init::start(dir, &lab_program()?)
+    Ok((Init::start(dir, &lab_program()?)?, shape))
 }
 
 /// The `lab` program. A test that uses the library is another program, so it looks beside itself.
