@@ -154,12 +154,13 @@ pub(crate) fn share(policy: &Policy, owned: u32, partitions: usize) -> f64 {
 }
 
 impl CapacityEstimate {
-    /// Starts anew for another template; what a step down taught belonged to the old one, too.
-    pub(crate) fn belong_to(&mut self, template_hash: &str, overrun: &mut Option<Overrun>) {
-        if self.template_hash != template_hash {
+    /// Starts anew for another template; returns whether it did.
+    pub(crate) fn belong_to(&mut self, template_hash: &str) -> bool {
+        let other = self.template_hash != template_hash;
+        if other {
             *self = Self { template_hash: template_hash.to_owned(), ..Self::default() };
-            *overrun = None;
         }
+        other
     }
 
     /// Takes new intervals into account, each once, and writes down what is worth keeping.
@@ -173,10 +174,15 @@ impl CapacityEstimate {
     ) {
         let throughput: f64 =
             partitions.iter().filter_map(|p| p.flow.interval(now)).map(|interval| interval.rate).sum();
+        let checkpoints = partitions.iter().any(|partition| partition.checkpoint.is_some());
         let limited = policy.max_records_per_second.is_some_and(|most| throughput >= RATE_LIMIT_BINDS * most);
         for partition in partitions {
             let Some(interval) = partition.flow.take_uncounted(now) else { continue };
             let Some(member) = members.get(&interval.incarnation) else { continue };
+            if interval.incarnation.is_none() && (checkpoints || interval.rate <= 0.0) {
+                // A worker that has not written its first checkpoint, not one that writes none.
+                continue;
+            }
             self.count(interval, member, !limited && member.saturated(policy), now);
         }
         self.keep(policy, learned);

@@ -46,7 +46,7 @@ pub(crate) struct Pace {
     pub(crate) lane: Option<f64>,
 }
 
-/// What each partition asks for. `maxRecordsPerSecond` is a ceiling on the sum: asking for more would only start replicas that wait.
+/// What each partition asks for.
 pub(crate) fn terms(
     tracks: &[Track],
     samples: &[&PartitionSample],
@@ -57,16 +57,6 @@ pub(crate) fn terms(
     let total: f64 = tracks.iter().filter_map(|track| track.arrivals.planned()).sum();
     let mean = total / tracks.len().max(1) as f64;
     tracks.iter().zip(samples).map(|(track, sample)| term(track, sample, policy, pace, mean, now)).collect()
-}
-
-/// Scales the terms down to the rate limit; returns whether it binds.
-pub(crate) fn limit_rate(terms: &mut [Term], policy: &Policy) -> bool {
-    let total: f64 = terms.iter().map(|term| term.demand).sum();
-    let Some(most) = policy.max_records_per_second.filter(|&most| total > most) else { return false };
-    for term in terms {
-        term.demand *= most.max(0.0) / total;
-    }
-    true
 }
 
 fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace, mean: f64, now: Timestamp) -> Term {

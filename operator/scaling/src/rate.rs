@@ -32,20 +32,20 @@ struct Means {
 }
 
 impl Arrivals {
-    /// Takes in the log end at a moment. A moment that was taken in already changes nothing. Returns whether the end moved.
-    pub(crate) fn observe(&mut self, at: Timestamp, end: i64, density: f64) -> bool {
+    /// Takes in the log end at a moment; returns whether it moved. A moment that was taken in already changes nothing and says nothing.
+    pub(crate) fn observe(&mut self, at: Timestamp, end: i64, density: f64) -> Option<bool> {
         let Some(&(last_at, last_end)) = self.history.back() else {
             self.history.push_back((at, end));
-            return false;
+            return Some(false);
         };
         if at <= last_at {
-            return false;
+            return None;
         }
         if end < last_end {
             // Re-created or truncated: another log, of which nothing is known yet but its rate.
             self.history.clear();
             self.history.push_back((at, end));
-            return true;
+            return Some(true);
         }
         let elapsed = at.since(last_at);
         let latest = (end - last_end) as f64 * density.clamp(0.0, 1.0) / elapsed.as_secs_f64();
@@ -57,7 +57,7 @@ impl Arrivals {
                 previous: means.latest,
             }));
         self.remember(at, end);
-        end > last_end
+        Some(end > last_end)
     }
 
     fn remember(&mut self, at: Timestamp, end: i64) {
@@ -133,7 +133,7 @@ mod tests {
         let before = arrivals.clone();
         arrivals.observe(at(5), 500, 1.0);
         assert_eq!(arrivals, before);
-        assert!(arrivals.observe(at(10), 3, 1.0), "a log that shrank is news");
+        assert_eq!(arrivals.observe(at(10), 3, 1.0), Some(true), "a log that shrank is news");
         assert_eq!(arrivals.planned(), before.planned());
     }
 

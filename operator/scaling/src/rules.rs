@@ -141,7 +141,7 @@ fn remember_overrun(state: &mut State, case: &Case<'_>) {
     let records_per_second = seen.map_or(arrivals / f64::from(replicas), |capacity| capacity.records_per_second);
     let hold = state.overrun.map_or(OVERRUN_HOLD, |overrun| (overrun.hold * 2).min(OVERRUN_LONGEST));
     state.fleet.lowered = None;
-    state.overrun = Some(Overrun { records_per_second, until: case.now + hold, hold });
+    state.new_overrun = Some(Overrun { records_per_second, learned_at: case.now, until: case.now + hold, hold });
 }
 
 /// Down once a window, to its highest need, at most a halving.

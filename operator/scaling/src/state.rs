@@ -27,13 +27,17 @@ pub struct State {
     /// Since when a backlog has not been clearing in time.
     pub(crate) behind_since: Option<Timestamp>,
     /// Since when the fullest replica has had no free slots.
-    pub(crate) overloaded_since: Option<Timestamp>,
+    pub(crate) full_since: Option<Timestamp>,
+    /// Since when it has had hardly any.
+    pub(crate) nearly_full_since: Option<Timestamp>,
     /// Since when the group has had a backlog without a break.
     pub(crate) backlog_since: Option<Timestamp>,
     /// Since when the group has been handing out partitions.
     pub(crate) rebalancing_since: Option<Timestamp>,
     /// What a step down taught.
     pub(crate) overrun: Option<Overrun>,
+    /// What one taught at the last tick. It counts from the next one on, so that asking twice gives the same answer.
+    pub(crate) new_overrun: Option<Overrun>,
 }
 
 /// The compact part of [`State`] that is kept in status, so that a restart of the operator or a wake from zero starts from knowledge.
@@ -69,6 +73,7 @@ pub(crate) struct Fleet {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Overrun {
     pub(crate) records_per_second: f64,
+    pub(crate) learned_at: Timestamp,
     pub(crate) until: Timestamp,
     /// How long it held; the next one holds twice as long.
     pub(crate) hold: Duration,
@@ -87,6 +92,9 @@ impl State {
 
     /// Follows the pods: when their wanted number changed, and how long they took to start.
     pub(crate) fn follow(&mut self, observation: &Observation, now: Timestamp) {
+        if let Some(overrun) = self.new_overrun.take_if(|overrun| overrun.learned_at < now) {
+            self.overrun = Some(overrun);
+        }
         if let Some(start) = self.fleet.follow(&observation.workers, now) {
             let start = start.as_secs_f64();
             self.learned.start_seconds =

@@ -89,6 +89,12 @@ impl Spread {
             .unwrap_or(self.most())
     }
 
+    /// The least step that carries a total that is spread evenly; the greatest step if none does.
+    pub(crate) fn need_evenly(&self, total: f64, capacity: f64) -> u32 {
+        let partitions = self.group_of.len();
+        self.need(&vec![total / partitions.max(1) as f64; partitions], capacity)
+    }
+
     /// Mean demand in each group. A partition is never more than one replica's work, whatever it asks for.
     fn means(&self, demands: &[f64], capacity: f64) -> Vec<f64> {
         let mut sums = vec![0.0; self.sizes.len()];

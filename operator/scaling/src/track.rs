@@ -45,8 +45,11 @@ impl Track {
         self.stable.observe(sample);
         self.flow.observe(sample, owned, now);
         let in_flight = sample.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.in_flight > 0);
-        let quiet = !moved && sample.unread() == 0 && sample.end == sample.stable_end && !in_flight;
-        self.quiet_since = quiet.then(|| self.quiet_since.unwrap_or(sample.log_at));
+        let nothing_left = sample.unread() == 0 && sample.end == sample.stable_end && !in_flight;
+        self.quiet_since = match moved {
+            Some(moved) => (nothing_left && !moved).then(|| self.quiet_since.unwrap_or(sample.log_at)),
+            None => self.quiet_since.filter(|_| nothing_left),
+        };
         let backlogged = self.backlog(sample, policy) > 0.0;
         self.backlog_since = backlogged.then(|| self.backlog_since.unwrap_or(now));
     }

@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use crate::capacity::{Member, Worked, members};
-use crate::demand::{Pace, Term, limit_rate, terms as sum_up};
+use crate::demand::{Pace, Term, terms as sum_up};
 use crate::state::held;
 use crate::steps::Spread;
 use crate::{Capacity, GroupState, PartitionSample, Parts, Policy, State, Timestamp, Workers};
 
 /// How long distress must last to count: over two samples, as one of them may hold the moment of a burst.
 const DISTRESS: Duration = Duration::from_secs(4);
+/// Nearly full is distress only when it lasts: a slow mean's time, since nothing waits yet.
+const NEARLY_FULL: Duration = Duration::from_secs(60);
+/// From this utilisation on a replica is full, and the next record waits.
+const FULL: f64 = 0.97;
 /// From then on a backlog is judged by what is done, not by what could be.
 const PERSISTENT: Duration = Duration::from_secs(15);
 /// How long after a change of pods the rate of the group says little.
@@ -56,7 +60,9 @@ pub(crate) fn view(
     now: Timestamp,
 ) -> View {
     state.align(samples);
-    state.capacity.belong_to(&policy.template_hash, &mut state.overrun);
+    if state.capacity.belong_to(&policy.template_hash) {
+        (state.overrun, state.new_overrun) = (None, None);
+    }
     for (track, sample) in state.tracks.iter_mut().zip(samples) {
         track.observe(sample, policy, workers.ready > 0 && group != GroupState::Rebalancing, now);
     }
@@ -70,9 +76,8 @@ pub(crate) fn view(
     if overloaded || behind {
         terms = sum_up(&state.tracks, samples, policy, Pace { distress: true, ..calm }, now);
     }
-    let rate_limited = limit_rate(&mut terms, policy);
     let spread = Spread::of(samples, policy.assignor);
-    let parts = parts(&terms, &members, &spread, workers, capacity);
+    let parts = parts(&terms, &members, &spread, policy, workers, capacity);
     View {
         overloaded,
         behind,
@@ -83,7 +88,7 @@ pub(crate) fn view(
         oldest: samples.iter().map(|sample| now.since(age_of(sample, workers))).max().unwrap_or_default(),
         rebalancing_for: held(&mut state.rebalancing_since, group == GroupState::Rebalancing, now),
         downstream_bound: members.iter().any(Member::throttled),
-        rate_limited,
+        rate_limited: policy.max_records_per_second.is_some_and(|most| parts.demand >= most),
         lane_bound: terms.iter().any(|term| term.lane_bound && term.backlog > 0.0),
         no_progress: 2 * terms.iter().filter(|term| term.stuck.is_some()).count() > terms.len(),
         spread,
@@ -119,8 +124,17 @@ fn learn(
     members.into_values().collect()
 }
 
-fn parts(terms: &[Term], members: &[Member], spread: &Spread, workers: &Workers, capacity: Option<Capacity>) -> Parts {
-    let demand: f64 = terms.iter().map(|term| term.demand).sum();
+fn parts(
+    terms: &[Term],
+    members: &[Member],
+    spread: &Spread,
+    policy: &Policy,
+    workers: &Workers,
+    capacity: Option<Capacity>,
+) -> Parts {
+    // More than the limiter lets through would only start replicas that wait.
+    let limit = policy.max_records_per_second.map_or(f64::INFINITY, |most| most.max(0.0));
+    let demand = terms.iter().map(|term| term.demand).sum::<f64>().min(limit);
     let demands: Vec<f64> = terms.iter().map(|term| term.demand).collect();
     // Where nothing is asked for, no capacity needs to be known to say that one replica is enough.
     let per_replica = capacity.map(|capacity| capacity.records_per_second).or((demand <= 0.0).then_some(1.0));
@@ -144,7 +158,7 @@ fn parts(terms: &[Term], members: &[Member], spread: &Spread, workers: &Workers,
         capacity,
         demand,
         desired: per_replica.map(|rate| to_replicas(demand / rate)),
-        need: per_replica.map(|rate| spread.need(&demands, rate)),
+        need: per_replica.map(|rate| spread.need(&demands, rate).min(spread.need_evenly(limit, rate))),
         window_need: None,
         steps: spread.steps().to_vec(),
         floor: 0,
@@ -154,13 +168,18 @@ fn parts(terms: &[Term], members: &[Member], spread: &Spread, workers: &Workers,
     }
 }
 
-/// Whether a replica has had no free slots for long enough, and arrivals are what fills them. Slots that a backlog fills while it clears
-/// in time are as they should be.
+/// Whether a replica has had no free slots for two samples, or hardly any for longer, and arrivals are what fills them. Slots that a
+/// backlog fills while it clears in time are as they should be.
 fn overloaded(state: &mut State, policy: &Policy, members: &[Member], terms: &[Term], now: Timestamp) -> bool {
     let fullest = members.iter().filter_map(Member::utilization).fold(0.0, f64::max);
     let done: f64 = terms.iter().filter_map(|term| term.throughput).sum();
-    let full = fullest > policy.max_utilization() && arriving(terms) >= policy.max_utilization() * done;
-    held(&mut state.overloaded_since, full, now).is_some_and(|duration| duration >= DISTRESS)
+    let by_arrivals = arriving(terms) >= policy.max_utilization() * done;
+    let mut held_for = |since: fn(&mut State) -> &mut Option<Timestamp>, above: f64, at_least: Duration| {
+        held(since(state), fullest > above && by_arrivals, now).is_some_and(|duration| duration >= at_least)
+    };
+    let full = held_for(|state| &mut state.full_since, FULL.max(policy.max_utilization()), DISTRESS);
+    let nearly_full = held_for(|state| &mut state.nearly_full_since, policy.max_utilization(), NEARLY_FULL);
+    full || nearly_full
 }
 
 /// Arrivals by the last sample where that is lower than the means: right after a burst these still rise though nothing arrives any more.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use penstock_scaling::{Learned, State};
 use proptest::prelude::*;
 
+use crate::cases;
 use crate::world::{World, policy};
 
 const REPLICA: f64 = 600.0;
@@ -36,7 +37,7 @@ fn world(partitions: usize, rate: f64, replicas: u32) -> World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(cases(96))]
 
     #[test]
     fn from_too_many_replicas_a_steady_load_reaches_the_least_that_hold_the_target((partitions, rate) in a_steady_load()) {

@@ -59,6 +59,10 @@ pub(crate) struct World {
     /// New pods never get ready.
     pub(crate) pods_broken: bool,
     pub(crate) throttled_to: Option<u32>,
+    /// Commits carry a checkpoint.
+    pub(crate) checkpoints: bool,
+    /// Producers commit their transactions that often; zero for none.
+    pub(crate) transaction_seconds: u64,
     /// Every change of replicas: when (seconds since the start), from, to, why.
     pub(crate) changes: Vec<(f64, u32, u32, Reason)>,
     pub(crate) last: Option<Decision>,
@@ -74,6 +78,8 @@ pub(crate) struct World {
 #[derive(Clone, Default)]
 struct Partition {
     end: f64,
+    /// Where consumers of committed records may read to.
+    stable: f64,
     position: f64,
     committed: f64,
     pod: Option<u64>,
@@ -107,6 +113,8 @@ impl World {
             visible: true,
             pods_broken: false,
             throttled_to: None,
+            checkpoints: true,
+            transaction_seconds: 0,
             changes: Vec::new(),
             last: None,
             replicas: policy.min_replicas,
@@ -175,11 +183,25 @@ impl World {
         self.rate = before;
     }
 
+    /// Kills a pod without grace: what it did since its last commit is done again, and its successor starts like any pod.
+    pub(crate) fn kill(&mut self, pod: usize) {
+        let killed = self.pods.remove(pod).incarnation;
+        for partition in self.partitions.iter_mut().filter(|partition| partition.pod == Some(killed)) {
+            partition.position = partition.committed;
+        }
+        self.rebalance();
+        self.starting_since = Some(self.now());
+        self.follow_replicas();
+    }
+
     fn step(&mut self) {
         self.millis += STEP_MILLIS;
         let seconds = STEP_MILLIS as f64 / 1_000.0;
         for (partition, weight) in self.partitions.iter_mut().zip(&self.weights) {
             partition.end += self.rate * weight * seconds;
+            if self.transaction_seconds == 0 || self.millis.is_multiple_of(self.transaction_seconds * 1_000) {
+                partition.stable = partition.end;
+            }
         }
         if self.pods.iter().any(|pod| pod.ready_at > self.millis - STEP_MILLIS && pod.ready_at <= self.millis) {
             self.rebalance();
@@ -239,7 +261,7 @@ impl World {
                 .filter(|(index, p)| {
                     p.pod == Some(pod) && p.paused_until < self.millis && !self.poisoned.contains(index)
                 })
-                .map(|(index, p)| (index, (p.end - p.position).max(0.0)))
+                .map(|(index, p)| (index, (p.stable - p.position).max(0.0)))
                 .collect();
             let done = fair(&waiting, room, self.lane_rate * seconds);
             let total: f64 = done.iter().map(|(_, records)| records).sum();
@@ -250,8 +272,8 @@ impl World {
                 partition.position += records;
                 partition.processed += records;
                 partition.busy += records * call_seconds;
-                partition.in_flight = (records * call_seconds / seconds).min(partition.end - partition.position);
-                let left = partition.end - partition.position > 1.0;
+                partition.in_flight = (records * call_seconds / seconds).min(partition.stable - partition.position);
+                let left = partition.stable - partition.position > 1.0;
                 if left && total < 0.95 * room {
                     partition.lane_blocked += seconds;
                 }
@@ -278,7 +300,13 @@ impl World {
     pub(crate) fn observation(&mut self) -> Observation {
         if self.visible {
             let at = self.now();
-            let partitions = self.partitions.iter().enumerate().map(|(index, p)| p.sample(index, at)).collect();
+            let mut partitions: Vec<_> =
+                self.partitions.iter().enumerate().map(|(index, p)| p.sample(index, at)).collect();
+            if !self.checkpoints {
+                for partition in &mut partitions {
+                    partition.checkpoint = None;
+                }
+            }
             self.sampled = Some(Kafka::Sampled { group: GroupState::Stable, partitions });
         }
         let workers = Workers {
@@ -324,7 +352,7 @@ impl World {
 impl Partition {
     fn check(&mut self, worker_millis: u64, limit: Option<u32>, poisoned: bool) {
         let stuck = poisoned.then(|| StuckRecord {
-            offset: whole(self.position) as i64,
+            offset: i64::try_from(whole(self.position)).unwrap(),
             attempts: self.attempts,
             error_class: "http-500".to_owned(),
         });
@@ -351,7 +379,7 @@ impl Partition {
             log_at: at,
             log_start: 0,
             end,
-            stable_end: end,
+            stable_end: i64::try_from(whole(self.stable)).unwrap(),
             committed_at: at,
             committed: Some(i64::try_from(whole(self.committed)).unwrap()),
             start_pin: Some(0),

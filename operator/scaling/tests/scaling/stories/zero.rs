@@ -87,7 +87,9 @@ fn at_zero_the_age_of_committed_offsets_does_not_matter_but_that_of_log_ends_doe
         now = now + Duration::from_secs(2);
         let Kafka::Sampled { partitions, group } = &mut observation.kafka else { panic!() };
         *group = GroupState::Empty;
-        partitions.iter_mut().for_each(|partition| partition.log_at = now);
+        for partition in partitions {
+            partition.log_at = now;
+        }
         assert_eq!(decide(&mut world.state, &world.policy, &observation, now).reason, Reason::Idle);
     }
     let later = now + Duration::from_secs(61);
