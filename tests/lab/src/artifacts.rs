@@ -13,7 +13,7 @@ use crate::command::{run, tied};
 use crate::digest::sha256;
 use crate::dir::{Cache, write_atomically};
 use crate::error::{Context, Error, Result};
-use crate::layout::{KAFKA, KUBERNETES, NODE, controller_port};
+use crate::layout::{KAFKA, KAFKA_PASSWORD, KAFKA_USER, KUBERNETES, NODE, controller_port};
 use crate::preflight;
 use crate::progress::Progress;
 use crate::render;
@@ -152,7 +152,8 @@ pub(crate) fn formatted_brokers(cache: &Cache, kafka: &Path, brokers: u8, progre
             .collect();
         for id in 1..=brokers {
             let file = folder.join(format!("{id}.properties"));
-            let properties = render::broker_properties(id, brokers, &folder.to_string_lossy());
+            // The certificates are not looked at when formatting.
+            let properties = render::broker_properties(id, brokers, &folder.to_string_lossy(), "/nowhere");
             write_atomically(&file, properties.as_bytes())?;
             let java = preflight::find_program("java").unwrap_or_else(|| PathBuf::from("java"));
             run(Command::new(java)
@@ -160,6 +161,11 @@ pub(crate) fn formatted_brokers(cache: &Cache, kafka: &Path, brokers: u8, progre
                 .arg(class_path(kafka))
                 .args(["kafka.tools.StorageTool", "format", "--cluster-id", &kafka_id("cluster")])
                 .args(["--initial-controllers", &voters.join(",")])
+                .args(
+                    ["SCRAM-SHA-256", "SCRAM-SHA-512"].map(|mechanism| {
+                        format!("--add-scram={mechanism}=[name={KAFKA_USER},password={KAFKA_PASSWORD}]")
+                    }),
+                )
                 .arg("--config")
                 .arg(&file))?;
         }

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use crate::components::{Components, broker_name};
 use crate::error::{Error, Result};
 use crate::lab::Lab;
-use crate::layout::{NODE, NODE_ADDRESS, broker_port};
+use crate::layout::{Listener, NODE, NODE_ADDRESS};
 use crate::wait::until;
 
 /// A controlled shutdown moves leaderships first; Kafka gives it this long by default.
@@ -33,7 +33,7 @@ impl Broker<'_> {
 
     /// Its address for clients.
     pub fn address(&self) -> String {
-        format!("{NODE}:{}", broker_port(self.id))
+        format!("{NODE}:{}", Listener::Plaintext.port(self.id))
     }
 
     /// Starts it, unless it runs, and waits until it serves clients.
@@ -81,7 +81,7 @@ impl Broker<'_> {
     /// Whether it serves clients at this moment.
     pub fn is_ready(&self) -> Result<bool> {
         self.lab.inside(|| {
-            let address = SocketAddr::from((NODE_ADDRESS, broker_port(self.id)));
+            let address = SocketAddr::from((NODE_ADDRESS, Listener::Plaintext.port(self.id)));
             if TcpStream::connect_timeout(&address, QUESTION).is_err() {
                 return Ok(false);
             }

@@ -7,17 +7,17 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifacts::Artifacts;
+use crate::artifacts::{Artifacts, class_path};
 use crate::broker::Broker;
 use crate::dir::{Cache, Dir};
 use crate::error::{Context, Error, Result};
 use crate::init::{Init, ServiceState};
-use crate::layout;
+use crate::layout::Listener;
 
 /// What a lab was brought up with; kept beside it so that a second `up` can tell whether it is the lab that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
-    /// Kafka nodes, 1 to [`layout::MAX_BROKERS`].
+    /// Kafka nodes, 1 to [`MAX_BROKERS`](crate::MAX_BROKERS).
     pub brokers: u8,
 }
 
@@ -25,6 +25,17 @@ impl Default for Shape {
     fn default() -> Self {
         Self { brokers: 1 }
     }
+}
+
+/// What a client needs for TLS, as paths of PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Certificates {
+    /// Whom to trust: the lab's authority.
+    pub authority: PathBuf,
+    /// Who the client is.
+    pub certificate: PathBuf,
+    /// The key to it.
+    pub key: PathBuf,
 }
 
 const SHAPE: &str = "lab.json";
@@ -68,7 +79,32 @@ impl Lab {
 
     /// The brokers as clients name them, inside the lab's network and in its pods alike.
     pub fn bootstrap_servers(&self) -> String {
-        layout::bootstrap_servers(self.shape.brokers)
+        self.bootstrap_servers_of(Listener::Plaintext)
+    }
+
+    /// The same, for clients that prove who they are: as [`KAFKA_USER`](crate::KAFKA_USER), by password or certificate.
+    pub fn bootstrap_servers_of(&self, listener: Listener) -> String {
+        listener.bootstrap_servers(self.shape.brokers)
+    }
+
+    /// The certificates of that user, as files in PEM.
+    pub fn kafka_certificates(&self) -> Certificates {
+        let file = |name: &str| self.dir.join("pki").join(name);
+        Certificates { authority: file("ca.crt"), certificate: file("kafka-user.crt"), key: file("kafka-user.key") }
+    }
+
+    /// One of Kafka's own command-line tools by its class name, such as `AclCommand` or `LeaderElectionCommand`, aimed at the brokers.
+    pub fn kafka_tool(&self, class: &str) -> Command {
+        let mut command = self.command("java");
+        command.args([
+            "-XX:-UsePerfData",
+            "-XX:TieredStopAtLevel=1",
+            "-Dorg.slf4j.simpleLogger.defaultLogLevel=error",
+            "-cp",
+        ]);
+        command.arg(class_path(&self.artifacts.kafka)).arg(format!("org.apache.kafka.tools.{class}"));
+        command.args(["--bootstrap-server", &self.bootstrap_servers()]);
+        command
     }
 
     /// Every component with its state.

@@ -23,18 +23,42 @@ pub(crate) const API_PORT: u16 = 6443;
 /// The most brokers a lab can have.
 pub const MAX_BROKERS: u8 = 5;
 
-/// The port that clients of a broker use; brokers count from 1.
-pub(crate) fn broker_port(id: u8) -> u16 {
-    9091 + u16::from(id)
-}
-
 /// The port that a broker's controller half uses.
 pub(crate) fn controller_port(id: u8) -> u16 {
     9191 + u16::from(id)
 }
 
-/// The brokers' addresses as clients name them.
-pub(crate) fn bootstrap_servers(brokers: u8) -> String {
-    let address = |id| format!("{NODE}:{}", broker_port(id));
-    (1..=brokers).map(address).collect::<Vec<_>>().join(",")
+/// The user that Kafka knows by SCRAM, PLAIN and certificate (where its full name is `CN=penstock`). It has no rights but those that
+/// ACLs give it.
+pub const KAFKA_USER: &str = "penstock";
+/// That user's password.
+pub const KAFKA_PASSWORD: &str = "penstock-secret";
+
+/// How a client proves to Kafka who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// Not at all: plain text, and every right.
+    Plaintext,
+    /// By name and password over TLS: SCRAM-SHA-512, SCRAM-SHA-256 or PLAIN.
+    Sasl,
+    /// By a certificate of the lab's authority.
+    Tls,
+}
+
+impl Listener {
+    /// The port of a broker's listener; brokers count from 1.
+    pub(crate) fn port(self, id: u8) -> u16 {
+        let base = match self {
+            Self::Plaintext => 9091,
+            Self::Sasl => 9291,
+            Self::Tls => 9391,
+        };
+        base + u16::from(id)
+    }
+
+    /// The brokers' addresses as clients name them.
+    pub(crate) fn bootstrap_servers(self, brokers: u8) -> String {
+        let address = |id| format!("{NODE}:{}", self.port(id));
+        (1..=brokers).map(address).collect::<Vec<_>>().join(",")
+    }
 }

@@ -42,6 +42,9 @@ pub use error::{Error, Result};
 pub use image::{Image, Oci};
 pub use init::{Service, ServiceState, State, run as run_init};
 pub use kafka::{GroupTopic, Kafka, Record, Sender, Topic};
-pub use lab::{Lab, Shape};
-pub use layout::{KAFKA as KAFKA_VERSION, KUBERNETES as KUBERNETES_VERSION, MAX_BROKERS, NODE, NODE_NAME};
+pub use lab::{Certificates, Lab, Shape};
+pub use layout::{
+    KAFKA as KAFKA_VERSION, KAFKA_PASSWORD, KAFKA_USER, KUBERNETES as KUBERNETES_VERSION, Listener, MAX_BROKERS, NODE,
+    NODE_NAME,
+};
 pub use progress::Progress;

@@ -11,14 +11,15 @@ use rcgen::{
 
 use crate::dir::{Dir, remove_tree};
 use crate::error::{Context, Result};
-use crate::layout::{API_PORT, FIRST_SERVICE, NODE, NODE_NAME};
+use crate::layout::{API_PORT, FIRST_SERVICE, KAFKA_USER, NODE, NODE_NAME};
 
-/// Names by which the API server and kubelet are called.
-const SERVER_NAMES: [&str; 8] = [
+/// Names by which API server, kubelet and brokers are called.
+const SERVER_NAMES: [&str; 9] = [
     NODE,
     FIRST_SERVICE,
     "127.0.0.1",
     "localhost",
+    "kafka.kafka.svc",
     "kubernetes",
     "kubernetes.default",
     "kubernetes.default.svc",
@@ -48,6 +49,12 @@ fn make(folder: &Path) -> Result<()> {
     cluster.vouch(folder, "apiserver", "kube-apiserver", None)?;
     cluster.vouch(folder, "admin", "admin", Some("system:masters"))?;
     cluster.vouch(folder, "kubelet", &format!("system:node:{NODE_NAME}"), Some("system:nodes"))?;
+    cluster.vouch(folder, "broker", "kafka", None)?;
+    cluster.vouch(folder, "kafka-user", KAFKA_USER, None)?;
+    // Kafka takes a key and its certificate from one file.
+    let parts = ["broker.key", "broker.crt"].map(|name| fs::read_to_string(folder.join(name)));
+    let [key, certificate] = parts.map(|part| part.during(|| "reading the brokers' certificate".to_owned()));
+    write(folder, "broker.pem", &(key? + &certificate?))?;
     aggregation.vouch(folder, "front-proxy", "front-proxy", None)?;
     let tokens = KeyPair::generate()?;
     write(folder, "sa.key", &tokens.serialize_pem())?;

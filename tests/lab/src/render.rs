@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::dir::Dir;
-use crate::layout::{KAFKA, NODE, NODE_NAME, POD_CIDR, POD_FIRST, broker_port, controller_port};
+use crate::layout::{
+    KAFKA, KAFKA_PASSWORD, KAFKA_USER, Listener, NODE, NODE_NAME, POD_CIDR, POD_FIRST, controller_port,
+};
 
 /// The image that holds a pod's namespaces.
 pub(crate) const PAUSE_IMAGE: &str = "lab.local/pause:1";
@@ -44,8 +46,8 @@ pub(crate) fn node_files(dir: &Dir, cni_bin: &str) -> Vec<(&'static str, String)
     .to_vec()
 }
 
-/// The properties of one of `brokers` Kafka nodes. `data` is the folder that holds the folders of all of them.
-pub(crate) fn broker_properties(id: u8, brokers: u8, data: &str) -> String {
+/// The properties of one of `brokers` Kafka nodes. `data` is the folder that holds the folders of all of them, `pki` that of the certificates.
+pub(crate) fn broker_properties(id: u8, brokers: u8, data: &str, pki: &str) -> String {
     let controllers: Vec<String> = (1..=brokers).map(|id| format!("{NODE}:{}", controller_port(id))).collect();
     let replication = brokers.min(3);
     let values = BTreeMap::from([
@@ -54,7 +56,12 @@ pub(crate) fn broker_properties(id: u8, brokers: u8, data: &str) -> String {
         ("ID", id.to_string()),
         ("BROKERS", brokers.to_string()),
         ("CONTROLLERS", controllers.join(",")),
-        ("PORT", broker_port(id).to_string()),
+        ("PORT", Listener::Plaintext.port(id).to_string()),
+        ("SASL_PORT", Listener::Sasl.port(id).to_string()),
+        ("TLS_PORT", Listener::Tls.port(id).to_string()),
+        ("USER", KAFKA_USER.to_owned()),
+        ("PASSWORD", KAFKA_PASSWORD.to_owned()),
+        ("PKI", pki.to_owned()),
         ("CONTROLLER_PORT", controller_port(id).to_string()),
         ("REPLICATION", replication.to_string()),
         // One replica of three may be gone, and writes with acks=all still succeed.
@@ -90,7 +97,7 @@ mod tests {
         for (name, text) in node_files(&dir(), "/usr/lib/cni") {
             assert_eq!(leftover(&text), None, "{name}");
         }
-        assert_eq!(leftover(&broker_properties(1, 1, "/srv/lab/kafka")), None);
+        assert_eq!(leftover(&broker_properties(1, 1, "/srv/lab/kafka", "/srv/lab/pki")), None);
     }
 
     #[test]
@@ -102,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_properties_of_brokers_are_as_recorded() {
-        insta::assert_snapshot!("one-broker", broker_properties(1, 1, "/srv/lab/kafka"));
-        insta::assert_snapshot!("second-of-three-brokers", broker_properties(2, 3, "/srv/lab/kafka"));
+        insta::assert_snapshot!("one-broker", broker_properties(1, 1, "/srv/lab/kafka", "/srv/lab/pki"));
+        insta::assert_snapshot!("second-of-three-brokers", broker_properties(2, 3, "/srv/lab/kafka", "/srv/lab/pki"));
     }
 }

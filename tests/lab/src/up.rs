@@ -65,9 +65,11 @@ impl Lab {
         cgroup::make(&self.dir.cgroup())?;
 
         let data = self.dir.join("kafka");
+        let pki = self.dir.join("pki");
         fs::create_dir_all(&data).during(|| format!("making {}", data.display()))?;
         for id in 1..=self.shape.brokers {
-            let properties = render::broker_properties(id, self.shape.brokers, &data.to_string_lossy());
+            let properties =
+                render::broker_properties(id, self.shape.brokers, &data.to_string_lossy(), &pki.to_string_lossy());
             write_atomically(&data.join(format!("{id}.properties")), properties.as_bytes())?;
             copy_once(&formatted.join(id.to_string()), &data.join(id.to_string()))?;
         }

@@ -1,5 +1,7 @@
 //! The lab's promises about itself, kept on a lab of its own: what was killed midway is finished, and nothing stays behind.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of a test are tests too")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use penstock_lab::{Dir, Kafka, Lab, Progress, down};
+use penstock_lab::{Dir, KAFKA_PASSWORD, KAFKA_USER, Kafka, Lab, Listener, Progress, down};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 
 const RETURN: Duration = Duration::from_secs(60);
 
@@ -74,6 +78,7 @@ fn a_lab_that_was_killed_midway_is_finished_and_then_leaves_nothing() {
 
     kubernetes_works(&lab);
     kafka_survives_a_crash(&lab);
+    a_named_user_may_do_what_acls_allow(&lab);
 
     let lived_in = namespaces(&path);
     assert!(inhabitants(lived_in) > 8);
@@ -136,4 +141,50 @@ fn kafka_survives_a_crash(lab: &Lab) {
     broker.await_ready(RETURN).unwrap();
     let values = lab.inside(count).unwrap();
     assert_eq!(values, (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+/// Reads metadata of the topic as the user that Kafka knows by password and certificate, before and after an ACL lets it.
+fn a_named_user_may_do_what_acls_allow(lab: &Lab) {
+    let certificates = lab.kafka_certificates();
+    let client = |listener, settings: &[(&str, &str)]| {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", lab.bootstrap_servers_of(listener));
+        config.set("ssl.ca.location", certificates.authority.to_string_lossy());
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        config.create::<BaseConsumer>().unwrap()
+    };
+    let [certificate, key] =
+        [&certificates.certificate, &certificates.key].map(|path| path.to_string_lossy().into_owned());
+    let password = |mechanism| {
+        [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.mechanism", mechanism),
+            ("sasl.username", KAFKA_USER),
+            ("sasl.password", KAFKA_PASSWORD),
+        ]
+    };
+    let by_certificate =
+        [("security.protocol", "SSL"), ("ssl.certificate.location", &certificate[..]), ("ssl.key.location", &key[..])];
+    let everyone = || {
+        let named =
+            ["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"].map(|mechanism| client(Listener::Sasl, &password(mechanism)));
+        named
+            .into_iter()
+            .chain([client(Listener::Tls, &by_certificate)])
+            .map(|client| may_see(&client))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lab.inside(|| Ok(everyone())).unwrap(), [false; 4]);
+    let allow = ["--add", "--operation", "Describe", "--topic", "crash"];
+    let users = ["User:penstock", "User:CN=penstock"].map(|user| ["--allow-principal", user]).concat();
+    let granted = lab.kafka_tool("AclCommand").args(allow).args(users).output().unwrap();
+    assert!(granted.status.success(), "{}", String::from_utf8_lossy(&granted.stderr));
+    assert_eq!(lab.inside(|| Ok(everyone())).unwrap(), [true; 4]);
+}
+
+fn may_see(client: &BaseConsumer) -> bool {
+    let metadata = client.fetch_metadata(Some("crash"), RETURN).unwrap();
+    metadata.topics()[0].error().is_none()
 }

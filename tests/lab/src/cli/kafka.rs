@@ -1,12 +1,13 @@
 //! `lab kafka …`.
 
+use std::ffi::OsString;
 use std::io::BufRead;
 use std::time::Duration;
 
 use clap::Subcommand;
 use penstock_lab::{Error, Kafka, Lab, Result};
 
-use super::print;
+use super::{become_program, print};
 
 /// How long a broker may take to come back. A clean start takes 5 s; after SIGKILL it first checks its logs.
 const RETURN: Duration = Duration::from_secs(90);
@@ -42,6 +43,13 @@ pub(super) enum KafkaCommand {
     },
     /// List consumer groups with committed offsets and lag
     Groups,
+    /// Run one of Kafka's own tools by class name: lab kafka tool AclCommand --list
+    #[command(disable_help_flag = true)]
+    Tool {
+        class: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// End a broker by SIGTERM: it hands over and shuts down [default: all brokers]
     Stop { id: Option<u8> },
     /// End a broker by SIGKILL [default: all brokers]
@@ -70,6 +78,7 @@ pub(super) fn run(lab: &Lab, command: KafkaCommand) -> Result<()> {
         KafkaCommand::Kill { id } => return brokers(id).try_for_each(|id| lab.broker(id).kill()),
         KafkaCommand::Pause { id } => return brokers(id).try_for_each(|id| lab.broker(id).pause()),
         KafkaCommand::Resume { id } => return brokers(id).try_for_each(|id| lab.broker(id).resume()),
+        KafkaCommand::Tool { class, arguments } => return become_program(lab.kafka_tool(&class), &arguments).map(drop),
         KafkaCommand::Start { id } => return lab.start_brokers(brokers(id), RETURN),
         _ => {}
     }
