@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use k8s_openapi::api::core::v1::PodTemplateSpec;
 use sha2::{Digest as _, Sha256};
 
 /// The first 64 bits of SHA-256, as 16 hexadecimal digits. Nobody gains anything from a collision with themselves, so that is enough.
@@ -11,6 +12,15 @@ pub(crate) fn short(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+/// Of a pod template as JSON, whose maps are sorted.
+pub(crate) fn of_template(template: &PodTemplateSpec) -> String {
+    #[expect(
+        clippy::expect_used,
+        reason = "strings, numbers and maps with string keys: there is nothing JSON cannot hold"
+    )]
+    short(&serde_json::to_vec(template).expect("a pod template is JSON"))
 }
 
 #[cfg(test)]

@@ -42,11 +42,7 @@ pub fn render(pipeline: &Pipeline, settled: &Settled, release: &Release) -> Obje
 pub fn template_hash(pipeline: &Pipeline, settled: &Settled, release: &Release) -> String {
     let file = worker_file(pipeline, settled);
     let template = pod::template(pipeline, &hash::short(file.as_bytes()), release);
-    #[expect(
-        clippy::expect_used,
-        reason = "strings, numbers and maps with string keys: there is nothing JSON cannot hold"
-    )]
-    hash::short(&serde_json::to_vec(&template).expect("a pod template is JSON"))
+    hash::of_template(&template)
 }
 
 fn config(pipeline: &Pipeline, file: String) -> ConfigMap {

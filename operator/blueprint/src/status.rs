@@ -72,7 +72,7 @@ fn judged(view: &View<'_>, pipeline: &Pipeline, status: &mut ConsumerPipelineSta
     let available = judge::available(view);
     let delivering = judge::delivering(view, pipeline, &kafka, &available);
     let scaling = judge::scaling(view, pipeline);
-    let others = Others { accepted: judge::accepted(view.facts), kafka, available, scaling, delivering };
+    let others = Others { accepted: judge::accepted(view), kafka, available, scaling, delivering };
     let ready = judge::ready(view, &others);
     status.phase = Some(phase::phase(view, &others));
     status.message = Some(message(&ready, status));
@@ -86,7 +86,7 @@ fn judged(view: &View<'_>, pipeline: &Pipeline, status: &mut ConsumerPipelineSta
 
 /// The other conditions go on speaking of the generation that still runs.
 fn refused(view: &View<'_>, status: &mut ConsumerPipelineStatus) {
-    let accepted = judge::accepted(view.facts);
+    let accepted = judge::accepted(view);
     status.phase = Some(penstock_crds::status::Phase::Invalid);
     status.message = Some(trimmed(&accepted.message, TEXT_MAX));
     summary(view, &accepted, &accepted, &mut status.conditions);

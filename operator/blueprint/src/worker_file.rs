@@ -4,7 +4,7 @@ use std::time::Duration as StdDuration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS};
-use penstock_crds::pipeline::{Kafka, Processor, Source};
+use penstock_crds::pipeline::{DeadLetter, Kafka, Processor, Source};
 use penstock_crds::spec::{
     AuthenticationSpec, ContainerSpec, DeadLetterSpec, DeliverySpec, DiscardSpec, HttpSpec, KafkaSpec, OutputSpec,
     ProcessorSpec, ProcessorType, RetrySpec, SecretRef, SourceSpec, TopicSpec,
@@ -16,14 +16,17 @@ use crate::Settled;
 /// The ConsumerPipeline that workers read, as YAML: every default filled in, without what a worker need not know.
 ///
 /// It is what pods restart for, so whatever only the operator carries out is left out: scaling, replicas, paused, the pods, the generation,
-/// and how topics are to be made. Of the user's container only its address is left.
+/// and how source topics are to be made. Of the user's container only its address is left.
 pub fn worker_file(pipeline: &Pipeline, settled: &Settled) -> String {
-    let resource = ConsumerPipeline { metadata: metadata(pipeline, settled), spec: spec(pipeline), status: None };
+    yaml(&ConsumerPipeline { metadata: metadata(pipeline, settled), spec: spec(pipeline), status: None })
+}
+
+fn yaml(resource: &ConsumerPipeline) -> String {
     #[expect(
         clippy::expect_used,
         reason = "strings, numbers and maps with string keys: there is nothing YAML cannot hold"
     )]
-    serde_norway::to_string(&resource).expect("a resource is YAML")
+    serde_norway::to_string(resource).expect("a resource is YAML")
 }
 
 fn metadata(pipeline: &Pipeline, settled: &Settled) -> ObjectMeta {
@@ -111,8 +114,8 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
         on_exhausted: Some(delivery.on_exhausted),
         dead_letter: delivery
             .dead_letter
-            .as_ref()
-            .map(|dead_letter| DeadLetterSpec { topic: Some(dead_letter.topic.clone()), create: None }),
+            .clone()
+            .map(|DeadLetter { topic, create }| DeadLetterSpec { topic: Some(topic), create: Some(create) }),
     }
 }
 

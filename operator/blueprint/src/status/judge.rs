@@ -1,5 +1,6 @@
 //! The conditions, one function each: what the facts say about it.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::SignedDuration;
 use penstock_crds::Pipeline;
 use penstock_crds::spec::ScalingMode;
@@ -8,15 +9,15 @@ use penstock_scaling::{Decision, Limit, Reason as Why, StuckPartition};
 use super::View;
 use super::verdict::{Verdict, pod_message, pod_reason};
 use crate::conditions::{self, Status, whole_seconds};
-use crate::{Facts, Group, Objects, Reachability, Reason};
+use crate::{Group, Objects, Reachability, Reason};
 
 /// A failure to reach Kafka is news after two ticks of 5 s. A single request that times out is not.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(10);
 /// Partitions and violations that a message names; the rest are in status, or come up when these are mended.
 const NAMED_MAX: usize = 5;
 
-pub(super) fn accepted(facts: &Facts<'_>) -> Verdict {
-    match (facts.pipeline, &facts.group) {
+pub(super) fn accepted(view: &View<'_>) -> Verdict {
+    match (view.facts.pipeline, &view.facts.group) {
         (Err(violations), _) => Verdict::no(Reason::Invalid, some_of(violations, "; ", ToString::to_string)),
         (Ok(pipeline), Group::InUse { pipeline: other }) => Verdict::no(
             Reason::GroupInUse,
@@ -25,8 +26,17 @@ pub(super) fn accepted(facts: &Facts<'_>) -> Verdict {
                 pipeline.source.group_id
             ),
         ),
-        (Ok(_), _) => Verdict::yes(Reason::Accepted, Reason::Accepted.meaning()),
+        // Nobody has looked whose the group is: a collision that was known stays.
+        (Ok(_), Group::NotAsked) => match view.known(conditions::ACCEPTED) {
+            Some(known) if known.because(Reason::GroupInUse) => known,
+            _ => valid(),
+        },
+        (Ok(_), Group::Ours | Group::Waiting { .. }) => valid(),
     }
+}
+
+fn valid() -> Verdict {
+    Verdict::yes(Reason::Accepted, Reason::Accepted.meaning())
 }
 
 pub(super) fn kafka(view: &View<'_>) -> Verdict {
@@ -104,16 +114,16 @@ pub(super) fn delivering(view: &View<'_>, pipeline: &Pipeline, kafka: &Verdict, 
     if pipeline.paused {
         return Verdict::no(Reason::Paused, Reason::Paused.meaning());
     }
+    if at_zero_by_hand(pipeline) {
+        return Verdict::no(Reason::NoneWanted, "spec.replicas is 0, so no record is delivered.");
+    }
     match &view.facts.group {
         Group::Waiting { members } => return waiting(pipeline, members),
-        Group::InUse { .. } => return accepted(view.facts),
+        Group::InUse { .. } => return accepted(view),
         Group::Ours | Group::NotAsked => {}
     }
     if let Some(trouble) = view.facts.obstacles.first() {
         return trouble.into();
-    }
-    if view.at_zero_by_hand(pipeline) {
-        return Verdict::no(Reason::NoneWanted, "spec.replicas is 0, so no record is delivered.");
     }
     if kafka.is(Status::False) {
         return Verdict::new(Status::Unknown, &kafka.reason, "Kafka does not say what gets done.");
@@ -158,7 +168,7 @@ pub(super) fn ready(view: &View<'_>, others: &Others) -> Verdict {
         Objects::Failed { trouble, .. } => Some(Verdict::from(trouble)),
         _ => None,
     };
-    let resting = pipeline.paused || view.at_zero_by_hand(pipeline);
+    let resting = rests(pipeline);
     let kafka = Some(&others.kafka).filter(|kafka| !resting || kafka.is(Status::False));
     let busy = [&others.delivering, &others.available, &others.scaling].into_iter().filter(|_| !resting);
     let first = [Some(&others.accepted), failed.as_ref(), kafka].into_iter().flatten().chain(busy);
@@ -174,14 +184,15 @@ pub(super) fn ready(view: &View<'_>, others: &Others) -> Verdict {
 
 /// Reconciling and Stalled, as kstatus wants them (github.com/kubernetes-sigs/cli-utils, pkg/kstatus): at most one is True.
 pub(super) fn kstatus(view: &View<'_>, ready: &Verdict) -> (Verdict, Verdict) {
-    let converged = view.facts.pipeline.is_ok_and(|pipeline| view.still_open(pipeline).is_none());
+    let waiting = matches!(view.facts.group, Group::Waiting { .. });
+    let converged = !waiting && view.facts.pipeline.is_ok_and(|pipeline| view.still_open(pipeline).is_none());
     let helpless = Reason::ALL.iter().any(|reason| reason.needs_help() && ready.because(*reason));
     let stalled = !ready.is(Status::True) && (helpless || view.rollout.overdue);
     let say = |so: bool| {
         let status = if so { Status::True } else { Status::False };
         Verdict::new(status, &ready.reason, if so { ready.message.clone() } else { String::new() })
     };
-    (say(!converged && !stalled), say(stalled))
+    (say(!ready.is(Status::True) && !converged && !stalled), say(stalled))
 }
 
 /// What was said of the conditions that Ready sums up.
@@ -201,14 +212,28 @@ fn some_of<T>(all: &[T], between: &str, words: impl Fn(&T) -> String) -> String 
     named.join(between) + &rest
 }
 
+/// No worker runs, by the wish of the owner.
+fn rests(pipeline: &Pipeline) -> bool {
+    pipeline.paused || at_zero_by_hand(pipeline)
+}
+
+/// Mode Manual with `replicas: 0`: rest by wish, as with `paused`.
+pub(super) fn at_zero_by_hand(pipeline: &Pipeline) -> bool {
+    pipeline.scaling.mode == ScalingMode::Manual && pipeline.scaling.replicas == Some(0)
+}
+
 impl View<'_> {
-    fn unknown(&self, type_: &str, message: &str) -> Verdict {
-        Verdict::unknown(type_, self.previous, self.facts.generation, message)
+    /// What was said of this generation before.
+    fn known(&self, type_: &str) -> Option<Verdict> {
+        let same = |condition: &&Condition| {
+            condition.type_ == type_ && condition.observed_generation == Some(self.facts.generation)
+        };
+        self.previous.conditions.iter().find(same).map(Verdict::from)
     }
 
-    /// Mode Manual with `replicas: 0`: rest by wish, as with `paused`.
-    fn at_zero_by_hand(&self, pipeline: &Pipeline) -> bool {
-        pipeline.scaling.mode == ScalingMode::Manual && pipeline.scaling.replicas == Some(0)
+    /// Nobody knows yet. What was known for this generation stays: that a restarted operator has not looked yet is no news.
+    fn unknown(&self, type_: &str, message: &str) -> Verdict {
+        self.known(type_).unwrap_or_else(|| Verdict::new(Status::Unknown, Reason::Progressing.as_str(), message))
     }
 
     /// What is not yet as it should be, if anything: objects, pods, or the number of replicas.
@@ -225,7 +250,7 @@ impl View<'_> {
                 None => wait(&format!("{count} A roll-out is under way.")),
             };
         }
-        let decided = match (pipeline.paused, self.facts.decision) {
+        let decided = match (rests(pipeline), self.facts.decision) {
             (true, _) => Some(0),
             (false, Some(decision)) if pipeline.scaling.mode != ScalingMode::Advise => {
                 i32::try_from(decision.replicas).ok()

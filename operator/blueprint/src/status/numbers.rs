@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn rates_are_short() {
-        let of = [(0.0, "0/s"), (0.049, "0/s"), (0.25, "0.2/s"), (9.96, "10/s"), (24.4, "24/s"), (996.0, "1k/s")];
+        let of = [(0.0, "0/s"), (0.049, "0/s"), (0.251, "0.25/s"), (9.96, "10/s"), (24.4, "24/s"), (996.0, "1k/s")];
         for (given, expected) in of.into_iter().chain([(2_449.0, "2.4k/s"), (999_999.0, "1M/s"), (1.26e6, "1.3M/s")]) {
             assert_eq!(rate(given), expected, "{given}");
         }

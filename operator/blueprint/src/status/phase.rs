@@ -4,7 +4,7 @@ use penstock_crds::status::Phase;
 use penstock_scaling::Reason as Why;
 
 use super::View;
-use super::judge::Others;
+use super::judge::{Others, at_zero_by_hand};
 use crate::conditions::Status;
 use crate::{Group, Objects, Reason};
 
@@ -13,7 +13,8 @@ pub(super) fn phase(view: &View<'_>, others: &Others) -> Phase {
     if pipeline.paused {
         return Phase::Paused;
     }
-    if matches!(view.facts.group, Group::Waiting { .. }) {
+    let waiting = matches!(view.facts.group, Group::Waiting { .. });
+    if waiting && !at_zero_by_hand(pipeline) {
         return Phase::WaitingForGroup;
     }
     if degraded(view, others) {

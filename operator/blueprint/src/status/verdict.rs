@@ -1,7 +1,6 @@
 //! What is said of one condition.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use penstock_crds::ConsumerPipelineStatus;
 
 use crate::conditions::Status;
 use crate::{PodTrouble, Reason, Trouble};
@@ -27,26 +26,22 @@ impl Verdict {
         Self::new(Status::False, reason.as_str(), message)
     }
 
-    /// Nobody knows yet. What was known for this generation stays: a restarted operator that has not looked yet is no news.
-    pub(super) fn unknown(type_: &str, previous: &ConsumerPipelineStatus, generation: i64, message: &str) -> Self {
-        let same =
-            |condition: &&Condition| condition.type_ == type_ && condition.observed_generation == Some(generation);
-        match previous.conditions.iter().find(same) {
-            Some(known) => Self {
-                status: Status::from_word(&known.status),
-                reason: known.reason.clone(),
-                message: known.message.clone(),
-            },
-            None => Self::new(Status::Unknown, Reason::Progressing.as_str(), message),
-        }
-    }
-
     pub(super) fn is(&self, status: Status) -> bool {
         self.status == status
     }
 
     pub(super) fn because(&self, reason: Reason) -> bool {
         self.reason == reason.as_str()
+    }
+}
+
+impl From<&Condition> for Verdict {
+    fn from(condition: &Condition) -> Self {
+        Self {
+            status: Status::from_word(&condition.status),
+            reason: condition.reason.clone(),
+            message: condition.message.clone(),
+        }
     }
 }
 
