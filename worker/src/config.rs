@@ -1,0 +1,226 @@
+//! From the files a worker is given to the plain values it runs by.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::Duration;
+
+use kube::ResourceExt as _;
+use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS};
+use penstock_crds::spec::{AuthenticationType, Isolation, OnExhausted, OnOffsetLoss, Ordering};
+use penstock_crds::{Pipeline, Violation, names, resolve, schema};
+use penstock_engine::{Policy, policy};
+use penstock_kafka::memory::fetch_buffers;
+use penstock_kafka::settings::{Authentication, Connection, ConsumerSettings, GroupProtocol};
+
+use crate::failure::{Failure, INVALID_PIPELINE, INVALID_SECRET};
+
+/// What the program itself needs: code, threads' stacks, librdkafka's own books. Measured at 30 MB; the rest is for records.
+const PROGRAM_BYTES: u64 = 40 << 20;
+/// The least that is shared among records.
+const RECORDS_BYTES_MIN: u64 = 16 << 20;
+/// The group waits so long for a silent member of the classic protocol.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+/// After a drain: give up, flush, commit, leave the group, all before Kubernetes kills.
+const STOP_RESERVE: Duration = Duration::from_secs(15);
+
+/// A pipeline and what came with its file.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The resolved pipeline.
+    pub pipeline: Pipeline,
+    /// The group protocol that the operator settled.
+    pub protocol: Option<GroupProtocol>,
+    /// Topics whose start offsets the operator has pinned.
+    pub pinned_topics: BTreeSet<String>,
+}
+
+impl Config {
+    /// Reads and resolves a pipeline file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(path: &Path) -> Result<Self, Vec<Violation>> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            vec![Violation { path: path.display().to_string(), message: format!("cannot be read: {error}") }]
+        })?;
+        Self::parse(&text)
+    }
+
+    /// Resolves the text of a pipeline file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, Vec<Violation>> {
+        let resource = schema::parse(text)?;
+        let pipeline = resolve(&resource)?;
+        let annotation = |name: &str| resource.annotations().get(name).map(String::as_str);
+        let protocol = match annotation(ANNOTATION_GROUP_PROTOCOL) {
+            None => None,
+            Some("consumer") => Some(GroupProtocol::Consumer),
+            Some("classic") => Some(GroupProtocol::Classic),
+            Some(other) => {
+                let path = format!("metadata.annotations[{ANNOTATION_GROUP_PROTOCOL}]");
+                return Err(vec![Violation { path, message: format!("is {other}; consumer and classic are known") }]);
+            }
+        };
+        let pinned = annotation(ANNOTATION_PINNED_TOPICS).unwrap_or_default();
+        let pinned_topics = pinned.split(',').map(str::trim).filter(|topic| !topic.is_empty()).map(str::to_owned);
+        Ok(Self { protocol, pinned_topics: pinned_topics.collect(), pipeline })
+    }
+
+    /// `<namespace>/<name>`.
+    pub fn pipeline_name(&self) -> String {
+        format!("{}/{}", self.pipeline.identity.namespace, self.pipeline.identity.name)
+    }
+
+    /// How to reach the cluster, with the Secret's keys as files in `secret_dir`.
+    ///
+    /// # Errors
+    /// The Secret is absent, lacks something, or fits no layout.
+    pub fn connection(&self, secret_dir: Option<&Path>) -> Result<Connection, Failure> {
+        let kafka = &self.pipeline.kafka;
+        let secret = match (&kafka.secret, secret_dir) {
+            (None, _) => None,
+            (Some(_), Some(dir)) => Some(read_secret(dir)?),
+            (Some(name), None) => {
+                let message = format!(
+                    "spec.kafka.secretRef names the Secret {name}: give its keys as files in a directory, by --secret-dir"
+                );
+                return Err(Failure::new(INVALID_SECRET, message));
+            }
+        };
+        let authentication = kafka.authentication.map(|authentication| match authentication {
+            AuthenticationType::Tls => Authentication::Tls,
+            AuthenticationType::ScramSha256 => Authentication::ScramSha256,
+            AuthenticationType::ScramSha512 => Authentication::ScramSha512,
+            AuthenticationType::Plain => Authentication::Plain,
+        });
+        Connection::resolve(kafka.bootstrap_servers.as_deref(), secret.as_ref(), authentication, &kafka.properties)
+            .map_err(|error| Failure::new(INVALID_SECRET, error.to_string()))
+    }
+
+    /// What the engine goes by.
+    pub fn policy(&self, memory_bytes: u64, incarnation: u64) -> Policy {
+        let delivery = &self.pipeline.delivery;
+        Policy {
+            ordering: match delivery.ordering {
+                Ordering::Key => policy::Ordering::Key,
+                Ordering::Partition => policy::Ordering::Partition,
+                Ordering::Unordered => policy::Ordering::Unordered,
+            },
+            concurrency: delivery.concurrency,
+            timeout: delivery.timeout,
+            retry: policy::Retry {
+                max_attempts: delivery.retry.max_attempts,
+                initial_delay: delivery.retry.initial_delay,
+                max_delay: delivery.retry.max_delay,
+                ..policy::Retry::default()
+            },
+            on_exhausted: match delivery.on_exhausted {
+                OnExhausted::DeadLetter => policy::OnExhausted::DeadLetter,
+                OnExhausted::Block => policy::OnExhausted::Block,
+                OnExhausted::Discard => policy::OnExhausted::Discard,
+            },
+            output: self.pipeline.output.is_some(),
+            on_offset_loss: match self.pipeline.source.on_offset_loss {
+                OnOffsetLoss::Stop => policy::OnOffsetLoss::Stop,
+                OnOffsetLoss::Resume => policy::OnOffsetLoss::Resume,
+            },
+            window_bytes: records_bytes(memory_bytes) / 4,
+            incarnation,
+            ..Policy::default()
+        }
+    }
+
+    /// What the consumer is to be. `partitions` is how many this worker may own, `brokers` how many it fetches from.
+    pub fn consumer(&self, memory_bytes: u64, partitions: u32, brokers: u32) -> ConsumerSettings {
+        ConsumerSettings {
+            group_id: self.pipeline.source.group_id.clone(),
+            protocol: self.protocol.unwrap_or(GroupProtocol::Consumer),
+            client_id: names::client_id(&self.pipeline.identity.uid),
+            rack: None,
+            read_committed: self.pipeline.source.isolation == Isolation::ReadCommitted,
+            max_poll_interval: resolve::MAX_POLL_INTERVAL,
+            session_timeout: SESSION_TIMEOUT,
+            buffers: fetch_buffers(records_bytes(memory_bytes), partitions, brokers),
+        }
+    }
+
+    /// How long calls may finish after SIGTERM.
+    pub fn stop_within(&self) -> Duration {
+        self.pipeline.delivery.drain.min(self.pipeline.grace.saturating_sub(STOP_RESERVE))
+    }
+}
+
+/// The memory for records: half of it is librdkafka's, a quarter the engine's, the rest for what is being sent.
+fn records_bytes(memory_bytes: u64) -> u64 {
+    memory_bytes.saturating_sub(PROGRAM_BYTES).max(RECORDS_BYTES_MIN)
+}
+
+/// A mounted Secret: each key a file. Kubernetes' own entries begin with two dots.
+fn read_secret(dir: &Path) -> Result<BTreeMap<String, Vec<u8>>, Failure> {
+    let failed = |path: &Path, error: &std::io::Error| {
+        Failure::new(INVALID_SECRET, format!("{} cannot be read: {error}", path.display()))
+    };
+    let mut secret = BTreeMap::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| failed(dir, &error))? {
+        let path = entry.map_err(|error| failed(dir, &error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        if !name.starts_with("..") && path.is_file() {
+            secret.insert(name, std::fs::read(&path).map_err(|error| failed(&path, &error))?);
+        }
+    }
+    Ok(secret)
+}
+
+/// Violations as one failure.
+pub fn invalid(violations: &[Violation]) -> Failure {
+    let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    Failure::new(INVALID_PIPELINE, lines.join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PIPELINE: &str = "
+apiVersion: penstock.dev/v1alpha1
+kind: ConsumerPipeline
+metadata:
+  name: orders
+  namespace: shop
+  annotations: {penstock.dev/group-protocol: classic, penstock.dev/pinned-topics: 'a, b'}
+spec:
+  kafka: {bootstrapServers: 'kafka:9092'}
+  source: {topics: [{name: orders}]}
+  processor: {type: discard}
+";
+
+    #[test]
+    fn annotations_carry_what_the_operator_settled() {
+        let config = Config::parse(PIPELINE).unwrap();
+        assert_eq!(config.protocol, Some(GroupProtocol::Classic));
+        assert_eq!(config.pinned_topics, BTreeSet::from(["a".to_owned(), "b".to_owned()]));
+        assert_eq!(config.pipeline_name(), "shop/orders");
+        assert_eq!(config.stop_within(), Duration::from_secs(20));
+    }
+
+    #[test]
+    fn an_unknown_protocol_is_refused() {
+        let violations = Config::parse(&PIPELINE.replace("classic", "telepathy")).unwrap_err();
+        assert!(violations[0].to_string().contains("consumer and classic are known"), "{}", violations[0]);
+    }
+
+    #[test]
+    fn a_secret_that_is_named_must_be_given() {
+        let config = Config::parse(&PIPELINE.replace("{bootstrapServers: 'kafka:9092'}", "{secretRef: {name: s}}")).unwrap();
+        assert!(config.connection(None).unwrap_err().message.contains("--secret-dir"));
+    }
+
+    #[test]
+    fn memory_is_shared_and_never_less_than_the_floor() {
+        let config = Config::parse(PIPELINE).unwrap();
+        assert_eq!(config.policy(256 << 20, 1).window_bytes, (216 << 20) / 4);
+        assert_eq!(config.policy(0, 1).window_bytes, RECORDS_BYTES_MIN / 4);
+    }
+}

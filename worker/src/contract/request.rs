@@ -1,0 +1,251 @@
+//! A record as an HTTP request: CloudEvents binary mode, and structured mode for records whose key and headers are too long for
+//! a request's head.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, Request, Uri};
+use jiff::Timestamp;
+use penstock_engine::seam::{Delivery, Record};
+use serde_json::{Map, Value};
+
+use super::encoding::{Keep, decode, encode, encode_headers};
+use super::{ATTEMPT, DEADLINE_MS, HEADER_BYTES_MAX, HEADERS, KEY, NULL, OWNER};
+
+/// `ce-type` of a record that is not a CloudEvent by itself.
+pub const EVENT_TYPE: &str = "dev.penstock.kafka.record";
+/// Prefix of CloudEvents' attributes in Kafka headers (Kafka protocol binding 1.0, section 3.2.3).
+const CE_KAFKA: &[u8] = b"ce_";
+/// Trace context (W3C) that goes through as it is.
+const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+const OCTET_STREAM: &str = "application/octet-stream";
+
+/// Where a record comes from, with everything about it that does not change from record to record.
+#[derive(Debug)]
+pub struct Origin {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+    /// `<cluster>/<topic id>/<partition>/`: with the offset behind it, it names a record for all time.
+    pub id_prefix: String,
+    source: String,
+}
+
+impl Origin {
+    /// The origin of a partition's records.
+    pub fn new(topic: Arc<str>, partition: i32, cluster_id: &str, topic_id: &str) -> Self {
+        let id_prefix = format!("{cluster_id}/{topic_id}/{partition}/");
+        let source = format!("kafka://{cluster_id}/{topic}");
+        Self { topic, partition, id_prefix, source }
+    }
+
+    /// The name of one record for all time: `<cluster>/<topic id>/<partition>/<offset>`.
+    pub fn record_id(&self, offset: i64) -> String {
+        format!("{}{offset}", self.id_prefix)
+    }
+}
+
+/// What all requests to one processor have in common.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    path: Uri,
+    base: HeaderMap,
+}
+
+/// A URL that cannot be called.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the processor's URL {0} cannot be called: it must read http://host[:port]/path")]
+pub struct BadUrl(String);
+
+impl Endpoint {
+    /// The endpoint of a URL, and the `host:port` to connect to.
+    ///
+    /// # Errors
+    /// The URL is not `http://host[:port]/path`.
+    pub fn new(url: &str, pipeline: &str) -> Result<(Self, String), BadUrl> {
+        let bad = || BadUrl(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(bad)?;
+        let host = match authority.port_u16() {
+            Some(port) => format!("{}:{port}", authority.host()),
+            None => authority.host().to_owned(),
+        };
+        let address = if authority.port_u16().is_some() { host.clone() } else { format!("{host}:80") };
+        let path = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
+        let mut base = HeaderMap::with_capacity(24);
+        base.insert(HOST, HeaderValue::from_str(&host).map_err(|_| bad())?);
+        base.insert("penstock-pipeline", HeaderValue::from_str(pipeline).map_err(|_| bad())?);
+        Ok((Self { path: path.parse().map_err(|_| bad())?, base }, address))
+    }
+
+    /// The request for one record. `remaining` is the time until the worker gives the call up.
+    pub fn request(&self, origin: &Origin, delivery: &Delivery, remaining: Duration) -> Request<Full<Bytes>> {
+        let record = &delivery.record;
+        let mut headers = self.base.clone();
+        let id = origin.record_id(record.offset());
+        put(&mut headers, "idempotency-key", id.as_bytes());
+        put(&mut headers, "penstock-topic", origin.topic.as_bytes());
+        headers.insert("penstock-partition", origin.partition.into());
+        headers.insert("penstock-offset", record.offset().into());
+        if let Some(millis) = millis(record) {
+            headers.insert("penstock-timestamp", millis.into());
+        }
+        headers.insert(ATTEMPT, delivery.attempt.into());
+        headers.insert(DEADLINE_MS, u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
+        headers.insert(OWNER, delivery.owner.into());
+        let attributes = attributes(origin, record, id);
+        let carried = Carried::of(record);
+        let body = if carried.fits() {
+            carried.into_headers(record, &attributes, &mut headers);
+            Bytes::copy_from_slice(record.value().unwrap_or_default())
+        } else {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"));
+            carried.into_body(record, &attributes)
+        };
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.path.clone();
+        *request.headers_mut() = headers;
+        request
+    }
+}
+
+/// What of a record is as long as its producer liked.
+struct Carried {
+    key: Option<Vec<u8>>,
+    headers: Vec<u8>,
+    null: Option<&'static str>,
+}
+
+impl Carried {
+    fn of(record: &Record) -> Self {
+        let key = record.key().map(|key| {
+            let mut text = Vec::with_capacity(key.len());
+            encode(key, Keep::Unreserved, &mut text);
+            text
+        });
+        let mut headers = Vec::new();
+        encode_headers(record.headers(), &mut headers);
+        let null = match (record.key(), record.value()) {
+            (None, None) => Some("key,value"),
+            (None, Some(_)) => Some("key"),
+            (Some(_), None) => Some("value"),
+            (Some(_), Some(_)) => None,
+        };
+        Self { key, headers, null }
+    }
+
+    fn fits(&self) -> bool {
+        self.headers.len() + self.key.as_ref().map_or(0, Vec::len) <= HEADER_BYTES_MAX
+    }
+
+    fn into_headers(self, record: &Record, attributes: &[(Vec<u8>, Vec<u8>)], into: &mut HeaderMap) {
+        for (name, value) in attributes {
+            let mut text = Vec::with_capacity(value.len());
+            encode(value, Keep::CloudEvents, &mut text);
+            if let Ok(name) = HeaderName::from_bytes(&[b"ce-", name.as_slice()].concat()) {
+                put(into, name, &text);
+            }
+        }
+        put(into, CONTENT_TYPE, content_type(record).unwrap_or(OCTET_STREAM).as_bytes());
+        if let Some(null) = self.null {
+            into.insert(NULL, HeaderValue::from_static(null));
+        }
+        if let Some(key) = &self.key {
+            put(into, KEY, key);
+        }
+        if !self.headers.is_empty() {
+            put(into, HEADERS, &self.headers);
+        }
+        for name in TRACE {
+            if let Some(value) = header(record, name) {
+                put(into, name, value);
+            }
+        }
+    }
+
+    /// CloudEvents JSON format 1.0: each attribute a member, the value base64.
+    fn into_body(self, record: &Record, attributes: &[(Vec<u8>, Vec<u8>)]) -> Bytes {
+        let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
+        let mut event: Map<String, Value> = attributes
+            .iter()
+            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), text(value)))
+            .collect();
+        event.insert("datacontenttype".to_owned(), content_type(record).unwrap_or(OCTET_STREAM).into());
+        if let Some(value) = record.value() {
+            event.insert("data_base64".to_owned(), BASE64.encode(value).into());
+        }
+        if let Some(null) = self.null {
+            event.insert(NULL.replace('-', ""), null.into());
+        }
+        if let Some(key) = &self.key {
+            event.insert(KEY.replace('-', ""), text(key));
+        }
+        event.insert(HEADERS.replace('-', ""), text(&self.headers));
+        Value::Object(event).to_string().into()
+    }
+}
+
+/// CloudEvents attributes, raw. A record that is a CloudEvent by itself (Kafka binding, binary mode) keeps its own.
+fn attributes(origin: &Origin, record: &Record, id: String) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut attributes: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(8);
+    if header(record, "ce_specversion").is_some() {
+        for (name, value) in record.headers() {
+            if let (Some(name), Some(value)) = (name.strip_prefix(CE_KAFKA), value)
+                && std::str::from_utf8(value).is_ok()
+            {
+                attributes.push((name.to_ascii_lowercase(), value.to_vec()));
+            }
+        }
+    }
+    let mut add = |name: &[u8], value: Vec<u8>| {
+        if !attributes.iter().any(|(present, _)| present == name) {
+            attributes.push((name.to_vec(), value));
+        }
+    };
+    add(b"specversion", b"1.0".to_vec());
+    add(b"id", id.into_bytes());
+    add(b"source", origin.source.clone().into_bytes());
+    add(b"type", EVENT_TYPE.into());
+    if let Some(time) = millis(record).and_then(|millis| Timestamp::from_millisecond(millis).ok()) {
+        add(b"time", time.to_string().into_bytes());
+    }
+    if let Some(key) = record.key().filter(|key| !key.is_empty() && std::str::from_utf8(key).is_ok()) {
+        add(b"partitionkey", key.to_vec());
+    }
+    attributes
+}
+
+fn millis(record: &Record) -> Option<i64> {
+    crate::kafka::millis(record.timestamp())
+}
+
+fn content_type(record: &Record) -> Option<&str> {
+    let value = std::str::from_utf8(header(record, "content-type")?).ok()?;
+    HeaderValue::from_str(value).is_ok().then_some(value)
+}
+
+fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
+    record.headers().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).and_then(|(_, value)| value)
+}
+
+/// Sets a header whose value was made for it; one that HTTP refuses all the same is left out (it is in `penstock-headers`).
+fn put(headers: &mut HeaderMap, name: impl hyper::header::IntoHeaderName, value: &[u8]) {
+    if let Ok(value) = HeaderValue::from_bytes(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// A key override or a list of headers from an answer.
+pub(super) fn decoded(value: &HeaderValue) -> Box<[u8]> {
+    decode(value.as_bytes()).into_boxed_slice()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! What the shell needs of Kafka, as a trait: librdkafka in earnest, a model of it in tests.
+//!
+//! No method waits. Whatever takes time comes back as a [`KafkaEvent`].
+
+mod identity;
+mod librdkafka;
+
+use penstock_engine::seam::{ArenaBuilder, Loaded, NewRecord, Timestamp, TopicId};
+use penstock_kafka::consumer::{CommitOffset, CommitReply, FetchLimit, Fetched, Rebalance, StartAt};
+use penstock_kafka::producer::{OutgoingRecord, SendError};
+use penstock_kafka::record::BorrowedRecord;
+use penstock_kafka::{KafkaError, TopicPartition};
+
+pub use identity::{Beginnings, Directory};
+pub(crate) use identity::topic_id_text;
+pub use librdkafka::{Librdkafka, Settings};
+
+/// What happened on Kafka's side.
+#[derive(Debug)]
+pub enum KafkaEvent {
+    /// Partitions come or go; answered by [`KafkaIo::assign`] or [`KafkaIo::unassign`].
+    Rebalance(Rebalance),
+    /// The answer to [`KafkaIo::commit`].
+    Committed(CommitReply),
+    /// The answer to [`KafkaIo::load`] for one partition.
+    Loaded {
+        /// Which.
+        partition: TopicPartition,
+        /// As it was given.
+        seq: u64,
+        /// What is committed, or why nobody knows.
+        result: Result<Loaded, String>,
+    },
+    /// The answer to [`KafkaIo::find_ends`].
+    Ends {
+        /// Which partition.
+        partition: TopicPartition,
+        /// As it was given.
+        seq: u64,
+        /// First offset, one past the last, and whose log it is; or why nobody knows.
+        result: Result<(i64, i64, TopicId), String>,
+    },
+    /// A record that was sent is in the log, or is not.
+    Sent {
+        /// As it was given.
+        token: u64,
+        /// How it went.
+        result: Result<(), KafkaError>,
+    },
+    /// One partition cannot be read.
+    PartitionFailed(TopicPartition, KafkaError),
+    /// Something that passes by itself: worth a log line and a counter.
+    Trouble(KafkaError),
+    /// The consumer is of no further use: [`KafkaIo::rebuild_consumer`]. Its partitions are lost.
+    ConsumerFailed(KafkaError),
+    /// The producer is of no further use: [`KafkaIo::rebuild_producer`]. What was in flight has been reported.
+    ProducerFailed(KafkaError),
+}
+
+/// A consumer in a group, a producer, and the questions about a topic's identity.
+pub trait KafkaIo {
+    /// The next event, if there is one.
+    fn next_event(&mut self) -> Option<KafkaEvent>;
+
+    /// Something may be there beside records: look before you sleep.
+    fn maybe_ready(&self) -> bool;
+
+    /// The partition's queue may hold records.
+    fn has_records(&self, partition: &TopicPartition) -> bool;
+
+    /// Copies buffered records of one partition into the arena.
+    fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, into: &mut ArenaBuilder) -> Fetched;
+
+    /// The offset behind the last record handed over, control records included.
+    fn position(&self, partition: &TopicPartition) -> Option<i64>;
+
+    /// Confirms an assignment: reading starts at these offsets.
+    ///
+    /// # Errors
+    /// The client refused; it must be rebuilt.
+    fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError>;
+
+    /// Confirms a revocation.
+    ///
+    /// # Errors
+    /// The client refused; it must be rebuilt.
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), KafkaError>;
+
+    /// Reads an assigned partition from another offset on.
+    ///
+    /// # Errors
+    /// The partition is not assigned (any more).
+    fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError>;
+
+    /// Sends one OffsetCommit, answered by [`KafkaEvent::Committed`].
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    fn commit(&mut self, seq: u64, offsets: &[CommitOffset]) -> Result<(), KafkaError>;
+
+    /// Asks for committed offset and identity, answered by one [`KafkaEvent::Loaded`] for each.
+    fn load(&mut self, partitions: Vec<TopicPartition>, seq: u64);
+
+    /// Asks where a log begins and ends, answered by [`KafkaEvent::Ends`].
+    fn find_ends(&mut self, partition: &TopicPartition, seq: u64);
+
+    /// Queues a record, answered by [`KafkaEvent::Sent`].
+    ///
+    /// # Errors
+    /// Nothing was sent.
+    fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError>;
+
+    /// How many partitions a topic has that is written to; `None` where nobody knows.
+    fn partitions_of(&self, topic: &str) -> Option<i32>;
+
+    /// Makes another consumer and joins the group again.
+    ///
+    /// # Errors
+    /// The configuration is refused.
+    fn rebuild_consumer(&mut self) -> Result<(), KafkaError>;
+
+    /// Makes another producer.
+    fn rebuild_producer(&mut self);
+
+    /// Starts leaving the group: go on taking events until [`KafkaIo::is_closed`].
+    ///
+    /// # Errors
+    /// The client refused; the group will notice by its session timeout.
+    fn close(&mut self) -> Result<(), KafkaError>;
+
+    /// The group was left.
+    fn is_closed(&self) -> bool;
+}
+
+/// Milliseconds since the epoch, whoever set them.
+pub fn millis(timestamp: Timestamp) -> Option<i64> {
+    match timestamp {
+        Timestamp::None => None,
+        Timestamp::Create(millis) | Timestamp::LogAppend(millis) => Some(millis),
+    }
+}
+
+/// Copies what librdkafka lends. An arena that is full (4 GiB) takes no more: fetch limits keep it far below.
+fn copy(record: &BorrowedRecord<'_>, into: &mut ArenaBuilder) {
+    use penstock_kafka::record::Timestamp as Lent;
+    let timestamp = match record.timestamp {
+        Lent::None => Timestamp::None,
+        Lent::CreateTime(millis) => Timestamp::Create(millis),
+        Lent::LogAppendTime(millis) => Timestamp::LogAppend(millis),
+    };
+    let new = NewRecord {
+        offset: record.offset,
+        leader_epoch: record.leader_epoch.unwrap_or(-1),
+        timestamp,
+        key: record.key,
+        value: record.value,
+        ..NewRecord::default()
+    };
+    let copied = into.push(new).and_then(|()| {
+        record.headers().try_for_each(|(name, value)| into.header(name, value))
+    });
+    debug_assert!(copied.is_ok(), "the fetch limit is far below an arena's 4 GiB");
+}

@@ -1,0 +1,65 @@
+//! What records are handed to: nothing (discard), or an HTTP server.
+
+mod connection;
+mod http;
+
+use std::sync::Arc;
+
+use penstock_engine::Instant;
+use penstock_engine::seam::{CallId, Finished, Outcome, Start, Tp};
+
+pub use self::http::{HttpProcessor, answers};
+use crate::contract::request::Origin;
+
+/// Calls in progress. Each started call is reported once for each of its tickets, cancelled ones too.
+pub trait Calls {
+    /// Begins a call. `origin` knows the partitions of its records.
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>);
+
+    /// Gives a call up. Unknown and ended calls are ignored.
+    fn cancel(&mut self, call: CallId);
+
+    /// Appends what has ended since the last time.
+    fn take_finished(&mut self, into: &mut Vec<Finished>);
+
+    /// Asks for a sign of life; [`Calls::health`] has the answer later.
+    fn probe(&mut self);
+
+    /// The answer to the last probe, once.
+    fn health(&mut self) -> Option<bool>;
+
+    /// Something ended, or a probe was answered.
+    fn maybe_ready(&self) -> bool;
+}
+
+/// Counts and acknowledges, at once and on the calling thread.
+#[derive(Debug, Default)]
+pub struct Discard {
+    finished: Vec<Finished>,
+    probed: bool,
+}
+
+impl Calls for Discard {
+    fn start(&mut self, start: Start, _: Instant, _: &impl Fn(Tp) -> Arc<Origin>) {
+        let done = |ticket| Finished { ticket, outcome: Outcome::Ack };
+        self.finished.extend(start.deliveries.as_slice().iter().map(|delivery| done(delivery.ticket)));
+    }
+
+    fn cancel(&mut self, _: CallId) {}
+
+    fn take_finished(&mut self, into: &mut Vec<Finished>) {
+        into.append(&mut self.finished);
+    }
+
+    fn probe(&mut self) {
+        self.probed = true;
+    }
+
+    fn health(&mut self) -> Option<bool> {
+        std::mem::take(&mut self.probed).then_some(true)
+    }
+
+    fn maybe_ready(&self) -> bool {
+        !self.finished.is_empty() || self.probed
+    }
+}

@@ -1,0 +1,146 @@
+//! One connection to the processor, driven by the task that uses it.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::HeaderMap;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::contract::ANSWER_BYTES_MAX;
+
+/// An idle connection may be closed by the server at the very moment of the next request. After this much rest such a break
+/// says nothing about the record, and the request is sent once more.
+const RESTED: Duration = Duration::from_secs(1);
+
+type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+
+/// A connection that is open, or was when last looked at.
+pub(super) struct Connection {
+    sender: http1::SendRequest<Full<Bytes>>,
+    driver: Pin<Box<Driver>>,
+    /// The driver is done and must not be polled again.
+    ended: bool,
+    /// When the last answer ended; `None` before the first.
+    used: Option<Instant>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The request was not sent, or the server had closed a rested connection: it may be sent again at no charge.
+    BeforeAnswer,
+    /// The connection broke while the answer was awaited or read.
+    Lost(String),
+    /// What came is not HTTP, or longer than anybody wants.
+    Garbage(String),
+}
+
+impl Connection {
+    /// Connects, at most for `timeout`.
+    pub(super) async fn open(address: &str, timeout: Duration) -> Result<Self, String> {
+        let connected = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
+        let stream = match connected {
+            Err(_) => return Err(format!("no connection to {address} within {timeout:?}")),
+            Ok(Err(error)) => return Err(format!("no connection to {address}: {error}")),
+            Ok(Ok(stream)) => stream,
+        };
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let (sender, driver) =
+            http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+        Ok(Self { sender, driver: Box::pin(driver), ended: false, used: None })
+    }
+
+    /// Resolves when the server has closed the idle connection.
+    pub(super) async fn closed(&mut self) {
+        if !self.ended {
+            let _how = self.driver.as_mut().await;
+            self.ended = true;
+        }
+    }
+
+    /// Whether another request may be tried on it.
+    pub(super) fn is_open(&self) -> bool {
+        !self.ended && !self.sender.is_closed()
+    }
+
+    /// Sends one request and reads the whole answer.
+    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
+        let Self { sender, driver, ended, used } = self;
+        let rested = used.is_some_and(|used| used.elapsed() >= RESTED);
+        let answer = driven(driver, ended, async {
+            let response = match sender.try_send_request(request).await {
+                Ok(response) => response,
+                Err(mut error) => {
+                    let unsent = error.take_message().is_some();
+                    return Err(if unsent { Broken::BeforeAnswer } else { broken(&error.into_error(), rested) });
+                }
+            };
+            read(response).await
+        })
+        .await;
+        *used = Some(Instant::now());
+        answer
+    }
+}
+
+fn broken(error: &hyper::Error, rested: bool) -> Broken {
+    if error.is_parse() || error.is_parse_too_large() {
+        return Broken::Garbage(format!("the answer is not HTTP: {error}"));
+    }
+    if rested { Broken::BeforeAnswer } else { Broken::Lost(format!("the connection broke before an answer: {error}")) }
+}
+
+async fn read(response: Response<Incoming>) -> Result<Answer, Broken> {
+    let (parts, mut incoming) = response.into_parts();
+    let lost = |error: hyper::Error| Broken::Lost(format!("the connection broke within the answer: {error}"));
+    let mut body = Bytes::new();
+    let mut longer: Vec<u8> = Vec::new();
+    while let Some(frame) = incoming.frame().await {
+        let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
+        if body.len() + longer.len() + data.len() > ANSWER_BYTES_MAX {
+            return Err(Broken::Garbage(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+        }
+        if body.is_empty() && longer.is_empty() {
+            body = data; // the usual answer is one frame, and is not copied
+        } else {
+            longer.extend_from_slice(&std::mem::take(&mut body));
+            longer.extend_from_slice(&data);
+        }
+    }
+    let body = if longer.is_empty() { body } else { longer.into() };
+    Ok(Answer { status: parts.status, headers: parts.headers, body })
+}
+
+/// Polls the connection beside what uses it, in one task: no task is spawned for it, and none is woken across threads.
+async fn driven<T>(driver: &mut Pin<Box<Driver>>, ended: &mut bool, exchange: impl Future<Output = T>) -> T {
+    let mut exchange = pin!(exchange);
+    std::future::poll_fn(move |context: &mut Context<'_>| {
+        loop {
+            if let Poll::Ready(done) = exchange.as_mut().poll(context) {
+                return Poll::Ready(done);
+            }
+            if *ended || driver.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            // The connection ended; the exchange learns of it in the next round.
+            *ended = true;
+        }
+    })
+    .await
+}

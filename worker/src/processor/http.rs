@@ -1,0 +1,250 @@
+//! A processor over HTTP/1.1: a fixed set of tasks, one for each call that may be in progress, each with its own connection.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use penstock_engine::Instant;
+use penstock_engine::seam::{
+    CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Tp,
+};
+use penstock_kafka::wake::Waker;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+
+use super::Calls;
+use super::connection::{Broken, Connection};
+use crate::contract::answer;
+use crate::contract::request::{Endpoint, Origin};
+use crate::metrics::Metrics;
+
+/// Longest wait for a connection, whatever `delivery.timeout` says.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// Calls to an HTTP server.
+#[derive(Debug)]
+pub struct HttpProcessor {
+    slots: Vec<Slot>,
+    shared: Arc<Shared>,
+    tasks: Handle,
+}
+
+/// One place for a call: at most one call at a time, for as long as the worker runs.
+#[derive(Debug)]
+struct Slot {
+    jobs: mpsc::Sender<Job>,
+    cancel: Arc<Cancel>,
+}
+
+#[derive(Debug)]
+struct Job {
+    call: CallId,
+    deadline: std::time::Instant,
+    deliveries: DeliveryList,
+    origins: Vec<Arc<Origin>>,
+}
+
+/// Serial of the call to give up, plus one; 0 for none.
+#[derive(Debug, Default)]
+struct Cancel {
+    serial: AtomicU64,
+    notify: Notify,
+}
+
+#[derive(Debug)]
+struct Shared {
+    endpoint: Endpoint,
+    address: String,
+    timeout: Duration,
+    has_output: bool,
+    finished: Mutex<Vec<Finished>>,
+    some: AtomicBool,
+    health: Mutex<Option<bool>>,
+    waker: Waker,
+    metrics: Arc<Metrics>,
+}
+
+/// Whether a TCP connection to the processor can be made within `timeout`.
+///
+/// # Errors
+/// Why not.
+pub async fn answers(address: &str, timeout: Duration) -> Result<(), String> {
+    match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("no connection within {timeout:?}")),
+    }
+}
+
+impl HttpProcessor {
+    /// Calls `endpoint` at `address` (`host:port`); nothing is connected yet.
+    pub fn new(
+        (endpoint, address): (Endpoint, String),
+        timeout: Duration,
+        has_output: bool,
+        (tasks, waker): (Handle, Waker),
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let shared = Shared {
+            endpoint,
+            address,
+            timeout,
+            has_output,
+            finished: Mutex::default(),
+            some: AtomicBool::new(false),
+            health: Mutex::default(),
+            waker,
+            metrics,
+        };
+        Self { slots: Vec::new(), shared: Arc::new(shared), tasks }
+    }
+
+    fn slot(&mut self, number: u32) -> &Slot {
+        let index = number as usize;
+        while self.slots.len() <= index {
+            let (jobs, queue) = mpsc::channel(1);
+            let cancel = Arc::new(Cancel::default());
+            self.tasks.spawn(serve(queue, Arc::clone(&cancel), Arc::clone(&self.shared)));
+            self.slots.push(Slot { jobs, cancel });
+        }
+        &self.slots[index]
+    }
+}
+
+impl Calls for HttpProcessor {
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>) {
+        let origins = start.deliveries.as_slice().iter().map(|delivery| origin(delivery.tp)).collect();
+        let deadline = std::time::Instant::now() + start.deadline.since(now);
+        let job = Job { call: start.call, deadline, deliveries: start.deliveries, origins };
+        // A slot has one call at a time, so its queue of one has room; its task ends only with the runtime.
+        if let Err(error) = self.slot(start.call.slot).jobs.try_send(job) {
+            let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = error;
+            let lost = |delivery: &Delivery| Finished { ticket: delivery.ticket, outcome: Outcome::Cancelled };
+            self.shared.finish(job.deliveries.as_slice().iter().map(lost).collect());
+        }
+    }
+
+    fn cancel(&mut self, call: CallId) {
+        if let Some(slot) = self.slots.get(call.slot as usize) {
+            slot.cancel.serial.store(u64::from(call.serial) + 1, Ordering::SeqCst);
+            slot.cancel.notify.notify_one();
+        }
+    }
+
+    fn take_finished(&mut self, into: &mut Vec<Finished>) {
+        if self.shared.some.swap(false, Ordering::SeqCst) {
+            into.append(&mut self.shared.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    fn probe(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        self.tasks.spawn(async move {
+            let health = answers(&shared.address, CONNECT_MAX).await.is_ok();
+            *shared.health.lock().unwrap_or_else(PoisonError::into_inner) = Some(health);
+            shared.some.store(true, Ordering::SeqCst);
+            shared.waker.wake();
+        });
+    }
+
+    fn health(&mut self) -> Option<bool> {
+        self.shared.health.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn maybe_ready(&self) -> bool {
+        self.shared.some.load(Ordering::SeqCst)
+    }
+}
+
+impl Cancel {
+    async fn requested(&self, call: CallId) {
+        while self.serial.load(Ordering::SeqCst) != u64::from(call.serial) + 1 {
+            self.notify.notified().await;
+        }
+    }
+}
+
+impl Shared {
+    fn finish(&self, finished: Vec<Finished>) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).extend(finished);
+        self.some.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    /// One call of one record.
+    async fn call(
+        &self,
+        kept: &mut Option<Connection>,
+        delivery: &Delivery,
+        origin: &Origin,
+        deadline: std::time::Instant,
+    ) -> Outcome {
+        let mut resent = false;
+        loop {
+            let connection = match kept {
+                Some(connection) if connection.is_open() => connection,
+                _ => match Connection::open(&self.address, self.timeout.min(CONNECT_MAX)).await {
+                    Ok(connection) => kept.insert(connection),
+                    Err(detail) => return Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, &detail)),
+                },
+            };
+            let remaining = deadline.saturating_duration_since(std::time::Instant::now());
+            let request = self.endpoint.request(origin, delivery, remaining);
+            let broken = match connection.exchange(request).await {
+                Ok(answer) => {
+                    let record = &delivery.record;
+                    let (status, headers) = (answer.status, &answer.headers);
+                    return answer::outcome(status, headers, &answer.body, record, self.has_output, Timestamp::now());
+                }
+                Err(broken) => broken,
+            };
+            *kept = None;
+            match broken {
+                Broken::BeforeAnswer if !resent => resent = true,
+                Broken::BeforeAnswer => {
+                    let detail = "the processor closes connections without an answer";
+                    return Outcome::ConnectionLost(Failure::new(ErrorClass::ConnectionLost, detail));
+                }
+                Broken::Lost(detail) => {
+                    return Outcome::ConnectionLost(Failure::new(ErrorClass::ConnectionLost, &detail));
+                }
+                Broken::Garbage(detail) => return Outcome::Retry(Failure::new(ErrorClass::BadResponse, &detail)),
+            }
+        }
+    }
+}
+
+/// A slot's task: waits for a call, makes it, reports it.
+async fn serve(mut jobs: mpsc::Receiver<Job>, cancel: Arc<Cancel>, shared: Arc<Shared>) {
+    let mut connection: Option<Connection> = None;
+    loop {
+        let job = match &mut connection {
+            None => jobs.recv().await,
+            Some(open) => tokio::select! {
+                job = jobs.recv() => job,
+                () = open.closed() => {
+                    connection = None;
+                    continue;
+                }
+            },
+        };
+        let Some(job) = job else { return };
+        let mut finished = Vec::with_capacity(1);
+        for (delivery, origin) in job.deliveries.as_slice().iter().zip(&job.origins) {
+            let began = std::time::Instant::now();
+            let outcome = tokio::select! {
+                biased;
+                outcome = shared.call(&mut connection, delivery, origin, job.deadline) => outcome,
+                () = cancel.requested(job.call) => {
+                    connection = None; // whatever still comes on it belongs to the call that was given up
+                    Outcome::Cancelled
+                }
+            };
+            shared.metrics.call_seconds.observe(began.elapsed().as_secs_f64());
+            finished.push(Finished { ticket: delivery.ticket, outcome });
+        }
+        shared.finish(finished);
+    }
+}

@@ -1,0 +1,276 @@
+//! The shell around the engine: what one thread owns. It feeds events to [`Engine::on`] and carries out the effects.
+//!
+//! Generic over [`KafkaIo`] and [`Calls`], and time is an argument: tests drive it with models of both. [`run`] is the loop
+//! with a real clock and a real sleep.
+
+mod assignments;
+mod commits;
+mod effects;
+mod events;
+mod forwards;
+mod partitions;
+pub mod run;
+pub mod state;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_engine::seam::{ArenaBuilder, Finished};
+use penstock_engine::{Effect, Engine, Event, Instant};
+use penstock_kafka::consumer::FetchLimit;
+use penstock_kafka::{ErrorCode, KafkaError};
+
+use self::assignments::Assignments;
+use self::commits::Commits;
+use self::forwards::Forwards;
+use self::partitions::{Partition, Partitions};
+use self::state::State;
+use crate::failure::Failure;
+use crate::kafka::KafkaIo;
+use crate::metrics::Metrics;
+use crate::processor::Calls;
+
+/// Most records taken from one partition before the others have their turn.
+const FETCH_RECORDS: usize = 1024;
+/// Most bytes taken from one partition before the others have their turn.
+const FETCH_BYTES: usize = 1 << 20;
+/// How long leaving the group may take.
+const LEAVE: Duration = Duration::from_secs(5);
+/// A refusal by the cluster (credentials, rights) that lasts longer than this ends the worker, with the reason.
+pub const REFUSED_MAX: Duration = Duration::from_secs(60);
+
+/// What the shell must know of the pipeline.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `<namespace>/<name>`, for headers.
+    pub pipeline: String,
+    /// `delivery.drain`.
+    pub drain: Duration,
+    /// Where dead letters go.
+    pub dead_letter: Option<String>,
+    /// Where answers go.
+    pub output: Option<String>,
+    /// Partitions of all source topics together.
+    pub partition_count: u32,
+    /// `offset.metadata.max.bytes` of the brokers, where they tell.
+    pub metadata_limit: Option<u32>,
+    /// Most records sent and not confirmed.
+    pub forward_slots: u32,
+}
+
+/// How far the shell is with its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Finishing what runs.
+    Draining,
+    /// Leaving the group, at the latest by then.
+    Leaving(Instant),
+    /// Nothing left to do.
+    Left,
+}
+
+/// The engine, what it acts through, and the books in between.
+#[derive(Debug)]
+pub struct Shell<K, C> {
+    io: K,
+    calls: C,
+    engine: Engine,
+    settings: Settings,
+    partitions: Partitions,
+    assignments: Assignments,
+    commits: Commits,
+    forwards: Forwards,
+    effects: Vec<Effect>,
+    phase: Phase,
+    calls_in_progress: i64,
+    /// Something was given up for want of time.
+    cut_short: bool,
+    /// Since when, and how, the cluster has been refusing us.
+    refused: Option<(Instant, KafkaError)>,
+    /// When each kind of trouble was last logged.
+    logged: HashMap<ErrorCode, Instant>,
+    metrics: Arc<Metrics>,
+    state: Arc<State>,
+}
+
+impl<K: KafkaIo, C: Calls> Shell<K, C> {
+    /// A shell whose consumer has joined, and whose processor has answered its first probe.
+    pub fn new(
+        (io, calls, engine): (K, C, Engine),
+        settings: Settings,
+        metrics: Arc<Metrics>,
+        state: Arc<State>,
+        now: Instant,
+    ) -> Self {
+        let mut shell = Self {
+            io,
+            calls,
+            engine,
+            partitions: Partitions::default(),
+            assignments: Assignments::default(),
+            commits: Commits::default(),
+            forwards: Forwards::default(),
+            effects: Vec::new(),
+            phase: Phase::Running,
+            calls_in_progress: 0,
+            cut_short: false,
+            refused: None,
+            logged: HashMap::new(),
+            settings,
+            metrics,
+            state,
+        };
+        shell.metrics.processor_up.set(1);
+        shell.tell(Event::PartitionCount { total: shell.settings.partition_count.max(1) }, now);
+        shell.tell(Event::ForwardRoom { slots: shell.settings.forward_slots }, now);
+        if let Some(bytes) = shell.settings.metadata_limit {
+            shell.tell(Event::MetadataLimit { bytes }, now);
+        }
+        shell.tell(Event::ProcessorHealth { ready: true }, now);
+        shell
+    }
+
+    /// Does everything there is to do; false when there was nothing.
+    pub fn turn(&mut self, now: Instant) -> bool {
+        self.metrics.turns.inc();
+        let mut worked = self.take_kafka_events(now);
+        worked |= self.take_finished(now);
+        worked |= self.take_records(now);
+        if self.engine.next_wake().is_some_and(|wake| wake <= now) {
+            self.tell(Event::Tick, now);
+            worked = true;
+        }
+        worked |= self.rebuild_if_due(now);
+        self.resend();
+        while self.tell_forwarded(now) {
+            worked = true;
+        }
+        self.finish_leaving(now);
+        worked
+    }
+
+    /// Whether a turn would find something: to be asked between announcing a sleep and sleeping.
+    pub fn has_work(&self) -> bool {
+        let readable = |partition: &Partition| partition.has_credit() && self.io.has_records(&partition.name);
+        self.io.maybe_ready() || self.calls.maybe_ready() || self.partitions.reading().any(readable)
+    }
+
+    /// When the next turn is due, whatever happens.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let leaving = if let Phase::Leaving(deadline) = self.phase { Some(deadline) } else { None };
+        [self.engine.next_wake(), self.assignments.rebuild_at(), leaving].into_iter().flatten().min()
+    }
+
+    /// Finish what runs until `deadline`, then leave.
+    pub fn drain(&mut self, deadline: Instant, now: Instant) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Draining;
+            self.tell(Event::Drain { deadline }, now);
+        }
+    }
+
+    /// Whether [`Shell::drain`] was called.
+    pub fn is_draining(&self) -> bool {
+        self.phase != Phase::Running
+    }
+
+    /// Everything is over: whether it ended in order, without giving anything up.
+    pub fn ended(&self) -> Option<bool> {
+        (self.phase == Phase::Left).then_some(!self.cut_short)
+    }
+
+    /// A refusal by the cluster that has lasted too long to be a passing one.
+    pub fn failure(&self, now: Instant) -> Option<Failure> {
+        let (since, error) = self.refused.as_ref()?;
+        (now.since(*since) > REFUSED_MAX).then(|| Failure::from_kafka(error))
+    }
+
+    /// Tells the engine, and does what it says.
+    fn tell(&mut self, event: Event, now: Instant) {
+        self.engine.on(event, now, &mut self.effects);
+        let mut effects = std::mem::take(&mut self.effects);
+        for effect in effects.drain(..) {
+            self.carry_out(effect, now);
+        }
+        self.effects = effects;
+        self.flush(now);
+    }
+
+    fn take_finished(&mut self, now: Instant) -> bool {
+        let mut worked = false;
+        // Calls that end at once (discard) end within the effects of the ones before them.
+        while self.calls.maybe_ready() {
+            let mut finished: Vec<Finished> = Vec::new();
+            self.calls.take_finished(&mut finished);
+            worked = true;
+            if !finished.is_empty() {
+                self.count_finished(&finished);
+                self.tell(Event::Finished(finished), now);
+            }
+            if let Some(ready) = self.calls.health() {
+                self.metrics.processor_up.set(i64::from(ready));
+                self.tell(Event::ProcessorHealth { ready }, now);
+            }
+        }
+        worked
+    }
+
+    fn count_finished(&mut self, finished: &[Finished]) {
+        let first = |one: &&Finished| one.ticket.item == 0;
+        self.calls_in_progress -= i64::try_from(finished.iter().filter(first).count()).unwrap_or(0);
+        self.metrics.calls_in_progress.set(self.calls_in_progress);
+        let mut acknowledged = 0;
+        for one in finished {
+            if matches!(one.outcome, penstock_engine::seam::Outcome::Ack) {
+                acknowledged += 1;
+            } else {
+                self.metrics.ended(&one.outcome);
+            }
+        }
+        self.metrics.acknowledged(acknowledged);
+    }
+
+    fn take_records(&mut self, now: Instant) -> bool {
+        let mut worked = false;
+        for index in 0..self.partitions.len() {
+            worked |= self.fetch(index, now);
+        }
+        worked
+    }
+
+    /// Takes what one partition has, within its credit.
+    fn fetch(&mut self, index: usize, now: Instant) -> bool {
+        let Some(partition) = self.partitions.reading_at(index) else { return false };
+        let Some(credit) = partition.credit_bytes() else { return false };
+        if !self.io.has_records(&partition.name) {
+            return false;
+        }
+        let limit = FetchLimit { max_records: FETCH_RECORDS, max_bytes: credit.min(FETCH_BYTES) };
+        let (records, bytes) = partition.arena_hint;
+        let mut arena = ArenaBuilder::with_capacity(records, bytes);
+        let fetched = self.io.fetch(&partition.name, limit, &mut arena);
+        let (tp, seq, name) = (partition.tp, partition.seq, partition.name.clone());
+        partition.took(&fetched);
+        if fetched.records > 0 {
+            self.metrics.records_received.inc_by(fetched.records as u64);
+            self.metrics.bytes_received.inc_by(fetched.bytes as u64);
+            let range = 0..u32::try_from(arena.len()).unwrap_or(u32::MAX);
+            self.tell(Event::Records { tp, seq, arena: arena.finish(), range }, now);
+            self.take_finished(now);
+        }
+        if fetched.empty
+            && let Some(offset) = self.io.position(&name)
+            && self.partitions.moved(tp, offset)
+        {
+            self.tell(Event::Position { tp, seq, offset }, now);
+        }
+        if let Some(error) = fetched.error {
+            self.partition_failed(tp, &error, now);
+        }
+        true
+    }
+}

@@ -1,0 +1,220 @@
+//! Partitions that come and go, and the consumer that is made anew when librdkafka gives up.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use penstock_engine::seam::{Assignment, PartitionRole, Tp};
+use penstock_engine::{Event, Instant};
+use penstock_kafka::KafkaError;
+use penstock_kafka::consumer::{Rebalance, RebalanceKind, StartAt};
+
+use super::{Phase, Shell};
+use crate::kafka::KafkaIo;
+use crate::processor::Calls;
+
+/// Longest wait before another consumer is made.
+const REBUILD_DELAY_MAX: Duration = Duration::from_secs(30);
+/// A consumer that lived this long was a good one: the next is made at once.
+const REBUILD_FORGIVEN: Duration = Duration::from_secs(60);
+
+/// Rebalances in progress.
+#[derive(Debug, Default)]
+pub(super) struct Assignments {
+    /// Counts the rebalances of all consumers of this process.
+    seq: u64,
+    /// Releases of an older rebalance belong to a consumer that is gone.
+    floor: u64,
+    /// librdkafka waits for one answer with all partitions; meanwhile it delivers nothing.
+    unanswered: Option<Unanswered>,
+    asked: Vec<(u64, Tp)>,
+    revoking: HashMap<u64, Instant>,
+    rebuild_at: Option<Instant>,
+    rebuilt: Option<(Instant, Duration)>,
+}
+
+#[derive(Debug)]
+struct Unanswered {
+    waiting: Vec<Tp>,
+    starts: Vec<(Tp, u64, StartAt)>,
+}
+
+impl Assignments {
+    /// A checkpoint is to be fetched with the next flush.
+    pub(super) fn ask(&mut self, tp: Tp, seq: u64) {
+        self.asked.push((seq, tp));
+    }
+
+    /// What is to be fetched, by assignment.
+    pub(super) fn asked(&mut self) -> Vec<(u64, Vec<Tp>)> {
+        let mut groups: Vec<(u64, Vec<Tp>)> = Vec::new();
+        for (seq, tp) in self.asked.drain(..) {
+            match groups.iter_mut().find(|(one, _)| *one == seq) {
+                Some((_, tps)) => tps.push(tp),
+                None => groups.push((seq, vec![tp])),
+            }
+        }
+        groups
+    }
+
+    pub(super) fn rebuild_at(&self) -> Option<Instant> {
+        self.rebuild_at
+    }
+}
+
+impl<K: KafkaIo, C: Calls> Shell<K, C> {
+    pub(super) fn rebalance(&mut self, rebalance: &Rebalance, now: Instant) {
+        self.assignments.seq += 1;
+        let seq = self.assignments.seq;
+        let tps: Vec<Tp> = rebalance.partitions.iter().map(|name| self.partitions.number(name)).collect();
+        let (kind, count) = (rebalance.kind, tps.len());
+        tracing::info!(?kind, lost = rebalance.assignment_lost, partitions = ?rebalance.partitions, "rebalance");
+        let label = match (kind, rebalance.assignment_lost) {
+            (RebalanceKind::Assign, _) => "assign",
+            (RebalanceKind::Revoke, false) => "revoke",
+            (RebalanceKind::Revoke, true) => "lost",
+        };
+        self.metrics.rebalances.with_label_values(&[label]).inc();
+        match kind {
+            RebalanceKind::Assign => {
+                self.refused = None;
+                self.state.joined();
+                self.assignments.unanswered = Some(Unanswered { waiting: tps.clone(), starts: Vec::new() });
+                if count == 0 || self.is_leaving() {
+                    self.confirm_unanswered(now);
+                } else {
+                    let partitions = tps.iter().map(|tp| self.assignment(*tp)).collect();
+                    self.tell(Event::Assigned { partitions, seq }, now);
+                }
+            }
+            RebalanceKind::Revoke if count == 0 || self.is_leaving() => self.unassign(&tps, now),
+            RebalanceKind::Revoke => {
+                self.assignments.revoking.insert(seq, now);
+                let deadline = now + self.settings.drain;
+                let lost = rebalance.assignment_lost;
+                self.tell(if lost { Event::Lost { tps, seq } } else { Event::Revoking { tps, seq, deadline } }, now);
+            }
+        }
+    }
+
+    fn assignment(&self, tp: Tp) -> Assignment {
+        let name = &self.partitions.get(tp).name;
+        Assignment { tp, topic: name.topic.clone(), partition: name.partition, role: PartitionRole::Source }
+    }
+
+    /// The engine knows where to begin. The group's assignment is answered once that holds for all its partitions.
+    pub(super) fn assign(&mut self, tp: Tp, seq: u64, start: StartAt, now: Instant) {
+        if let Some(unanswered) = &mut self.assignments.unanswered
+            && let Some(index) = unanswered.waiting.iter().position(|one| *one == tp)
+        {
+            unanswered.waiting.swap_remove(index);
+            unanswered.starts.push((tp, seq, start));
+            if unanswered.waiting.is_empty() {
+                self.answer(now);
+            }
+            return;
+        }
+        let assigned = if self.partitions.get(tp).reading {
+            self.io.seek(&start)
+        } else {
+            self.io.assign(std::slice::from_ref(&start))
+        };
+        self.partitions.get_mut(tp).begin(seq);
+        self.count_assigned();
+        if let Err(error) = assigned {
+            self.consumer_failed(&error, now);
+        }
+    }
+
+    fn answer(&mut self, now: Instant) {
+        let Some(unanswered) = self.assignments.unanswered.take() else { return };
+        let starts: Vec<StartAt> = unanswered.starts.iter().map(|(_, _, start)| start.clone()).collect();
+        for (tp, seq, _) in unanswered.starts {
+            self.partitions.get_mut(tp).begin(seq);
+        }
+        self.count_assigned();
+        if let Err(error) = self.io.assign(&starts) {
+            self.consumer_failed(&error, now);
+        }
+    }
+
+    /// Answers an assignment that nobody wants any more: librdkafka leaves no group before that. Nothing is read of it.
+    pub(super) fn confirm_unanswered(&mut self, now: Instant) {
+        let Some(unanswered) = self.assignments.unanswered.take() else { return };
+        let tps = unanswered.waiting.iter().chain(unanswered.starts.iter().map(|(tp, ..)| tp));
+        let starts: Vec<StartAt> = tps
+            .map(|tp| StartAt { partition: self.partitions.get(*tp).name.clone(), offset: 0, leader_epoch: None })
+            .collect();
+        if let Err(error) = self.io.assign(&starts) {
+            self.consumer_failed(&error, now);
+        }
+    }
+
+    /// Nothing of these partitions runs any more.
+    pub(super) fn release(&mut self, tps: &[Tp], seq: u64, now: Instant) {
+        if seq < self.assignments.floor {
+            return;
+        }
+        if let Some(began) = self.assignments.revoking.remove(&seq) {
+            self.metrics.revoke_seconds.observe(now.since(began).as_secs_f64());
+        }
+        self.unassign(tps, now);
+    }
+
+    fn unassign(&mut self, tps: &[Tp], now: Instant) {
+        for tp in tps {
+            self.partitions.get_mut(*tp).end();
+        }
+        self.count_assigned();
+        let names = self.names(tps);
+        if let Err(error) = self.io.unassign(&names) {
+            self.consumer_failed(&error, now);
+        }
+    }
+
+    /// librdkafka gave up: whatever was assigned is lost, and another consumer joins.
+    pub(super) fn consumer_failed(&mut self, error: &KafkaError, now: Instant) {
+        if self.is_leaving() {
+            self.cut_short = true;
+            self.phase = Phase::Left;
+            return;
+        }
+        if self.assignments.rebuild_at.is_some() {
+            return;
+        }
+        tracing::warn!(%error, "the consumer is of no further use: making another one");
+        self.metrics.clients_rebuilt.with_label_values(&["consumer"]).inc();
+        let delay = match self.assignments.rebuilt {
+            Some((last, delay)) if now.since(last) < REBUILD_FORGIVEN => {
+                (delay * 2).clamp(Duration::from_secs(1), REBUILD_DELAY_MAX)
+            }
+            _ => Duration::ZERO,
+        };
+        self.assignments.rebuilt = Some((now, delay));
+        self.assignments.rebuild_at = Some(now + delay);
+        let mut tps: Vec<Tp> = self.partitions.reading().map(|partition| partition.tp).collect();
+        if let Some(unanswered) = self.assignments.unanswered.take() {
+            tps.extend(unanswered.waiting);
+            tps.extend(unanswered.starts.into_iter().map(|(tp, ..)| tp));
+        }
+        for tp in &tps {
+            self.partitions.get_mut(*tp).end();
+        }
+        self.count_assigned();
+        self.assignments.seq += 1;
+        self.assignments.floor = self.assignments.seq + 1;
+        self.assignments.revoking.clear();
+        self.abandon_commits(now);
+        self.tell(Event::Lost { tps, seq: self.assignments.seq }, now);
+    }
+
+    pub(super) fn rebuild_if_due(&mut self, now: Instant) -> bool {
+        if self.assignments.rebuild_at.is_none_or(|at| at > now) {
+            return false;
+        }
+        self.assignments.rebuild_at = None;
+        if let Err(error) = self.io.rebuild_consumer() {
+            self.consumer_failed(&error, now);
+        }
+        true
+    }
+}

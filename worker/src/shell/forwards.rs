@@ -1,0 +1,178 @@
+//! Dead letters and outputs on their way.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use penstock_engine::seam::{
+    Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded,
+};
+use penstock_engine::{Event, Instant};
+use penstock_kafka::producer::SendError;
+use penstock_kafka::{ErrorCode, KafkaError};
+
+use super::Shell;
+use crate::forward;
+use crate::kafka::KafkaIo;
+use crate::processor::Calls;
+
+/// `INVALID_RECORD`: the broker refuses the record itself, for instance a null key on a compacted topic.
+const INVALID_RECORD: ErrorCode = ErrorCode(87);
+/// `RECORD_LIST_TOO_LARGE`.
+const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
+
+/// Forwards sent and not confirmed.
+#[derive(Debug, Default)]
+pub(super) struct Forwards {
+    sent: HashMap<ForwardId, Pending>,
+    /// The producer's queue was full. It cannot be, since the engine reserves room, unless records are very large.
+    waiting: VecDeque<Forward>,
+    /// Dead-letter partitions that turned out not to exist.
+    absent: HashSet<(String, i32)>,
+    results: Vec<Forwarded>,
+}
+
+/// The records of one forward that are not confirmed yet.
+#[derive(Debug)]
+struct Pending {
+    left: usize,
+    to: &'static str,
+    /// Set when the record was sent to the partition of its origin.
+    partition: Option<(String, i32)>,
+    failed: Option<KafkaError>,
+}
+
+impl Forwards {
+    pub(super) fn in_progress(&self) -> usize {
+        self.sent.len() + self.waiting.len()
+    }
+}
+
+impl<K: KafkaIo, C: Calls> Shell<K, C> {
+    pub(super) fn forward(&mut self, forward: Forward) {
+        match self.send(&forward) {
+            Ok(pending) if pending.left == 0 => self.forwarded(forward.id, pending.to, Ok(())),
+            Ok(pending) => {
+                self.forwards.sent.insert(forward.id, pending);
+            }
+            Err((_, SendError::Full)) => self.forwards.waiting.push_back(forward),
+            Err((to, SendError::Refused(error))) => self.forwarded(forward.id, to, Err(error)),
+        }
+        self.metrics.forwards_in_progress.set(i64::try_from(self.forwards.in_progress()).unwrap_or(i64::MAX));
+    }
+
+    /// Tries again what found the queue full.
+    pub(super) fn resend(&mut self) {
+        for _ in 0..self.forwards.waiting.len() {
+            if let Some(forward) = self.forwards.waiting.pop_front() {
+                self.forward(forward);
+            }
+        }
+    }
+
+    fn send(&mut self, forward: &Forward) -> Result<Pending, (&'static str, SendError)> {
+        let (token, record) = (token(forward.id), &forward.record);
+        let origin = self.partitions.origin(forward.tp);
+        let (settings, io) = (&self.settings, &mut self.io);
+        match &forward.to {
+            Destination::Output(answer) => {
+                let topic = settings.output.as_deref().unwrap_or_default();
+                let mut left = 0;
+                for (number, one) in answer.records.iter().enumerate() {
+                    let own = forward::output_headers(&origin, record, number, &settings.pipeline);
+                    match forward::output(record, one, &own, topic, |outgoing| io.send(outgoing, token)) {
+                        Ok(()) => left += 1,
+                        // Some are on their way: their confirmation ends the forward, as failed, and all are sent again.
+                        Err(error) if left > 0 => {
+                            let failed = match error {
+                                SendError::Full => KafkaError::of(ErrorCode::QUEUE_FULL),
+                                SendError::Refused(error) => error,
+                            };
+                            return Ok(Pending { left, to: "output", partition: None, failed: Some(failed) });
+                        }
+                        Err(error) => return Err(("output", error)),
+                    }
+                }
+                Ok(Pending { left, to: "output", partition: None, failed: None })
+            }
+            Destination::DeadLetter(cause) | Destination::Delay { cause, .. } => {
+                let topic = settings.dead_letter.as_deref().unwrap_or_default();
+                let own = forward::dead_letter_headers(&origin, record, cause, &settings.pipeline);
+                let same = io.partitions_of(topic).is_some_and(|count| origin.partition < count);
+                let place = (topic.to_owned(), origin.partition);
+                let partition = (same && !self.forwards.absent.contains(&place)).then_some(origin.partition);
+                let sent = forward::dead_letter(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
+                let pending = Pending { left: 1, to: "dead_letter", partition: partition.map(|_| place), failed: None };
+                sent.map(|()| pending).map_err(|error| ("dead_letter", error))
+            }
+        }
+    }
+
+    /// A record was confirmed, or failed.
+    pub(super) fn sent(&mut self, token: u64, result: Result<(), KafkaError>) {
+        let id = id(token);
+        let Some(pending) = self.forwards.sent.get_mut(&id) else { return };
+        pending.left = pending.left.saturating_sub(1);
+        if let Err(error) = result {
+            pending.failed = Some(error);
+        }
+        if pending.left > 0 {
+            return;
+        }
+        let Some(pending) = self.forwards.sent.remove(&id) else { return };
+        if let (Some(error), Some(place)) = (&pending.failed, pending.partition)
+            && error.code == ErrorCode::UNKNOWN_PARTITION
+        {
+            self.forwards.absent.insert(place);
+        }
+        self.forwarded(id, pending.to, pending.failed.map_or(Ok(()), Err));
+    }
+
+    fn forwarded(&mut self, id: ForwardId, to: &'static str, result: Result<(), KafkaError>) {
+        let (label, result) = match result {
+            Ok(()) => ("ok", ForwardResult::Confirmed),
+            Err(error) if is_refused(error.code) => ("refused", ForwardResult::Refused(failure(to, &error))),
+            Err(error) => ("failed", ForwardResult::Failed(failure(to, &error))),
+        };
+        self.metrics.forwards.with_label_values(&[to, label]).inc();
+        self.forwards.results.push(Forwarded { id, result });
+    }
+
+    /// Tells the engine what was confirmed since the last time.
+    pub(super) fn tell_forwarded(&mut self, now: Instant) -> bool {
+        if self.forwards.results.is_empty() {
+            return false;
+        }
+        self.metrics.forwards_in_progress.set(i64::try_from(self.forwards.in_progress()).unwrap_or(i64::MAX));
+        let results = std::mem::take(&mut self.forwards.results);
+        self.tell(Event::Forwarded(results), now);
+        true
+    }
+}
+
+fn is_refused(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | INVALID_RECORD | RECORD_LIST_TOO_LARGE)
+}
+
+fn failure(to: &str, error: &KafkaError) -> Box<Failure> {
+    let class = if to == "output" && is_refused(error.code) { ErrorClass::OutputRefused } else { ErrorClass::ForwardFailed };
+    Failure::new(class, &format!("the {} topic: {error}", to.replace('_', "-")))
+}
+
+fn token(id: ForwardId) -> u64 {
+    u64::from(id.slot) << 32 | u64::from(id.serial)
+}
+
+fn id(token: u64) -> ForwardId {
+    let half = |bits: u64| u32::try_from(bits & u64::from(u32::MAX)).unwrap_or_default();
+    ForwardId { slot: half(token >> 32), serial: half(token) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_forward() {
+        let forward = ForwardId { slot: 7, serial: u32::MAX };
+        assert_eq!(id(token(forward)), forward);
+    }
+}

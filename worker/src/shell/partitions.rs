@@ -1,0 +1,129 @@
+//! The numbers by which the engine knows partitions, and what the shell knows about each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use penstock_engine::seam::Tp;
+use penstock_kafka::TopicPartition;
+use penstock_kafka::consumer::Fetched;
+
+use crate::contract::request::Origin;
+
+/// One partition that was ever seen.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) tp: Tp,
+    pub(super) name: TopicPartition,
+    /// Known once its identity was loaded, which precedes its first record.
+    pub(super) origin: Option<Arc<Origin>>,
+    /// The assignment under which it is read.
+    pub(super) seq: u64,
+    /// librdkafka was told to read it.
+    pub(super) reading: bool,
+    /// Records and bytes to make room for: as many as the last time.
+    pub(super) arena_hint: (usize, usize),
+    /// Bytes that may still be handed over; overdrawn by one record at most.
+    credit: i64,
+    /// The position that the engine knows.
+    position: i64,
+}
+
+/// All partitions that this process has ever seen. A number is never given twice.
+#[derive(Debug, Default)]
+pub(super) struct Partitions {
+    all: Vec<Partition>,
+    numbers: HashMap<TopicPartition, Tp>,
+}
+
+impl Partition {
+    pub(super) fn has_credit(&self) -> bool {
+        self.credit > 0
+    }
+
+    /// What may be taken now; `None` for nothing.
+    pub(super) fn credit_bytes(&self) -> Option<usize> {
+        usize::try_from(self.credit).ok().filter(|bytes| *bytes > 0)
+    }
+
+    /// Books what was taken.
+    pub(super) fn took(&mut self, fetched: &Fetched) {
+        self.credit -= i64::try_from(fetched.bytes).unwrap_or(i64::MAX);
+        if fetched.records > 0 {
+            self.arena_hint = (fetched.records, fetched.bytes);
+        }
+    }
+
+    pub(super) fn add_credit(&mut self, bytes: u64) {
+        self.credit = self.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// Reading begins under this assignment; credit of an older one is void.
+    pub(super) fn begin(&mut self, seq: u64) {
+        self.seq = seq;
+        self.reading = true;
+        self.position = -1;
+    }
+
+    /// Reading ends. The engine gives new credit with the next assignment.
+    pub(super) fn end(&mut self) {
+        self.reading = false;
+        self.credit = 0;
+    }
+}
+
+impl Partitions {
+    /// The partition's number, a new one the first time.
+    pub(super) fn number(&mut self, name: &TopicPartition) -> Tp {
+        if let Some(tp) = self.numbers.get(name) {
+            return *tp;
+        }
+        let tp = Tp(u32::try_from(self.all.len()).unwrap_or(u32::MAX));
+        self.numbers.insert(name.clone(), tp);
+        self.all.push(Partition {
+            tp,
+            name: name.clone(),
+            origin: None,
+            seq: 0,
+            reading: false,
+            arena_hint: (0, 0),
+            credit: 0,
+            position: -1,
+        });
+        tp
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// The partition of a number that was given out.
+    pub(super) fn get(&self, tp: Tp) -> &Partition {
+        &self.all[tp.0 as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, tp: Tp) -> &mut Partition {
+        &mut self.all[tp.0 as usize]
+    }
+
+    /// Partitions that are read.
+    pub(super) fn reading(&self) -> impl Iterator<Item = &Partition> {
+        self.all.iter().filter(|partition| partition.reading)
+    }
+
+    pub(super) fn reading_at(&mut self, index: usize) -> Option<&mut Partition> {
+        self.all.get_mut(index).filter(|partition| partition.reading)
+    }
+
+    /// Notes the position; true if it is news.
+    pub(super) fn moved(&mut self, tp: Tp, offset: i64) -> bool {
+        std::mem::replace(&mut self.get_mut(tp).position, offset) != offset
+    }
+
+    /// The origin of a partition whose identity was loaded; before that nothing of it can have been read.
+    pub(super) fn origin(&self, tp: Tp) -> Arc<Origin> {
+        let partition = self.get(tp);
+        partition.origin.clone().unwrap_or_else(|| {
+            Arc::new(Origin::new(Arc::clone(&partition.name.topic), partition.name.partition, "unknown", "unknown"))
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! A worker's life, from a pipeline file to an exit code.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher as _, Hasher as _};
+use std::sync::Arc;
+
+use penstock_crds::pipeline::Processor;
+use penstock_engine::Engine;
+use penstock_kafka::settings::Connection;
+use penstock_kafka::wake;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::Run;
+use crate::config::Config;
+use crate::contract::request::Endpoint;
+use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
+use crate::kafka::{Librdkafka, Settings as KafkaSettings};
+use crate::metrics::Metrics;
+use crate::processor::{Calls, Discard, HttpProcessor};
+use crate::server::Server;
+use crate::shell::run::{Clock, run as run_loop};
+use crate::shell::state::State;
+use crate::shell::{Settings, Shell};
+use crate::startup::{self, Cluster};
+
+/// Forwards that may be outstanding, for each call that may be in progress: answers are confirmed more slowly than given.
+const FORWARDS_PER_CALL: u32 = 16;
+/// A call that takes no time needs no limit on how many are in progress; larger turns of the engine cost less a record.
+const DISCARD_CONCURRENCY: u32 = 1024;
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// Everything was finished and committed, the group left.
+    InOrder,
+    /// Something was given up for want of time; it will be done again.
+    CutShort,
+}
+
+/// Runs a pipeline until SIGTERM, SIGINT, or a failure that lasts.
+///
+/// # Errors
+/// Why it cannot run (any longer).
+pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
+    if config.pipeline.paused {
+        tracing::warn!("spec.paused is true: there is nothing to do");
+        return Ok(Ended::InOrder);
+    }
+    let connection = config.connection(args.secret_dir.as_deref())?;
+    let runtime = runtime()?;
+    let metrics = Arc::new(Metrics::new().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?);
+    let state = Arc::new(State::default());
+    let (sleeper, waker) = wake::pair().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?;
+    state.turned();
+    runtime.block_on(async {
+        tokio::spawn(Server::bind(args.http, Arc::clone(&state), Arc::clone(&metrics)).await?.serve());
+        stop_on_signals(Arc::clone(&state), waker.clone())
+    })?;
+    let endpoint = endpoint(config)?;
+    let Some(cluster) = runtime.block_on(startup::cluster(config, &connection, &state))? else {
+        return Ok(Ended::InOrder);
+    };
+    if let Some((_, address)) = &endpoint
+        && !runtime.block_on(startup::processor(address, &state))
+    {
+        return Ok(Ended::InOrder);
+    }
+    let parts = Parts { args, config, connection, cluster, runtime: &runtime, metrics, state, sleeper };
+    match endpoint {
+        None => parts.run(Discard::default(), config.pipeline.delivery.concurrency.max(DISCARD_CONCURRENCY)),
+        Some(endpoint) => {
+            let (timeout, has_output) = (config.pipeline.delivery.timeout, config.pipeline.output.is_some());
+            let tasks = (runtime.handle().clone(), waker);
+            let calls = HttpProcessor::new(endpoint, timeout, has_output, tasks, Arc::clone(&parts.metrics));
+            parts.run(calls, config.pipeline.delivery.concurrency)
+        }
+    }
+}
+
+/// What the loop is put together from.
+struct Parts<'a> {
+    args: &'a Run,
+    config: &'a Config,
+    connection: Connection,
+    cluster: Cluster,
+    runtime: &'a Runtime,
+    metrics: Arc<Metrics>,
+    state: Arc<State>,
+    sleeper: wake::Sleeper,
+}
+
+impl Parts<'_> {
+    fn run<C: Calls>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
+        let Self { args, config, connection, cluster, runtime, metrics, state, sleeper } = self;
+        let pipeline = &config.pipeline;
+        let owned = cluster.partitions.div_ceil(pipeline.scaling.min_replicas.max(1));
+        let kafka = KafkaSettings {
+            connection,
+            consumer: config.consumer(args.memory_bytes, owned, cluster.brokers),
+            probe_protocol: config.protocol.is_none(),
+            topics: pipeline.topic_names().map(str::to_owned).collect(),
+            written: cluster.written,
+        };
+        let settings = Settings {
+            pipeline: config.pipeline_name(),
+            drain: pipeline.delivery.drain,
+            dead_letter: pipeline.delivery.dead_letter.as_ref().map(|dead_letter| dead_letter.topic.clone()),
+            output: pipeline.output.clone(),
+            partition_count: cluster.partitions,
+            metadata_limit: cluster.metadata_limit,
+            forward_slots: concurrency.saturating_mul(FORWARDS_PER_CALL),
+        };
+        let mut policy = config.policy(args.memory_bytes, incarnation());
+        policy.concurrency = concurrency;
+        let io = Librdkafka::join(kafka, cluster.directory, runtime.handle().clone(), sleeper.waker())
+            .map_err(|error| Failure::from_kafka(&error))?;
+        state.subscribed();
+        let clock = Clock::start();
+        let engine = Engine::new(policy);
+        let mut shell =
+            Shell::new((io, calls, engine), settings, Arc::clone(&metrics), Arc::clone(&state), clock.now());
+        tracing::info!(pipeline = config.pipeline_name(), group = pipeline.source.group_id, "running");
+        let in_order = run_loop(&mut shell, &sleeper, clock, config.stop_within(), &state, &metrics)?;
+        tracing::info!(in_order, "left the group");
+        Ok(if in_order { Ended::InOrder } else { Ended::CutShort })
+    }
+}
+
+fn endpoint(config: &Config) -> Result<Option<(Endpoint, String)>, Failure> {
+    if config.pipeline.processor == Processor::Discard {
+        return Ok(None);
+    }
+    let url = config.pipeline.processor_url().unwrap_or_default();
+    let endpoint = Endpoint::new(&url, &config.pipeline_name());
+    endpoint.map(Some).map_err(|error| Failure::new(INVALID_PIPELINE, error.to_string()))
+}
+
+/// Two threads: connections on one may be busy while the other answers probes.
+fn runtime() -> Result<Runtime, Failure> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("penstock-http")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(WORKER_ERROR, format!("no threads for HTTP: {error}")))
+}
+
+fn stop_on_signals(state: Arc<State>, waker: wake::Waker) -> Result<(), Failure> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
+        let mut signals = signal(kind).map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?;
+        let (state, waker) = (Arc::clone(&state), waker.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                tracing::info!("told to stop: finishing calls in progress");
+                state.stop();
+                waker.wake();
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Names this process among all workers that ever were: random keys of the standard library, hashed.
+fn incarnation() -> u64 {
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

@@ -1,0 +1,320 @@
+//! The processor contract against real little servers: what arrives there, and what their answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::Path;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use penstock_engine::Instant;
+use penstock_engine::seam::{
+    ArenaBuilder, CallId, Delivery, DeliveryList, ErrorClass, Finished, NewRecord, Outcome, Start, Ticket, Tp,
+};
+use penstock_kafka::wake::{Sleeper, pair};
+use penstock_worker::contract::request::{Endpoint, Origin};
+use penstock_worker::metrics::Metrics;
+use penstock_worker::processor::{Calls, HttpProcessor};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, Runtime};
+
+/// A processor client as the loop has it, with the loop's sleeper.
+struct Client {
+    calls: HttpProcessor,
+    sleeper: Sleeper,
+    serial: u32,
+}
+
+fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+impl Client {
+    fn of(runtime: &Runtime, url: &str) -> Self {
+        let (sleeper, waker) = pair().unwrap();
+        let endpoint = Endpoint::new(url, "shop/orders").unwrap();
+        let tasks = (runtime.handle().clone(), waker);
+        let metrics = Arc::new(Metrics::new().unwrap());
+        let calls = HttpProcessor::new(endpoint, Duration::from_secs(10), true, tasks, metrics);
+        Self { calls, sleeper, serial: 0 }
+    }
+
+    fn start(&mut self, slot: u32, new: NewRecord<'_>) -> CallId {
+        self.serial += 1;
+        let call = CallId { slot, serial: self.serial };
+        let mut arena = ArenaBuilder::default();
+        arena.push(new).unwrap();
+        let ticket = Ticket { call, item: 0 };
+        let record = arena.finish().record(0).unwrap();
+        let delivery = Delivery { ticket, tp: Tp(0), attempt: 1, owner: 1, record };
+        let deadline = Instant::from_millis(10_000);
+        let origin = Arc::new(Origin::new("orders".into(), 0, "c", "t"));
+        let start = Start { call, deadline, deliveries: DeliveryList::One(delivery) };
+        self.calls.start(start, Instant::ZERO, &|_| Arc::clone(&origin));
+        call
+    }
+
+    /// Sleeps as the loop does until `count` calls have ended.
+    fn finished(&mut self, count: usize) -> Vec<Finished> {
+        let mut finished = Vec::new();
+        while finished.len() < count {
+            self.calls.take_finished(&mut finished);
+            if finished.len() < count {
+                self.sleeper.announce();
+                if self.calls.maybe_ready() {
+                    self.sleeper.cancel();
+                } else {
+                    self.sleeper.sleep(Duration::from_secs(20));
+                }
+            }
+        }
+        finished
+    }
+
+    fn call(&mut self, new: NewRecord<'_>) -> Outcome {
+        self.start(0, new);
+        self.finished(1).remove(0).outcome
+    }
+
+    fn value(&mut self, value: &[u8]) -> Outcome {
+        self.call(NewRecord { key: Some(b"k"), value: Some(value), ..NewRecord::default() })
+    }
+}
+
+fn serve(runtime: &Runtime, router: Router) -> String {
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        format!("http://{address}")
+    })
+}
+
+/// A server of raw bytes: `answer` is called with the number of the connection for each request on it; `None` hangs up.
+fn serve_raw(runtime: &Runtime, answer: fn(usize, usize) -> Option<&'static [u8]>) -> String {
+    async fn connection(mut stream: TcpStream, number: usize, answer: fn(usize, usize) -> Option<&'static [u8]>) {
+        let mut buffer = vec![0; 64 * 1024];
+        for request in 0.. {
+            if stream.read(&mut buffer).await.unwrap_or(0) == 0 {
+                return;
+            }
+            match answer(number, request) {
+                Some(bytes) => stream.write_all(bytes).await.unwrap(),
+                None => return,
+            }
+        }
+    }
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            for number in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(connection(stream, number, answer));
+            }
+        });
+        format!("http://{address}/")
+    })
+}
+
+fn class(outcome: &Outcome) -> ErrorClass {
+    match outcome {
+        Outcome::Retry(failure)
+        | Outcome::Reject(failure)
+        | Outcome::Overload(failure)
+        | Outcome::Unavailable(failure)
+        | Outcome::ConnectionLost(failure) => failure.class,
+        other => panic!("{other:?} is no failure"),
+    }
+}
+
+#[test]
+fn every_status_means_what_the_table_says() {
+    let runtime = runtime();
+    let answer = |Path(status): Path<u16>| async move { StatusCode::from_u16(status).unwrap() };
+    let url = serve(&runtime, Router::new().route("/{status}", post(answer)));
+    for (status, expected) in [
+        (200, "AckWith"),
+        (202, "AckWith"),
+        (204, "Ack"),
+        (301, "Unavailable"),
+        (400, "Reject"),
+        (401, "Unavailable"),
+        (403, "Unavailable"),
+        (404, "Unavailable"),
+        (405, "Unavailable"),
+        (408, "Retry"),
+        (409, "Retry"),
+        (413, "Reject"),
+        (418, "Retry"),
+        (422, "Reject"),
+        (425, "Retry"),
+        (429, "Overload"),
+        (500, "Retry"),
+        (502, "Retry"),
+        (503, "Overload"),
+        (504, "Retry"),
+    ] {
+        let outcome = Client::of(&runtime, &format!("{url}/{status}")).value(b"v");
+        assert!(format!("{outcome:?}").starts_with(expected), "{status}: {outcome:?}");
+    }
+}
+
+#[test]
+fn a_record_arrives_whole_and_its_answer_comes_back() {
+    let runtime = runtime();
+    let echo = |headers: HeaderMap, body: Bytes| async move {
+        assert_eq!(headers["penstock-key"], "%FF");
+        assert_eq!(headers["idempotency-key"], "c/t/0/7");
+        assert_eq!(headers["content-length"], body.len().to_string());
+        ([("penstock-key", "new%20key"), ("penstock-headers", "a=1&b")], body)
+    };
+    let url = serve(&runtime, Router::new().route("/", post(echo)));
+    let value: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    let new = NewRecord { offset: 7, key: Some(b"\xff"), value: Some(&value), ..NewRecord::default() };
+    let Outcome::AckWith(output) = Client::of(&runtime, &url).call(new) else { panic!() };
+    let record = &output.records[0];
+    assert_eq!(record.key.as_deref(), Some(&b"new key"[..]));
+    assert_eq!(record.value.as_deref(), Some(&value[..]));
+    assert_eq!(record.headers[0], (b"a"[..].into(), Some(b"1"[..].into())));
+    assert_eq!(record.headers[1], (b"b"[..].into(), None));
+}
+
+#[test]
+fn calls_share_a_fixed_set_of_connections() {
+    let runtime = runtime();
+    let seen = |axum::extract::ConnectInfo(peer): axum::extract::ConnectInfo<std::net::SocketAddr>| async move {
+        peer.port().to_string()
+    };
+    let url = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", post(seen)).into_make_service_with_connect_info::<std::net::SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        format!("http://{address}/")
+    });
+    let mut client = Client::of(&runtime, &url);
+    let mut ports = std::collections::BTreeSet::new();
+    for _ in 0..50 {
+        for slot in 0..4 {
+            client.start(slot, NewRecord { value: Some(b"v"), ..NewRecord::default() });
+        }
+        for finished in client.finished(4) {
+            let Outcome::AckWith(output) = finished.outcome else { panic!("{:?}", finished.outcome) };
+            ports.insert(output.records[0].value.clone());
+        }
+    }
+    assert_eq!(ports.len(), 4, "one connection for each slot, for all 200 calls");
+}
+
+#[test]
+fn a_refused_connection_is_an_outage() {
+    let runtime = runtime();
+    let url = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        format!("http://{}/", listener.local_addr().unwrap())
+    });
+    let outcome = Client::of(&runtime, &url).value(b"v");
+    assert!(matches!(outcome, Outcome::Unavailable(_)), "{outcome:?}");
+    assert_eq!(class(&outcome), ErrorClass::Unreachable);
+}
+
+#[test]
+fn a_connection_that_breaks_makes_a_suspect() {
+    let runtime = runtime();
+    let url = serve_raw(&runtime, |_, _| None);
+    let outcome = Client::of(&runtime, &url).value(b"v");
+    assert!(matches!(outcome, Outcome::ConnectionLost(_)), "{outcome:?}");
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_no_answer() {
+    let runtime = runtime();
+    let url = serve_raw(&runtime, |_, request| {
+        (request == 0).then_some(&b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"[..])
+    });
+    let mut client = Client::of(&runtime, &url);
+    let call = client.start(0, NewRecord { value: Some(b"v"), ..NewRecord::default() });
+    // The server now waits for more from us, as we do from it: only the deadline ends that.
+    client.calls.cancel(call);
+    assert!(matches!(client.finished(1)[0].outcome, Outcome::Cancelled));
+}
+
+#[test]
+fn garbage_is_a_bad_response() {
+    let runtime = runtime();
+    let url = serve_raw(&runtime, |_, _| Some(b"220 smtp ready\r\n\r\n"));
+    let outcome = Client::of(&runtime, &url).value(b"v");
+    assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
+    assert_eq!(class(&outcome), ErrorClass::BadResponse);
+}
+
+#[test]
+fn a_server_that_closes_after_each_answer_is_connected_to_again() {
+    let runtime = runtime();
+    let url = serve_raw(&runtime, |_, request| {
+        (request == 0).then_some(&b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"[..])
+    });
+    let mut client = Client::of(&runtime, &url);
+    for _ in 0..20 {
+        let outcome = client.value(b"v");
+        assert!(matches!(outcome, Outcome::Ack), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_cancelled_call_is_reported_once_and_its_slot_is_free() {
+    let runtime = runtime();
+    let answer = |body: Bytes| async move {
+        if body == "slow" {
+            std::future::pending::<()>().await;
+        }
+        StatusCode::NO_CONTENT
+    };
+    let url = serve(&runtime, Router::new().route("/", post(answer)));
+    let mut client = Client::of(&runtime, &url);
+    let call = client.start(0, NewRecord { value: Some(b"slow"), ..NewRecord::default() });
+    client.calls.cancel(call);
+    client.calls.cancel(call);
+    let finished = client.finished(1);
+    assert_eq!(finished[0].ticket.call, call);
+    assert!(matches!(finished[0].outcome, Outcome::Cancelled));
+    // The cancellation is the old call's: the next one on the slot is not touched by it.
+    let outcome = client.value(b"quick");
+    assert!(matches!(outcome, Outcome::Ack), "{outcome:?}");
+}
+
+#[test]
+fn a_verdict_and_its_wait_come_through() {
+    let runtime = runtime();
+    let answer = || async move {
+        let headers = [("penstock-verdict", "retry"), ("retry-after", "3"), ("penstock-reason", "stock is locked")];
+        (StatusCode::OK, headers, "ignored").into_response() as Response
+    };
+    let url = serve(&runtime, Router::new().route("/", post(answer)));
+    let Outcome::Retry(failure) = Client::of(&runtime, &url).value(b"v") else { panic!() };
+    assert_eq!(failure.after, Some(Duration::from_secs(3)));
+    assert_eq!(&*failure.detail, "HTTP 200: stock is locked");
+}
+
+#[test]
+fn a_probe_is_a_connection() {
+    let runtime = runtime();
+    let url = serve(&runtime, Router::new());
+    let mut client = Client::of(&runtime, &url);
+    client.calls.probe();
+    while !client.calls.maybe_ready() {
+        client.sleeper.announce();
+        if client.calls.maybe_ready() {
+            client.sleeper.cancel();
+        } else {
+            client.sleeper.sleep(Duration::from_secs(20));
+        }
+    }
+    client.calls.take_finished(&mut Vec::new());
+    assert_eq!(client.calls.health(), Some(true));
+    assert_eq!(client.calls.health(), None, "told once");
+}
