@@ -100,7 +100,6 @@ reasons! {
     PinFailed, Warning, "The start of the group could not be written. No worker starts before it is; it is looked at again.";
     ScaledUp, Normal, "Replicas were added. The message has the decision in words.";
     ScaledDown, Normal, "Replicas were taken away. The message has the decision in words.";
-    ReplicasIgnored, Warning, "spec.replicas is written, and scaling.mode Auto or Advise does not follow it. Choose mode Manual, or remove it.";
     Paused, Normal, "The pipeline is paused: no worker runs, offsets are kept.";
     Resumed, Normal, "The pipeline is no longer paused.";
     WorkersReady, Normal, "Workers are ready.";
