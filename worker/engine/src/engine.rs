@@ -193,6 +193,24 @@ impl Engine {
         self.partitions.get_mut(tp.index()).filter(|partition| partition.seq == seq && partition.phase == phase)
     }
 
+    /// Whether no suspect holds others back.
+    #[cfg(test)]
+    pub(crate) fn no_suspects(&self) -> bool {
+        self.suspects.is_empty() && self.taken.suspects == 0
+    }
+
+    /// Places in the producer that forwards take, those that wait to be repeated too.
+    #[cfg(test)]
+    pub(crate) fn forwards_out(&self) -> usize {
+        self.forwards.len() as usize
+    }
+
+    /// Whether records of the partition may be started.
+    #[cfg(test)]
+    pub(crate) fn is_flowing(&self, tp: Tp) -> bool {
+        self.partitions.get(tp.index()).is_some_and(Partition::may_start)
+    }
+
     /// Whether this engine breaks the rule. Only a test's can.
     #[cfg(test)]
     fn breaks(&self, rule: Wrong) -> bool {

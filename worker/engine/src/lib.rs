@@ -16,6 +16,8 @@ pub mod policy;
 mod room;
 pub mod seam;
 mod segments;
+#[cfg(test)]
+mod simulation;
 mod time;
 mod timers;
 mod troubles;

@@ -98,24 +98,25 @@ impl Engine {
     }
 
     fn pick_suspect(&mut self) -> Pick {
-        while let Some(suspect) = self.suspects.front().copied() {
+        let mut index = 0;
+        while let Some(suspect) = self.suspects.get(index).copied() {
             let partition = &mut self.partitions[suspect.tp.index()];
             let current = partition.epoch == suspect.epoch && partition.may_start();
             let entry = partition.ledger.get(suspect.seq).filter(|entry| current && entry.state == State::Ready);
-            let Some(entry) = entry else {
-                self.suspects.pop_front();
+            let Some(offset) = entry.map(|entry| entry.offset) else {
+                self.suspects.remove(index);
                 continue;
             };
-            let offset = entry.offset;
+            if partition.ledger.first() != Some(suspect.seq) && !self.room.admits(partition, offset) {
+                index += 1; // the one at the frontier may stand behind it
+                continue;
+            }
             let suspicion = partition.troubles.get(offset).map_or(0, |trouble| trouble.suspicion);
             if suspicion > SUSPICION_IN_COMPANY && self.calls.len() > 0 {
                 return Pick::Wait; // it must be alone: let the others end
             }
-            if partition.ledger.first() != Some(suspect.seq) && !self.room.admits(partition, offset) {
-                return Pick::Nothing;
-            }
             let kind = if suspicion > SUSPICION_IN_COMPANY { Kind::Solo } else { Kind::Suspect };
-            self.suspects.pop_front();
+            self.suspects.remove(index);
             return Pick::Start((suspect.tp, suspect.seq, kind));
         }
         Pick::Nothing

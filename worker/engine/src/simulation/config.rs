@@ -1,0 +1,78 @@
+//! What varies from schedule to schedule.
+
+use core::time::Duration;
+
+use super::rng::Rng;
+use crate::policy::{OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
+
+pub(super) const PARTITIONS: usize = 2;
+pub(super) const WORKERS: usize = 2;
+/// Weight of a small record: the window of four records is four of these.
+pub(super) const RECORD_WEIGHT: u64 = 130;
+
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) policy: Policy,
+    /// What the broker takes, characters.
+    pub(super) metadata_limit: usize,
+    /// How far apart offsets are at most: compaction.
+    pub(super) offset_step_max: usize,
+    pub(super) records: usize,
+    /// Steps before the faults end.
+    pub(super) steps: usize,
+    /// Chances in a hundred.
+    pub(super) trouble: usize,
+    pub(super) restless: usize,
+}
+
+impl Config {
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let chars = rng.pick(&[48_u32, 48, 60, 200, 1000]);
+        let broker = if rng.percent(10) { rng.pick(&[45, 100, 200]) } else { 4096 };
+        let policy = Policy {
+            ordering: rng.pick(&[
+                Ordering::Key,
+                Ordering::Key,
+                Ordering::Key,
+                Ordering::Partition,
+                Ordering::Unordered,
+            ]),
+            concurrency: rng.pick(&[1, 2, 2, 2, 4]),
+            timeout: Duration::from_secs(5),
+            retry: Retry {
+                max_attempts: rng.pick(&[1, 2, 3]),
+                initial_delay: Duration::from_millis(100),
+                max_delay: Duration::from_secs(2),
+                max_age: None,
+            },
+            on_exhausted: rng.pick(&[
+                OnExhausted::DeadLetter,
+                OnExhausted::DeadLetter,
+                OnExhausted::DeadLetter,
+                OnExhausted::Block,
+                OnExhausted::Discard,
+            ]),
+            output: rng.percent(30),
+            on_offset_loss: OnOffsetLoss::Resume,
+            window_bytes: 4 * RECORD_WEIGHT * rng.pick(&[1, 2, 4]),
+            checkpoint_bytes: chars,
+            commit_interval: Duration::from_millis(500),
+            heartbeat_interval: Duration::from_secs(2),
+            incarnation: 0,
+        };
+        Self {
+            policy,
+            metadata_limit: broker,
+            offset_step_max: rng.pick(&[1, 1, 2, 300]),
+            records: 4 + rng.below(9),
+            steps: 40 + rng.below(160),
+            trouble: rng.pick(&[0, 20, 50]),
+            restless: rng.pick(&[0, 3, 10]),
+        }
+    }
+
+    /// Whether commits may be refused for their size, so that checkpoints have to leave things out.
+    pub(super) fn may_cut(&self) -> bool {
+        self.metadata_limit < self.policy.checkpoint_bytes as usize
+    }
+}

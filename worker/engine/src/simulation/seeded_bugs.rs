@@ -1,0 +1,45 @@
+//! Every deliberately wrong engine is caught, by the invariant that it breaks.
+
+use super::properties::run;
+use crate::wrong::Wrong;
+
+/// Schedules that a bug may survive before we call it uncaught.
+const PATIENCE: u64 = 20_000;
+
+fn caught_by(wrong: Wrong) -> &'static str {
+    for seed in 0..PATIENCE {
+        if let (Err(violation), _) = run(seed, Some(wrong), false) {
+            println!("{wrong:?}: {} after {} schedules: {}", violation.rule, seed + 1, violation.detail);
+            return violation.rule;
+        }
+    }
+    panic!("{wrong:?} survived {PATIENCE} schedules");
+}
+
+macro_rules! seeded_bugs {
+    ($($name:ident: $wrong:ident => $($rule:literal)|+;)+) => { $(
+        #[test]
+        fn $name() {
+            let rule = caught_by(Wrong::$wrong);
+            assert!([$($rule),+].contains(&rule), "caught by {rule}");
+        }
+    )+ };
+}
+
+seeded_bugs! {
+    commit_the_maximum: CommitTheMaximum => "S2";
+    skip_the_epoch_check: SkipTheEpochCheck => "S2" | "S8";
+    commit_before_the_dead_letter_is_confirmed: CommitBeforeDeadLetter => "S2" | "S8";
+    stale_unassign: StaleUnassign => "L1" | "S10";
+    charge_the_neighbours: ChargeTheNeighbours => "S12" | "S6";
+    a_lower_commit_after_a_higher: LowerCommitAfterHigher => "S3";
+    a_checkpoint_newer_than_its_offset: CheckpointNewerThanOffset => "S8";
+    skip_one_on_resume: SkipOneOnResume => "S2";
+    leak_a_slot_on_cancel: LeakSlotOnCancel => "L1" | "L4";
+    a_lane_forgotten_on_give_back: LaneForgottenOnGiveBack => "S5";
+    attempts_lost_on_rebalance: AttemptsLostOnRebalance => "S6";
+    output_by_running_the_handler_again: OutputByRunningAgain => "S7";
+    an_outage_that_charges: OutageCharges => "S12" | "S6";
+    null_keys_share_a_lane: NullKeysShareALane => "L4";
+    a_retry_that_overtakes_its_key: RetryOvertakesItsKey => "S5";
+}

@@ -1,0 +1,219 @@
+//! The naive model: what really happened to each record, and the invariants of design.md §7 over it.
+
+use std::collections::BTreeSet;
+
+use penstock_crds::checkpoint::{self, Checkpoint, Place};
+
+use super::broker::{LogRecord, Partition, cluster_id};
+use super::config::Config;
+use crate::policy::{OnExhausted, Ordering};
+
+/// A rule of design.md §7 was broken.
+#[derive(Clone, Debug)]
+pub(super) struct Violation {
+    pub(super) rule: &'static str,
+    pub(super) detail: String,
+}
+
+pub(super) type Checked = Result<(), Violation>;
+
+pub(super) fn violated(rule: &'static str, detail: String) -> Checked {
+    Err(Violation { rule, detail })
+}
+
+/// What happened to one record.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fate {
+    /// The processor has taken it (and, where it answered with output, that is confirmed).
+    pub(super) taken: bool,
+    /// Its dead letter is confirmed.
+    pub(super) dead_letter: bool,
+    /// Verdicts against it: answers that may be charged.
+    pub(super) verdicts: u32,
+    /// Verdicts that a crash or a loss has wiped out before they were committed.
+    pub(super) forgiven: u32,
+    /// Verdicts of which the engine cannot know that they are: a connection that broke with nothing else in flight.
+    pub(super) maybe: u32,
+    pub(super) rejected: bool,
+    /// When it was first taken or dead-lettered, in order of events.
+    pub(super) settled_at: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Truth {
+    /// By partition and index of the record.
+    pub(super) fates: Vec<Vec<Fate>>,
+    clock: u64,
+}
+
+impl Truth {
+    pub(super) fn new(partitions: &[Partition]) -> Self {
+        let fates = partitions.iter().map(|partition| vec![Fate::default(); partition.records.len()]).collect();
+        Self { fates, clock: 0 }
+    }
+
+    /// The record was taken, or its dead letter confirmed.
+    pub(super) fn settle(&mut self, tp: usize, index: usize, dead_letter: bool) {
+        self.clock += 1;
+        let fate = &mut self.fates[tp][index];
+        if dead_letter {
+            fate.dead_letter = true;
+        } else {
+            fate.taken = true;
+        }
+        fate.settled_at.get_or_insert(self.clock);
+    }
+
+    /// A verdict has come in: under `Discard` it may be the last.
+    pub(super) fn judged(&mut self, config: &Config, tp: usize, index: usize) {
+        if is_discarded(config, &self.fates[tp][index]) {
+            self.clock += 1;
+            self.fates[tp][index].settled_at.get_or_insert(self.clock);
+        }
+    }
+
+    pub(super) fn is_settled(&self, config: &Config, tp: usize, index: usize) -> bool {
+        let fate = &self.fates[tp][index];
+        fate.taken || fate.dead_letter || is_discarded(config, fate)
+    }
+
+    /// S2, S4: everything below a commit is finished, dead letters and outputs confirmed.
+    pub(super) fn check_commit(&self, config: &Config, tp: usize, log: &Partition, offset: i64) -> Checked {
+        for (index, record) in log.records.iter().enumerate().filter(|(_, record)| record.offset < offset) {
+            if !self.is_settled(config, tp, index) {
+                return violated("S2", format!("offset {offset} of {tp} committed, but {} is not done", record.offset));
+            }
+        }
+        if offset > log.end {
+            return violated("S2", format!("offset {offset} of {tp} committed, but the log ends at {}", log.end));
+        }
+        Ok(())
+    }
+
+    /// S8: the checkpoint opens at its place and claims nothing that is not done.
+    pub(super) fn check_checkpoint(
+        &self,
+        config: &Config,
+        tp: usize,
+        log: &Partition,
+        commit: (i64, i32),
+        text: &str,
+    ) -> Result<Checkpoint, Violation> {
+        if text.is_empty() {
+            return Ok(Checkpoint::default());
+        }
+        let checkpoint = checkpoint::decode(text, &place(tp, log, commit))
+            .map_err(|error| Violation { rule: "S8", detail: format!("commit of {} for {tp}: {error}", commit.0) })?;
+        for (index, record) in log.records.iter().enumerate() {
+            let claimed = checkpoint.done.iter().any(|run| run.contains(&record.offset));
+            if claimed && !self.is_settled(config, tp, index) {
+                violated("S8", format!("checkpoint of {tp} claims {}, which is not done", record.offset))?;
+            }
+        }
+        Ok(checkpoint)
+    }
+
+    /// S5: what a key's records were first settled in is the order of their offsets.
+    pub(super) fn check_order(&self, config: &Config, partitions: &[Partition]) -> Checked {
+        for (tp, log) in partitions.iter().enumerate() {
+            for lane in lanes(config, log) {
+                let mut latest = 0;
+                for index in lane {
+                    let Some(at) = self.fates[tp][index].settled_at else { continue };
+                    if at < latest {
+                        let offset = log.records[index].offset;
+                        return violated("S5", format!("{offset} of {tp} was done after a later record of its key"));
+                    }
+                    latest = at;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// S1, S6, L1 at the end of all.
+    pub(super) fn check_end(&self, config: &Config, partitions: &[Partition]) -> Checked {
+        let attempts_max = config.policy.retry.max_attempts;
+        for (tp, log) in partitions.iter().enumerate() {
+            for (index, record) in log.records.iter().enumerate() {
+                let fate = &self.fates[tp][index];
+                if log.committed > record.offset && !self.is_settled(config, tp, index) {
+                    return violated("S1", format!("{} of {tp} is lost: {fate:?}", record.offset));
+                }
+                let bounded = config.policy.on_exhausted != OnExhausted::Block;
+                if bounded && fate.verdicts > attempts_max + fate.forgiven + fate.maybe {
+                    return violated("S6", format!("{} of {tp}: {fate:?} with {attempts_max} attempts", record.offset));
+                }
+            }
+            if log.committed != log.end {
+                return violated("L1", format!("{tp} stands at {} of {}", log.committed, log.end));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Under `Discard`, a record that used up its attempts is done without a trace.
+fn is_discarded(config: &Config, fate: &Fate) -> bool {
+    let used_up = fate.rejected || fate.verdicts >= config.policy.retry.max_attempts;
+    config.policy.on_exhausted == OnExhausted::Discard && used_up
+}
+
+pub(super) fn place(tp: usize, log: &Partition, (offset, leader_epoch): (i64, i32)) -> Place<'static> {
+    let partition = i32::try_from(tp).unwrap();
+    Place { cluster_id: CLUSTER, topic_id: log.topic_id.0, partition, offset, leader_epoch }
+}
+
+const CLUSTER: &str = "sim";
+
+/// The records that must not overtake each other, as lists of indexes.
+fn lanes(config: &Config, log: &Partition) -> Vec<Vec<usize>> {
+    let with = |key: Option<u8>| {
+        let same = |(index, record): (usize, &LogRecord)| (record.key == key).then_some(index);
+        log.records.iter().enumerate().filter_map(same).collect()
+    };
+    debug_assert_eq!(&*cluster_id(), CLUSTER);
+    match config.policy.ordering {
+        Ordering::Unordered => Vec::new(),
+        Ordering::Partition => vec![(0..log.records.len()).collect()],
+        Ordering::Key => log
+            .records
+            .iter()
+            .filter_map(|record| record.key)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(|key| with(Some(key)))
+            .collect(),
+    }
+}
+
+/// Which records of a partition exclude each other in time, as far as the worker sees.
+pub(super) fn lane_of(config: &Config, record: &LogRecord) -> Option<u8> {
+    match config.policy.ordering {
+        Ordering::Unordered => None,
+        Ordering::Partition => Some(0),
+        Ordering::Key => record.key,
+    }
+}
+
+/// S6, S7: a release in good order leaves nothing to be done again and forgets no attempt.
+pub(super) fn check_kept(truth: &Truth, config: &Config, tp: usize, log: &Partition, held: &super::worker::Held) -> Checked {
+    let place = place(tp, log, (log.committed, log.committed_epoch));
+    let kept = checkpoint::decode(&log.metadata, &place).unwrap_or_default();
+    for index in held.received.intersection(&held.answered) {
+        let offset = log.records[*index].offset;
+        if offset >= log.committed && !kept.done.iter().any(|run| run.contains(&offset)) {
+            return violated("S7", format!("{tp} was released in good order, but {offset} will be done again"));
+        }
+    }
+    for index in &held.received {
+        let (fate, offset) = (&truth.fates[tp][*index], log.records[*index].offset);
+        let stored = kept.failing.iter().find(|failing| failing.offset == offset).map_or(0, |failing| failing.attempts);
+        let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
+        if offset >= log.committed && known >= 2 && stored < known && !truth.is_settled(config, tp, *index) {
+            let blocked = format!("{tp} was released in good order, but {offset} keeps {stored} of {fate:?}");
+            return if stored == 0 { violated("S6", blocked) } else { Ok(()) };
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! A worker process: an engine, and what its shell keeps in mind.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use penstock_crds::checkpoint::Checkpoint;
+
+use super::config::{Config, PARTITIONS};
+use crate::Engine;
+use crate::seam::{CommitId, Destination, Event, ForwardId, Loaded, Ticket};
+use crate::time::Instant;
+use crate::wrong::Wrong;
+
+/// What the group has told the worker and the worker has not looked at yet.
+#[derive(Clone, Debug)]
+pub(super) enum Control {
+    Assigned { tp: usize, seq: u64 },
+    Revoking { tp: usize, seq: u64, deadline_in: u64 },
+    Lost { tp: usize, seq: u64 },
+}
+
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) ticket: Ticket,
+    pub(super) tp: usize,
+    pub(super) index: usize,
+    pub(super) deadline: Instant,
+    /// The assignment it was started under.
+    pub(super) seq: u64,
+    /// Nothing else was ever in flight with it.
+    pub(super) alone: bool,
+    pub(super) cancelled: Option<Cancelled>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cancelled {
+    Timeout,
+    GivingUp,
+}
+
+#[derive(Debug)]
+pub(super) struct PendingForward {
+    pub(super) id: ForwardId,
+    pub(super) to: Destination,
+    pub(super) tp: usize,
+    pub(super) index: usize,
+    pub(super) seq: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct PendingCommit {
+    pub(super) tp: usize,
+    pub(super) commit: CommitId,
+    pub(super) offset: i64,
+    pub(super) leader_epoch: i32,
+    pub(super) text: String,
+    pub(super) seq: u64,
+}
+
+/// What the shell knows of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// The last rebalance that spoke of it.
+    pub(super) last_seq: u64,
+    /// The assignment, while it lasts.
+    pub(super) seq: Option<u64>,
+    /// When it must be released, while it drains, and when calls are cancelled.
+    pub(super) drain: Option<(Instant, Instant)>,
+    /// Next offset to read, once the engine said where.
+    pub(super) position: Option<i64>,
+    pub(super) position_told: bool,
+    pub(super) credit: i64,
+    pub(super) received: BTreeSet<usize>,
+    /// Answered as done while the partition was held.
+    pub(super) answered: BTreeSet<usize>,
+    /// Answered with output that is not confirmed yet.
+    pub(super) output_pending: BTreeSet<usize>,
+    pub(super) started: BTreeSet<usize>,
+    /// What was committed when it was assigned.
+    pub(super) found: (i64, Checkpoint),
+}
+
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) engine: Engine,
+    pub(super) held: [Held; PARTITIONS],
+    pub(super) calls: Vec<Call>,
+    pub(super) forwards: Vec<PendingForward>,
+    pub(super) commits: Vec<PendingCommit>,
+    pub(super) fetches: Vec<(usize, u64)>,
+    pub(super) control: VecDeque<Control>,
+    pub(super) loaded: Option<Loaded>,
+    pub(super) probes: usize,
+    pub(super) paused: bool,
+    /// Set by SIGTERM; true once the engine said `Drained`.
+    pub(super) leaving: Option<bool>,
+    pub(super) forward_room: u32,
+    pub(super) ready: bool,
+}
+
+impl Worker {
+    pub(super) fn new(config: &Config, incarnation: u64, wrong: Option<Wrong>) -> Self {
+        let mut policy = config.policy.clone();
+        policy.incarnation = incarnation;
+        let mut engine = Engine::new(policy);
+        engine.wrong = wrong;
+        Self {
+            engine,
+            held: Default::default(),
+            calls: Vec::new(),
+            forwards: Vec::new(),
+            commits: Vec::new(),
+            fetches: Vec::new(),
+            control: VecDeque::new(),
+            loaded: None,
+            probes: 0,
+            paused: false,
+            leaving: None,
+            forward_room: 0,
+            ready: false,
+        }
+    }
+
+    /// Whether a reply is owed to the engine, hung calls aside.
+    pub(super) fn has_work(&self) -> bool {
+        !self.control.is_empty() || !self.fetches.is_empty() || !self.commits.is_empty() || !self.forwards.is_empty()
+    }
+}
+
+impl Held {
+    /// A new assignment, or none.
+    pub(super) fn begin(&mut self, seq: Option<u64>) {
+        *self = Self { last_seq: self.last_seq, seq, ..Self::default() };
+    }
+}
+
+/// One line of a replayed schedule.
+pub(super) fn describe(event: &Event) -> String {
+    match event {
+        Event::Records { tp, seq, arena, range } => {
+            let offsets: Vec<i64> = range.clone().map(|index| arena.offset(index)).collect();
+            format!("Records {} seq {seq} {offsets:?}", tp.0)
+        }
+        other => format!("{other:?}"),
+    }
+}

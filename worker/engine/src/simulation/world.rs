@@ -1,0 +1,332 @@
+//! What an event leads to: the engine's effects, carried out and checked one by one.
+
+use core::time::Duration;
+
+use super::broker::Partition;
+use super::config::{Config, PARTITIONS, WORKERS};
+use super::coverage::{Coverage, Reached};
+use super::rng::Rng;
+use super::truth::{self, Checked, Truth, lane_of, place, violated};
+use super::worker::{Call, Cancelled, PendingCommit, PendingForward, Worker, describe};
+use crate::policy::OnExhausted;
+use crate::seam::{Destination, Effect, Event, Forward, Start, Tp};
+use crate::time::Instant;
+use crate::wrong::Wrong;
+
+pub(super) struct World {
+    pub(super) rng: Rng,
+    pub(super) config: Config,
+    pub(super) now: Instant,
+    pub(super) logs: [Partition; PARTITIONS],
+    pub(super) workers: [Worker; WORKERS],
+    pub(super) truth: Truth,
+    pub(super) coverage: Coverage,
+    /// Numbers of rebalances and incarnations.
+    pub(super) numbers: u64,
+    pub(super) wrong: Option<Wrong>,
+    /// A replayed schedule tells what happens.
+    pub(super) tell: bool,
+    /// Faults have ended.
+    pub(super) calm: bool,
+}
+
+impl World {
+    pub(super) fn new(seed: u64, wrong: Option<Wrong>, tell: bool) -> Self {
+        let mut rng = Rng::new(seed);
+        let config = Config::new(&mut rng);
+        let mut coverage = Coverage::new();
+        let logs = core::array::from_fn(|_| Partition::new(&config, &mut rng, &mut coverage));
+        let truth = Truth::new(&logs);
+        let workers = core::array::from_fn(|index| Worker::new(&config, index as u64 + 1, wrong));
+        if tell {
+            eprintln!("{config:#?}\n{logs:#?}");
+        }
+        let now = Instant::from_millis(1000);
+        Self { rng, config, now, logs, workers, truth, coverage, numbers: 10, wrong, tell, calm: false }
+    }
+
+    pub(super) fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    /// Tells a worker's engine, and does what it says.
+    pub(super) fn on(&mut self, worker: usize, event: Event) -> Checked {
+        if self.tell {
+            eprintln!("{:>6} ms  worker {worker} ← {}", self.now.as_millis(), describe(&event));
+        }
+        let mut effects = Vec::new();
+        self.workers[worker].engine.on(event, self.now, &mut effects);
+        for effect in effects {
+            if self.tell {
+                eprintln!("{:>6} ms  worker {worker}   → {}", self.now.as_millis(), told(&effect));
+            }
+            self.carry_out(worker, effect)?;
+        }
+        self.check_idle_slots(worker)
+    }
+
+    fn carry_out(&mut self, worker: usize, effect: Effect) -> Checked {
+        let shell = &mut self.workers[worker];
+        match effect {
+            Effect::FetchCheckpoint { tp, seq } => shell.fetches.push((tp.index(), seq)),
+            Effect::Assign { tp, seq, offset, .. } => return self.assign(worker, tp.index(), seq, offset),
+            Effect::Start(start) => return self.start(worker, &start),
+            Effect::Cancel { call } => {
+                let now = self.now;
+                let Some(call) = shell.calls.iter_mut().find(|one| one.ticket.call == call) else {
+                    return violated("seam", format!("{call:?} is cancelled but not in progress"));
+                };
+                let cause = if now >= call.deadline { Cancelled::Timeout } else { Cancelled::GivingUp };
+                call.cancelled = Some(cause);
+            }
+            Effect::Forward(forward) => return self.forward(worker, *forward),
+            Effect::Commit { tp, commit, offset, leader_epoch, checkpoint } => {
+                self.check_commit(worker, tp.index(), (offset, leader_epoch), &checkpoint)?;
+                let seq = self.workers[worker].held[tp.index()].seq.unwrap_or_default();
+                let text = checkpoint;
+                let pending = PendingCommit { tp: tp.index(), commit, offset, leader_epoch, text, seq };
+                self.workers[worker].commits.push(pending);
+            }
+            Effect::Credit { tp, bytes } => shell.held[tp.index()].credit += i64::try_from(bytes).unwrap(),
+            Effect::Probe => shell.probes += 1,
+            Effect::Released { tps, seq } => {
+                for tp in tps {
+                    self.released(worker, tp, seq)?;
+                }
+            }
+            Effect::Drained => shell.leaving = Some(true),
+        }
+        Ok(())
+    }
+
+    /// The engine said where to begin. What a crash or a loss has wiped out is forgiven here.
+    fn assign(&mut self, worker: usize, tp: usize, seq: u64, offset: i64) -> Checked {
+        let shell = &mut self.workers[worker];
+        let held = &mut shell.held[tp];
+        let Some(loaded) = shell.loaded.take().filter(|_| held.seq == Some(seq)) else {
+            return violated("S10", format!("{tp} is assigned under {seq}, which is not ours"));
+        };
+        let place = place(tp, &self.logs[tp], (loaded.offset, loaded.leader_epoch));
+        let found = penstock_crds::checkpoint::decode(&loaded.metadata, &place).unwrap_or_default();
+        if !found.done.is_empty() {
+            self.coverage.reach(Reached::DoneBeforeSkipped);
+        }
+        for (fate, record) in self.truth.fates[tp].iter_mut().zip(&self.logs[tp].records) {
+            let stored = found.failing.iter().find(|failing| failing.offset == record.offset);
+            let stored = stored.map_or(0, |failing| failing.attempts);
+            if stored > 0 {
+                self.coverage.reach(Reached::AttemptsRestored);
+            }
+            fate.forgiven += fate.verdicts.saturating_sub(fate.forgiven + fate.maybe + stored);
+        }
+        held.position = Some(offset);
+        held.found = (loaded.offset, found);
+        Ok(())
+    }
+
+    fn start(&mut self, worker: usize, start: &Start) -> Checked {
+        for delivery in start.deliveries.as_slice() {
+            let (tp, offset) = (delivery.tp.index(), delivery.record.offset());
+            let index = self.logs[tp].index_of(offset).unwrap();
+            let record = &self.logs[tp].records[index];
+            let fate = &self.truth.fates[tp][index];
+            let shell = &mut self.workers[worker];
+            let held = &shell.held[tp];
+            let Some(seq) = held.seq.filter(|_| held.received.contains(&index)) else {
+                return violated("S10", format!("{offset} of {tp} is started, but the partition is not ours"));
+            };
+            if shell.paused || shell.leaving.is_some() || !shell.ready || held.drain.is_some() {
+                return violated("S10", format!("{offset} of {tp} is started while nothing may start"));
+            }
+            let lane = lane_of(&self.config, record);
+            let beside = |call: &&Call| {
+                call.tp == tp
+                    && (call.index == index
+                        || (lane.is_some() && lane == lane_of(&self.config, &self.logs[tp].records[call.index])))
+            };
+            if let Some(call) = shell.calls.iter().find(beside) {
+                let other = self.logs[tp].records[call.index].offset;
+                return violated("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
+            }
+            let (committed, found) = &held.found;
+            if offset < *committed || found.done.iter().any(|run| run.contains(&offset)) {
+                return violated("S7", format!("{offset} of {tp} is started, but was committed as done"));
+            }
+            if held.answered.contains(&index) {
+                return violated("S7", format!("{offset} of {tp} is started, but this worker had done it"));
+            }
+            let exhausted = self.config.policy.on_exhausted == OnExhausted::Block;
+            if delivery.attempt > fate.verdicts + 1 {
+                return violated("S12", format!("{offset} of {tp}: attempt {} after {fate:?}", delivery.attempt));
+            }
+            if !exhausted && delivery.attempt + fate.forgiven + fate.maybe < fate.verdicts + 1 {
+                return violated("S6", format!("{offset} of {tp}: attempt {} after {fate:?}", delivery.attempt));
+            }
+            shell.calls.iter_mut().for_each(|call| call.alone = false);
+            if !shell.calls.is_empty() {
+                self.coverage.reach(if record.key.is_none() {
+                    Reached::NullKeysSideBySide
+                } else {
+                    Reached::KeysSideBySide
+                });
+            }
+            let alone = shell.calls.is_empty();
+            let (ticket, deadline) = (delivery.ticket, start.deadline);
+            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None });
+            shell.held[tp].started.insert(index);
+        }
+        let calls = self.workers[worker].calls.len();
+        if calls > self.config.policy.concurrency as usize {
+            return violated("slots", format!("{calls} calls in progress"));
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, worker: usize, forward: Forward) -> Checked {
+        let Forward { id, to, tp, record } = forward;
+        let (tp, offset) = (tp.index(), record.offset());
+        let index = self.logs[tp].index_of(offset).unwrap();
+        let fate = &self.truth.fates[tp][index];
+        if let Destination::DeadLetter(undelivered) = &to {
+            if undelivered.attempts > fate.verdicts || fate.verdicts == 0 {
+                return violated("S12", format!("{offset} of {tp} is dead-lettered: {undelivered:?} after {fate:?}"));
+            }
+            let used_up = fate.rejected || fate.verdicts >= self.config.policy.retry.max_attempts;
+            if !used_up {
+                return violated("S6", format!("{offset} of {tp} is dead-lettered early: {fate:?}"));
+            }
+        }
+        let shell = &mut self.workers[worker];
+        let seq = shell.held[tp].seq.unwrap_or_default();
+        shell.forwards.push(PendingForward { id, to, tp, index, seq });
+        if shell.forwards.len() > shell.forward_room as usize {
+            return violated("forward room", format!("{} forwards are out", shell.forwards.len()));
+        }
+        Ok(())
+    }
+
+    /// S2, S4, S7, S8, S10 at the moment that a commit is decided.
+    fn check_commit(&mut self, worker: usize, tp: usize, commit: (i64, i32), text: &str) -> Checked {
+        let held = &self.workers[worker].held[tp];
+        if held.seq.is_none() || held.position.is_none() {
+            return violated("S10", format!("{tp} is committed, but is not ours"));
+        }
+        self.truth.check_commit(&self.config, tp, &self.logs[tp], commit.0)?;
+        let checkpoint = self.truth.check_checkpoint(&self.config, tp, &self.logs[tp], commit, text)?;
+        if text.len() < 30 {
+            self.coverage.reach(Reached::LowMetadata);
+        }
+        if commit.0 == self.logs[tp].committed && !text.is_empty() {
+            self.coverage.reach(Reached::MetadataOnlyCommit);
+        }
+        if self.config.may_cut() {
+            return Ok(());
+        }
+        if text.is_empty() {
+            return violated("S8", format!("{tp} is committed without a checkpoint"));
+        }
+        for (index, record) in self.logs[tp].records.iter().enumerate().filter(|(_, record)| record.offset >= commit.0)
+        {
+            let fate = &self.truth.fates[tp][index];
+            let done = held.received.contains(&index)
+                && held.answered.contains(&index)
+                && !held.output_pending.contains(&index);
+            if done && !checkpoint.done.iter().any(|run| run.contains(&record.offset)) {
+                return violated(
+                    "S7",
+                    format!("{} of {tp} is done, and the commit of {} does not say so", record.offset, commit.0),
+                );
+            }
+            let stored = checkpoint.failing.iter().find(|failing| failing.offset == record.offset);
+            let stored = stored.map_or(0, |failing| failing.attempts);
+            let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
+            let blocks = self.config.policy.on_exhausted == OnExhausted::Block;
+            if known >= 2 && stored < known && !blocks && !self.truth.is_settled(&self.config, tp, index) {
+                return violated(
+                    "S6",
+                    format!("{} of {tp}: the commit of {} keeps {stored} of {fate:?}", record.offset, commit.0),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// The shell unassigns, unless something newer has been said about the partition.
+    fn released(&mut self, worker: usize, tp: Tp, seq: u64) -> Checked {
+        let tp = tp.index();
+        let running = self.workers[worker].calls.iter().any(|call| call.tp == tp && call.cancelled.is_none());
+        let held = &mut self.workers[worker].held[tp];
+        if held.last_seq != seq {
+            return Ok(());
+        }
+        if let Some((cancel_at, deadline)) = held.drain.take() {
+            let orderly = self.now < cancel_at;
+            if orderly && running {
+                return violated("S7", format!("{tp} is released while a call of it runs"));
+            }
+            self.coverage.reach(if orderly { Reached::ReleasedInOrder } else { Reached::DrainDeadline });
+            if self.now > deadline + Duration::from_secs(4) {
+                return violated("L3", format!("{tp} is released {:?} too late", self.now.since(deadline)));
+            }
+            if orderly && !self.config.may_cut() && self.logs[tp].owner == Some((worker, held.seq.unwrap_or_default()))
+            {
+                let (log, held) = (&self.logs[tp], &self.workers[worker].held[tp]);
+                truth::check_kept(&self.truth, &self.config, tp, log, held)?;
+            }
+        }
+        let held = &mut self.workers[worker].held[tp];
+        let seq = held.seq;
+        held.begin(None);
+        if self.logs[tp].owner.is_some_and(|owner| Some(owner) == seq.map(|seq| (worker, seq))) {
+            self.logs[tp].owner = None;
+        }
+        Ok(())
+    }
+
+    /// L4: with a free slot, no fresh record without a key waits for another one.
+    fn check_idle_slots(&self, worker: usize) -> Checked {
+        let shell = &self.workers[worker];
+        let room = shell.forward_room as usize;
+        let free = shell.calls.len() < self.config.policy.concurrency as usize
+            && shell.calls.len() + shell.engine.forwards_out() < room
+            && shell.calls.iter().all(|call| call.cancelled.is_none())
+            && self.config.policy.checkpoint_bytes >= 1000
+            && !self.config.may_cut();
+        let allowed = shell.ready && !shell.paused && shell.leaving.is_none() && shell.engine.no_suspects();
+        if !free || !allowed || self.config.policy.ordering == crate::policy::Ordering::Partition {
+            return Ok(());
+        }
+        for (tp, held) in shell.held.iter().enumerate().filter(|(_, held)| held.drain.is_none() && held.seq.is_some()) {
+            let owner_known = shell.engine.is_flowing(Tp(u32::try_from(tp).unwrap()));
+            for index in held.received.iter().filter(|_| owner_known) {
+                let record = &self.logs[tp].records[*index];
+                let fate = &self.truth.fates[tp][*index];
+                let fresh = record.key.is_none() && !held.started.contains(index) && !held.answered.contains(index);
+                let elsewhere = shell.calls.iter().any(|call| call.tp == tp && call.index == *index)
+                    || shell.forwards.iter().any(|forward| forward.tp == tp && forward.index == *index);
+                let known = held.found.1.done.iter().any(|run| run.contains(&record.offset));
+                if fresh && !elsewhere && !known && fate.verdicts == 0 && record.offset >= held.found.0 {
+                    return violated(
+                        "L4",
+                        format!("{} of {tp} waits, though it has no key and a slot is free", record.offset),
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told(effect: &Effect) -> String {
+    match effect {
+        Effect::Start(start) => {
+            let of = |delivery: &crate::seam::Delivery| (delivery.tp.0, delivery.record.offset(), delivery.attempt);
+            format!("Start {:?} {:?}", start.call, start.deliveries.as_slice().iter().map(of).collect::<Vec<_>>())
+        }
+        Effect::Forward(forward) => {
+            format!("Forward {:?} {} {} {:?}", forward.id, forward.tp.0, forward.record.offset(), forward.to)
+        }
+        other => format!("{other:?}"),
+    }
+}
