@@ -155,7 +155,7 @@ impl AdminClient {
         self.ask(&subject, timeout, |call| groups::describe(call, group), groups::described).await
     }
 
-    /// Creates topics; answers when the cluster has them.
+    /// Creates topics; answers when the controller has them. Brokers may still say `NotFound` for a moment.
     pub async fn create_topics(&self, topics: &[NewTopic], timeout: Duration) -> Answer<Vec<(String, Answer<()>)>> {
         let Some(first) = topics.first() else { return Ok(Vec::new()) };
         let subject = Subject::topic(&first.name, AclOperation::Create);
@@ -164,7 +164,7 @@ impl AdminClient {
         Ok(topic_parts(parts, AclOperation::Create))
     }
 
-    /// Grows topics; answers when the cluster has done so.
+    /// Grows topics; answers when the controller has done so. Brokers may still describe them as before for a moment.
     pub async fn create_partitions(
         &self,
         topics: &[NewPartitions],

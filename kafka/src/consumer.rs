@@ -15,7 +15,7 @@
 
 mod types;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -62,6 +62,8 @@ pub struct Consumer {
     rebalances: u64,
     closing: bool,
     last_poll: Instant,
+    /// Answers that needed no question.
+    ready: VecDeque<ConsumerEvent>,
     events: Queue,
     replies: Queue,
     waker: Waker,
@@ -90,6 +92,7 @@ impl Consumer {
             rebalances: 0,
             closing: false,
             last_poll: Instant::now(),
+            ready: VecDeque::new(),
             events: Queue::consumer(&client, waker.clone())?,
             replies: Queue::new(&client, waker.clone()),
             waker,
@@ -109,6 +112,9 @@ impl Consumer {
     /// The next event, if there is one. Call it at least every few seconds, also while nothing is signalled: it is what keeps
     /// `max.poll.interval.ms` from expiring.
     pub fn next_event(&mut self) -> Option<ConsumerEvent> {
+        if let Some(event) = self.ready.pop_front() {
+            return Some(event);
+        }
         loop {
             let event = match self.poll_events() {
                 Some(event) => Some(event),
@@ -188,11 +194,12 @@ impl Consumer {
         self.client.assignment_lost()
     }
 
-    /// Reads an assigned partition from another offset on. What is buffered is dropped.
-    pub fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError> {
-        let mut list = PartitionList::with_capacity(1);
-        list.add_at(&c_string(&to.partition.topic)?, to.partition.partition, to.offset, to.leader_epoch);
-        self.client.seek(&list)
+    /// Reads an assigned partition from another offset on; what is buffered is dropped. This is how a partition goes on after
+    /// its offset was lost ([`ErrorCode::is_offset_lost`]): librdkafka has stopped it then and ignores seeks of its own, so this
+    /// gives the partition up and takes it again.
+    pub fn seek(&mut self, at: &StartAt) -> Result<(), KafkaError> {
+        self.unassign(std::slice::from_ref(&at.partition))?;
+        self.assign(std::slice::from_ref(at))
     }
 
     /// Sends one OffsetCommit; the answer is [`ConsumerEvent::Committed`] with the same `seq`. There is no check that the
@@ -217,6 +224,11 @@ impl Consumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<(), KafkaError> {
+        if partitions.is_empty() {
+            // An assignment may be empty, and librdkafka refuses an empty question.
+            self.ready.push_back(ConsumerEvent::CommittedOffsets(CommittedReply { seq, result: Ok(Vec::new()) }));
+            return Ok(());
+        }
         let mut list = PartitionList::with_capacity(partitions.len());
         for partition in partitions {
             list.add(&c_string(&partition.topic)?, partition.partition);
@@ -233,7 +245,8 @@ impl Consumer {
     /// There may be something to take: look before you sleep. `with_credit` says whether a partition's records are wanted
     /// now; the others are left out.
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
-        self.events.maybe()
+        !self.ready.is_empty()
+            || self.events.maybe()
             || self.replies.maybe()
             || self
                 .partitions

@@ -107,7 +107,13 @@ impl Shared {
             let Some(event) = self.queue.wait(WAIT) else { continue };
             if event.kind() == sys::RD_KAFKA_EVENT_ERROR {
                 if let Some(error) = event.error().filter(|error| is_about_connections(error.code)) {
-                    *lock(&self.trouble) = Some(Trouble { error, at: Instant::now() });
+                    let mut trouble = lock(&self.trouble);
+                    // "All brokers are down" follows the complaint that says why: that one is kept.
+                    let at = Instant::now();
+                    match trouble.as_mut().filter(|trouble| trouble.is_recent()) {
+                        Some(why) if error.code == ErrorCode::ALL_BROKERS_DOWN => why.at = at,
+                        _ => *trouble = Some(Trouble { error, at }),
+                    }
                 }
                 continue;
             }

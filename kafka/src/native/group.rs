@@ -10,7 +10,7 @@ use super::client::Client;
 use super::error;
 use super::partitions::PartitionList;
 use super::queue::Queue;
-use crate::error::{ErrorCode, KafkaError};
+use crate::error::KafkaError;
 
 fn done(code: error::Code) -> Result<(), KafkaError> {
     error::error(code, String::new(), false).map_or(Ok(()), Err)
@@ -41,14 +41,6 @@ impl Client {
     pub(crate) fn assignment_lost(&self) -> bool {
         // SAFETY: a valid client.
         unsafe { sys::rd_kafka_assignment_lost(self.ptr()) != 0 }
-    }
-
-    /// Moves the position without waiting for it.
-    pub(crate) fn seek(&self, partitions: &PartitionList) -> Result<(), KafkaError> {
-        // SAFETY: a valid client and list; without a timeout nothing refers to the list afterwards.
-        unsafe { error::take(sys::rd_kafka_seek_partitions(self.ptr(), partitions.ptr(), 0)) }?;
-        let failed = partitions.iter().filter_map(|entry| entry.result().err());
-        failed.filter(|code| *code != IN_PROGRESS).map(KafkaError::of).next().map_or(Ok(()), Err)
     }
 
     pub(crate) fn position(&self, topic: &CString, partition: i32) -> Option<i64> {
@@ -89,6 +81,3 @@ impl Client {
         unsafe { sys::rd_kafka_consumer_closed(self.ptr()) != 0 }
     }
 }
-
-/// librdkafka's "under way", which a seek that does not wait reports for each partition.
-const IN_PROGRESS: ErrorCode = ErrorCode(-178);

@@ -105,7 +105,8 @@ impl Connection {
         // How long fetching pauses when a queue is full: at the default of 1 s a fast reader stands still most of the time.
         layers.by_default("fetch.queue.backoff.ms", 20);
         layers.by_default("fetch.wait.max.ms", 500);
-        layers.by_default("queued.min.messages", 10_000);
+        // Bytes are what bounds the queues; a bound on records would leave a fast reader waiting between fetches.
+        layers.by_default("queued.min.messages", 100_000);
         self.buffers(settings, &mut layers);
         let broker_decides = if settings.protocol == GroupProtocol::Consumer { BROKER_DECIDES } else { &[] };
         layers.with(&self.properties, &[FOR_PRODUCERS, broker_decides])

@@ -1,0 +1,268 @@
+//! A group member for tests: it does what the worker's thread does, in its simplest form, and keeps what it saw.
+
+#![allow(dead_code, reason = "each test program uses its part")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use penstock_kafka::consumer::{
+    CommitOffset, CommitReply, CommittedReply, Consumer, ConsumerEvent, FetchLimit, RebalanceKind, StartAt,
+};
+use penstock_kafka::memory::fetch_buffers;
+use penstock_kafka::record::{BorrowedRecord, Timestamp};
+use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
+use penstock_kafka::wake::{Sleeper, pair};
+use penstock_kafka::{KafkaError, TopicPartition};
+
+/// Longest wait for anything in a test.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A record, copied out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub partition: TopicPartition,
+    pub offset: i64,
+    pub leader_epoch: Option<i32>,
+    pub timestamp: Timestamp,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+impl Seen {
+    fn of(partition: &TopicPartition, record: &BorrowedRecord<'_>) -> Self {
+        Self {
+            partition: partition.clone(),
+            offset: record.offset,
+            leader_epoch: record.leader_epoch,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: record.headers().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+}
+
+/// How an assignment is confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// When all offsets are known, with all partitions.
+    WhenLoaded,
+    /// At once with none, each partition being added when its offset is known.
+    AtOnce,
+}
+
+/// A member and everything that happened to it.
+pub struct Member {
+    pub consumer: Consumer,
+    pub sleeper: Sleeper,
+    pub confirm: Confirm,
+    /// Where to start without a committed offset.
+    pub beginning: i64,
+    /// Revocations are kept here, unanswered, while this is set.
+    pub hold_revocations: bool,
+    pub held: Vec<Vec<TopicPartition>>,
+    pub owned: BTreeSet<TopicPartition>,
+    pub records: Vec<Seen>,
+    pub count: usize,
+    pub keep_records: bool,
+    pub rebalances: Vec<(RebalanceKind, usize, bool)>,
+    pub commits: BTreeMap<u64, CommitReply>,
+    pub committed: BTreeMap<u64, CommittedReply>,
+    pub errors: Vec<KafkaError>,
+    pub partition_errors: Vec<(TopicPartition, KafkaError)>,
+    next_seq: u64,
+}
+
+/// Settings of a member of `group`.
+pub fn settings(group: &str, client_id: &str, protocol: GroupProtocol) -> ConsumerSettings {
+    ConsumerSettings {
+        group_id: group.to_owned(),
+        protocol,
+        client_id: client_id.to_owned(),
+        rack: None,
+        read_committed: true,
+        max_poll_interval: Duration::from_secs(300),
+        session_timeout: Duration::from_secs(10),
+        buffers: fetch_buffers(256 << 20, 12, 1),
+    }
+}
+
+/// A connection without credentials.
+pub fn connection(bootstrap: &str) -> Connection {
+    Connection::resolve(Some(bootstrap), None, None, &BTreeMap::new()).expect("bootstrap servers alone are enough")
+}
+
+impl Member {
+    pub fn join(bootstrap: &str, settings: &ConsumerSettings, topics: &[&str]) -> Self {
+        let (sleeper, waker) = pair().expect("an eventfd");
+        let mut consumer = Consumer::new(&connection(bootstrap).consumer(settings), waker).expect("a consumer");
+        consumer.subscribe(topics).expect("a subscription");
+        Self {
+            consumer,
+            sleeper,
+            confirm: Confirm::WhenLoaded,
+            beginning: 0,
+            hold_revocations: false,
+            held: Vec::new(),
+            owned: BTreeSet::new(),
+            records: Vec::new(),
+            count: 0,
+            keep_records: true,
+            rebalances: Vec::new(),
+            commits: BTreeMap::new(),
+            committed: BTreeMap::new(),
+            errors: Vec::new(),
+            partition_errors: Vec::new(),
+            next_seq: 1,
+        }
+    }
+
+    /// Turns the loop until `done` or `timeout`; whether it was done.
+    pub fn run(&mut self, timeout: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+        let deadline = Instant::now() + timeout;
+        loop {
+            let worked = self.turn();
+            if done(self) {
+                return true;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            if worked {
+                continue;
+            }
+            self.sleeper.announce();
+            if self.consumer.any_ready(|_partition| true) {
+                self.sleeper.cancel();
+            } else {
+                self.sleeper.sleep(left.min(Duration::from_millis(50)));
+            }
+        }
+    }
+
+    /// One turn of the loop; whether anything was found.
+    pub fn turn(&mut self) -> bool {
+        let mut worked = false;
+        while let Some(event) = self.consumer.next_event() {
+            self.on(event);
+            worked = true;
+        }
+        for partition in self.owned.clone() {
+            if !self.consumer.maybe_ready(&partition) {
+                continue;
+            }
+            let (keep, records) = (self.keep_records, &mut self.records);
+            let mut sink = |record: BorrowedRecord<'_>| {
+                if keep {
+                    records.push(Seen::of(&partition, &record));
+                }
+            };
+            let limit = FetchLimit { max_records: 1000, max_bytes: 1 << 20 };
+            let fetched = self.consumer.fetch(&partition, limit, &mut sink);
+            self.count += fetched.records;
+            worked |= fetched.records > 0;
+            if let Some(error) = fetched.error {
+                self.partition_errors.push((partition.clone(), error));
+            }
+        }
+        worked
+    }
+
+    fn on(&mut self, event: ConsumerEvent) {
+        match event {
+            ConsumerEvent::Rebalance(rebalance) => {
+                self.rebalances.push((rebalance.kind, rebalance.partitions.len(), rebalance.assignment_lost));
+                match rebalance.kind {
+                    RebalanceKind::Assign => self.load(&rebalance.partitions),
+                    RebalanceKind::Revoke if self.hold_revocations => self.held.push(rebalance.partitions),
+                    RebalanceKind::Revoke => self.release(&rebalance.partitions),
+                }
+            }
+            ConsumerEvent::Committed(reply) => drop(self.commits.insert(reply.seq, reply)),
+            ConsumerEvent::CommittedOffsets(reply) => {
+                if reply.seq >= LOADS {
+                    self.loaded(&reply);
+                }
+                self.committed.insert(reply.seq, reply);
+            }
+            ConsumerEvent::Error(error) => self.errors.push(error),
+            ConsumerEvent::PartitionError(partition, error) => self.partition_errors.push((partition, error)),
+        }
+    }
+
+    fn load(&mut self, partitions: &[TopicPartition]) {
+        if self.confirm == Confirm::AtOnce {
+            self.consumer.assign(&[]).expect("an empty confirmation");
+        }
+        let seq = LOADS + self.seq();
+        self.consumer.fetch_committed(seq, partitions, PATIENCE).expect("a request for offsets");
+    }
+
+    fn loaded(&mut self, reply: &CommittedReply) {
+        let parts = reply.result.as_ref().expect("committed offsets");
+        let starts = parts.iter().map(|(partition, committed)| {
+            let committed = committed.as_ref().expect("a committed offset, or none");
+            let (offset, leader_epoch) = committed
+                .as_ref()
+                .map_or((self.beginning, None), |committed| (committed.offset, committed.leader_epoch));
+            StartAt { partition: partition.clone(), offset, leader_epoch }
+        });
+        let starts: Vec<_> = starts.collect();
+        match self.confirm {
+            Confirm::WhenLoaded => self.consumer.assign(&starts).expect("an assignment"),
+            Confirm::AtOnce => {
+                for start in &starts {
+                    self.consumer.assign(std::slice::from_ref(start)).expect("one more partition");
+                }
+            }
+        }
+        self.owned.extend(starts.into_iter().map(|start| start.partition));
+    }
+
+    pub fn release(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.owned.remove(partition);
+        }
+        self.consumer.unassign(partitions).expect("a release");
+    }
+
+    pub fn release_held(&mut self) {
+        for partitions in std::mem::take(&mut self.held) {
+            self.release(&partitions);
+        }
+    }
+
+    fn seq(&mut self) -> u64 {
+        self.next_seq += 1;
+        self.next_seq
+    }
+
+    /// Commits and waits for the reply.
+    pub fn commit(&mut self, offsets: &[CommitOffset]) -> CommitReply {
+        let seq = self.seq();
+        self.consumer.commit(seq, offsets).expect("a commit");
+        assert!(self.run(PATIENCE, |member| member.commits.contains_key(&seq)), "no reply to a commit");
+        self.commits.remove(&seq).expect("the reply")
+    }
+
+    /// Asks for committed offsets and waits for the reply.
+    pub fn fetch_committed(&mut self, partitions: &[TopicPartition]) -> CommittedReply {
+        let seq = self.seq();
+        self.consumer.fetch_committed(seq, partitions, PATIENCE).expect("a request for offsets");
+        assert!(self.run(PATIENCE, |member| member.committed.contains_key(&seq)), "no committed offsets");
+        self.committed.remove(&seq).expect("the reply")
+    }
+
+    /// Leaves the group; how long that took.
+    pub fn close(mut self) -> Duration {
+        let start = Instant::now();
+        self.consumer.close().expect("a close");
+        assert!(self.run(PATIENCE, |member| member.consumer.is_closed()), "the consumer does not close");
+        start.elapsed()
+    }
+}
+
+/// Sequence numbers of the member's own loads.
+const LOADS: u64 = 1 << 32;
