@@ -1,8 +1,9 @@
 //! What each partition asks for, and what stands in its way.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::capacity::LANES_BIND;
+use crate::capacity::{LANES_BIND, Member};
 use crate::flow::Interval;
 use crate::track::Track;
 use crate::{HotPartition, Ordering, PartitionSample, Policy, StuckPartition, Timestamp};
@@ -11,6 +12,9 @@ use crate::{HotPartition, Ordering, PartitionSample, Policy, StuckPartition, Tim
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// A hot partition gets at least this many times the mean: where all have too much there are too few partitions, not a hot one.
 const HOT_TIMES_MEAN: f64 = 2.0;
+
+/// From this share of the lane limit on it is the lane that binds; below, its replica has no slot for it.
+const AT_LANE_LIMIT: f64 = 0.8;
 
 /// One partition's part of the sum.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,13 +41,15 @@ pub(crate) struct Term {
 
 /// What is known of the replicas when demand is summed up.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub(crate) struct Pace<'a> {
     /// In distress the means would follow a step of the load in several steps of replicas; what the last two samples agree on counts.
     pub(crate) distress: bool,
     /// Records per second of one replica.
     pub(crate) replica: Option<f64>,
     /// Records per second of one lane.
     pub(crate) lane: Option<f64>,
+    /// The replicas that spoke lately.
+    pub(crate) members: &'a BTreeMap<Option<u64>, Member>,
 }
 
 /// What each partition asks for.
@@ -51,7 +57,7 @@ pub(crate) fn terms(
     tracks: &[Track],
     samples: &[&PartitionSample],
     policy: &Policy,
-    pace: Pace,
+    pace: Pace<'_>,
     now: Timestamp,
 ) -> Vec<Term> {
     let total: f64 = tracks.iter().filter_map(|track| track.arrivals.planned()).sum();
@@ -59,7 +65,7 @@ pub(crate) fn terms(
     tracks.iter().zip(samples).map(|(track, sample)| term(track, sample, policy, pace, mean, now)).collect()
 }
 
-fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace, mean: f64, now: Timestamp) -> Term {
+fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace<'_>, mean: f64, now: Timestamp) -> Term {
     let sustained = if pace.distress { track.arrivals.sustained() } else { 0.0 };
     let planned = track.arrivals.planned().map(|planned| planned.max(sustained));
     let arrivals = planned.unwrap_or(0.0);
@@ -79,7 +85,7 @@ fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace, me
         throughput: interval.map(|interval| interval.rate),
         demand: if stuck.is_some() { 0.0 } else { asked.min(most) },
         age: if sample.unread() == 0 { Duration::ZERO } else { track.arrivals.age(sample.position(), now) },
-        lane_bound: asked > most,
+        lane_bound: asked > most && interval.is_some_and(|interval| interval.rate >= AT_LANE_LIMIT * most),
         hot: hot.then(|| HotPartition {
             topic: track.topic.clone(),
             partition: track.partition,
@@ -90,12 +96,16 @@ fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace, me
 }
 
 /// The most that a partition's lanes can do, where they are what binds.
-fn lane_limit(policy: &Policy, pace: Pace, backlogged: Option<&Interval>) -> Option<f64> {
+fn lane_limit(policy: &Policy, pace: Pace<'_>, backlogged: Option<&Interval>) -> Option<f64> {
+    let full = |interval: &Interval| {
+        let utilization = pace.members.get(&interval.incarnation).and_then(Member::utilization);
+        utilization.is_some_and(|utilization| utilization > policy.max_utilization())
+    };
     match policy.ordering {
         Ordering::Partition => pace.lane,
-        Ordering::Key | Ordering::Unordered => {
-            backlogged.filter(|interval| interval.lane_blocked >= LANES_BIND).map(|interval| interval.rate)
-        }
+        Ordering::Key | Ordering::Unordered => backlogged
+            .filter(|interval| interval.lane_blocked >= LANES_BIND && !full(interval))
+            .map(|interval| interval.rate),
     }
 }
 

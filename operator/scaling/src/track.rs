@@ -51,7 +51,7 @@ impl Track {
             None => self.quiet_since.filter(|_| nothing_left),
         };
         let backlogged = self.backlog(sample, policy) > 0.0;
-        self.backlog_since = backlogged.then(|| self.backlog_since.unwrap_or(now));
+        self.backlog_since = backlogged.then(|| self.backlog_since.unwrap_or(sample.committed_at));
     }
 
     /// Records beyond what one commit interval, one transaction, the time between the two samples and calls in progress explain.

@@ -1,5 +1,6 @@
 //! The world at this tick, summed up: demand, capacity, distress.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::capacity::{Member, Worked, members};
@@ -66,13 +67,16 @@ pub(crate) fn view(
     for (track, sample) in state.tracks.iter_mut().zip(samples) {
         track.observe(sample, policy, workers.ready > 0 && group != GroupState::Rebalancing, now);
     }
-    let members = learn(state, policy, workers, samples, now);
+    let by_incarnation = learn(state, policy, workers, samples, now);
+    let members: Vec<&Member> = by_incarnation.values().collect();
     let capacity = state.capacity.per_replica(policy, &state.learned, state.overrun.as_ref(), now);
     let replica = capacity.map(|capacity| capacity.records_per_second);
-    let calm = Pace { distress: false, replica, lane: state.capacity.slot_rate() };
+    let calm = Pace { distress: false, replica, lane: state.capacity.slot_rate(), members: &by_incarnation };
     let mut terms = sum_up(&state.tracks, samples, policy, calm, now);
-    let overloaded = overloaded(state, policy, &members, &terms, now);
-    let (behind, behind_elsewhere) = behind(state, policy, workers, &terms, calm, now);
+    // Distress is judged by the time of samples: asking more often does not make it last longer.
+    let seen = samples.iter().map(|sample| sample.log_at).max().unwrap_or(now);
+    let overloaded = overloaded(state, policy, &members, &terms, seen);
+    let (behind, behind_elsewhere) = behind(state, policy, workers, &terms, calm, seen);
     if overloaded || behind {
         terms = sum_up(&state.tracks, samples, policy, Pace { distress: true, ..calm }, now);
     }
@@ -87,7 +91,7 @@ pub(crate) fn view(
         quiet_for: quiet_for(state, samples),
         oldest: samples.iter().map(|sample| now.since(age_of(sample, workers))).max().unwrap_or_default(),
         rebalancing_for: held(&mut state.rebalancing_since, group == GroupState::Rebalancing, now),
-        downstream_bound: members.iter().any(Member::throttled),
+        downstream_bound: members.iter().any(|member| member.throttled()),
         rate_limited: policy.max_records_per_second.is_some_and(|most| parts.demand >= most),
         lane_bound: terms.iter().any(|term| term.lane_bound && term.backlog > 0.0),
         no_progress: 2 * terms.iter().filter(|term| term.stuck.is_some()).count() > terms.len(),
@@ -108,7 +112,7 @@ fn learn(
     workers: &Workers,
     samples: &[&PartitionSample],
     now: Timestamp,
-) -> Vec<Member> {
+) -> BTreeMap<Option<u64>, Member> {
     let State { tracks, capacity, learned, .. } = state;
     let mut worked: Vec<Worked<'_>> = tracks
         .iter_mut()
@@ -121,12 +125,12 @@ fn learn(
         .collect();
     let members = members(&worked, policy, workers.ready, now);
     capacity.learn(&mut worked, &members, policy, learned, now);
-    members.into_values().collect()
+    members
 }
 
 fn parts(
     terms: &[Term],
-    members: &[Member],
+    members: &[&Member],
     spread: &Spread,
     policy: &Policy,
     workers: &Workers,
@@ -170,12 +174,12 @@ fn parts(
 
 /// Whether a replica has had no free slots for two samples, or hardly any for longer, and arrivals are what fills them. Slots that a
 /// backlog fills while it clears in time are as they should be.
-fn overloaded(state: &mut State, policy: &Policy, members: &[Member], terms: &[Term], now: Timestamp) -> bool {
-    let fullest = members.iter().filter_map(Member::utilization).fold(0.0, f64::max);
+fn overloaded(state: &mut State, policy: &Policy, members: &[&Member], terms: &[Term], seen: Timestamp) -> bool {
+    let fullest = members.iter().filter_map(|member| member.utilization()).fold(0.0, f64::max);
     let done: f64 = terms.iter().filter_map(|term| term.throughput).sum();
     let by_arrivals = arriving(terms) >= policy.max_utilization() * done;
     let mut held_for = |since: fn(&mut State) -> &mut Option<Timestamp>, above: f64, at_least: Duration| {
-        held(since(state), fullest > above && by_arrivals, now).is_some_and(|duration| duration >= at_least)
+        held(since(state), fullest > above && by_arrivals, seen).is_some_and(|duration| duration >= at_least)
     };
     let full = held_for(|state| &mut state.full_since, FULL.max(policy.max_utilization()), DISTRESS);
     let nearly_full = held_for(|state| &mut state.nearly_full_since, policy.max_utilization(), NEARLY_FULL);
@@ -193,20 +197,20 @@ fn behind(
     policy: &Policy,
     workers: &Workers,
     terms: &[Term],
-    pace: Pace,
-    now: Timestamp,
+    pace: Pace<'_>,
+    seen: Timestamp,
 ) -> (bool, bool) {
     let helped = |term: &&Term| term.stuck.is_none() && !term.lane_bound;
     let all: Vec<&Term> = terms.iter().filter(helped).collect();
     let cool: Vec<&Term> = all.iter().copied().filter(|term| term.hot.is_none()).collect();
-    let backlogged = held(&mut state.backlog_since, all.iter().any(|term| term.backlog > 0.0), now);
-    let settled = now.since(state.fleet.settled_at) >= SETTLING;
+    let backlogged = held(&mut state.backlog_since, all.iter().any(|term| term.backlog > 0.0), seen);
+    let settled = seen.since(state.fleet.settled_at) >= SETTLING;
     let proven = settled && backlogged.is_some_and(|duration| duration >= PERSISTENT);
     let possible = if proven { 0.0 } else { f64::from(workers.ready) * pace.replica.unwrap_or(0.0) };
     // A replica that is ready only after the backlog is gone would pay its rebalance for nothing.
     let patience = policy.catch_up.as_secs_f64().max(state.learned.start_seconds.unwrap_or(0.0));
     let late = |terms: &[&Term]| clears_in(terms, possible).is_some_and(|seconds| seconds > patience);
-    let lasting = held(&mut state.behind_since, late(&all), now).is_some_and(|duration| duration >= DISTRESS);
+    let lasting = held(&mut state.behind_since, late(&all), seen).is_some_and(|duration| duration >= DISTRESS);
     (lasting, late(&cool))
 }
 

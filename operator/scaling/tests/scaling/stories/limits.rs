@@ -64,6 +64,20 @@ fn with_one_lane_a_partition_no_replica_is_added_for_what_lanes_cannot_do() {
 }
 
 #[test]
+fn with_one_lane_a_partition_replicas_are_added_until_every_lane_has_its_slot() {
+    let mut policy = policy();
+    policy.ordering = Ordering::Partition;
+    policy.concurrency = 4;
+    let mut world = World::new(12, 200.0, policy);
+    world.lane_rate = 50.0;
+    world.run_seconds(60);
+    world.burst(100_000.0, 3);
+    world.run_seconds(60);
+    assert_eq!(world.replicas, 3, "12 lanes of 4 slots each: {:?}", world.changes);
+    assert_eq!(world.changes.len(), 1, "{:?}", world.changes);
+}
+
+#[test]
 fn the_range_assignor_is_taken_as_it_is() {
     let mut policy = policy();
     policy.assignor = Assignor::Range;
