@@ -87,6 +87,20 @@ impl Check {
         if container.run_as_user == Some(0) {
             self.wrong(&format!("{path}.runAsUser"), "is 0; worker pods never run as root, choose another user");
         }
+        for (field, probe) in [
+            ("startupProbe", &container.startup_probe),
+            ("readinessProbe", &container.readiness_probe),
+            ("livenessProbe", &container.liveness_probe),
+        ] {
+            let host = probe.as_ref().is_some_and(|probe| {
+                probe.http_get.as_ref().is_some_and(|get| get.host.is_some())
+                    || probe.tcp_socket.as_ref().is_some_and(|socket| socket.host.is_some())
+            });
+            if host {
+                // The restricted Pod Security Standard forbids it, so the pods would be refused one by one.
+                self.wrong(&format!("{path}.{field}"), "names a host; a probe asks the container itself, remove it");
+            }
+        }
         let volumes = container.volumes.as_deref().unwrap_or_default();
         for volume in volumes {
             let sources = [volume.config_map.is_some(), volume.secret.is_some(), volume.empty_dir.is_some()];

@@ -64,6 +64,14 @@ fn relations_are_checked_as_the_api_server_does() {
 }
 
 #[test]
+fn a_probe_asks_the_container_and_nobody_else() {
+    let container = "{image: 'a:1', livenessProbe: {httpGet: {host: elsewhere, port: 80}}}";
+    let text = LEAST.replace("{type: discard}", &format!("{{type: container, container: {container}}}"));
+    let text = dbg_join(&resolve(&parse(&text).unwrap()).unwrap_err());
+    assert!(text.contains("spec.processor.container.livenessProbe: names a host"), "{text}");
+}
+
+#[test]
 fn a_property_that_reads_files_is_refused_and_a_typo_gets_a_hint() {
     let with = |property: &str| {
         let text = LEAST.replace(
