@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use penstock_lab::{Dir, Lab, Progress, Shape};
+use penstock_lab::{Dir, Lab, Progress};
 use serde_json::Value;
 
 use crate::failure::{Context as _, Failure, Result};
@@ -45,7 +45,7 @@ impl Cluster {
     pub fn up(progress: &Progress) -> Result<(Self, bool)> {
         let was_up = Lab::current().is_ok();
         let dir = Dir::resolve(None).context("the lab's folder")?;
-        let lab = Lab::up(&dir, Shape::default(), progress).context("bringing the lab up")?;
+        let lab = Lab::up(&dir, None, progress).context("bringing the lab up")?;
         let brokers = Brokers::new(&lab.bootstrap_servers());
         Ok((Self { lab, brokers }, was_up))
     }

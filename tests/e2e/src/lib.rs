@@ -7,6 +7,7 @@ pub mod failure;
 pub mod flight;
 pub mod images;
 pub mod pipeline;
+pub mod read;
 pub mod run;
 pub mod topic;
 pub mod verdict;

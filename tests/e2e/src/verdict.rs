@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::flight::Flight;
+
 /// Where a record was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -33,6 +35,13 @@ pub struct Sent<'a> {
     pub key: Option<&'a str>,
     /// Whether its delay is known, so that it belongs into the output.
     pub arrived: bool,
+}
+
+impl<'a> Sent<'a> {
+    /// A flight as it was produced.
+    pub fn of(flight: &'a Flight<'_>) -> Self {
+        Self { key: flight.tailnum.as_deref(), arrived: flight.arr_delay.is_some() }
+    }
 }
 
 /// The sums.
