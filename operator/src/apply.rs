@@ -1,0 +1,216 @@
+//! From rendered objects to objects in the cluster: sent where something would change, refused where somebody else's stand in the way.
+
+mod covers;
+mod door;
+mod slot;
+
+use std::sync::Arc;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{ConfigMap, ServiceAccount};
+use k8s_openapi::api::policy::v1::PodDisruptionBudget;
+use kube::{Resource as _, ResourceExt as _};
+use penstock_blueprint::{Applied, ObjectSet, Prepared, Reason, Trouble};
+use penstock_scaling::Timestamp;
+
+pub use self::covers::covers;
+pub use self::door::{Child, Door, FIELD_MANAGER};
+pub use self::slot::Slot;
+
+/// Why an object could not be brought to what was rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// An object of that name belongs to somebody else.
+    #[error("{kind} {name} exists and belongs to {holder}: it is left alone; rename the pipeline or remove the object")]
+    NameConflict {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// Who has it, as far as it says.
+        holder: String,
+    },
+    /// An object of an earlier pipeline of the same name, which Kubernetes is about to remove.
+    #[error("{kind} {name} belongs to a deleted pipeline of the same name: waiting until it is removed")]
+    Outgoing {
+        /// Its kind.
+        kind: String,
+        /// Its name.
+        name: String,
+    },
+    /// The API server refused a request, or did not answer.
+    #[error("{kind} {name} could not be {done}: {source}")]
+    Api {
+        /// The kind of the object.
+        kind: String,
+        /// Its name.
+        name: String,
+        /// What was tried: `read`, `applied`, `deleted`.
+        done: &'static str,
+        /// Why not.
+        source: kube::Error,
+    },
+}
+
+impl ApplyError {
+    /// Somebody else wrote in between: the next look will succeed.
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.is_conflict())
+    }
+
+    /// The words for status and Events; `None` when waiting a moment is all there is to do.
+    pub fn trouble(&self) -> Option<Trouble> {
+        let reason = match self {
+            Self::NameConflict { .. } => Reason::NameConflict,
+            Self::Outgoing { .. } => return None,
+            Self::Api { .. } if self.is_conflict() => return None,
+            Self::Api { .. } => Reason::ApplyFailed,
+        };
+        Some(Trouble { reason, message: self.to_string() })
+    }
+}
+
+/// What is known of a pipeline's objects in the cluster, as its own.
+#[derive(Clone, Default)]
+pub struct Live {
+    /// What workers read.
+    pub config: Option<Arc<ConfigMap>>,
+    /// Who pods are.
+    pub service_account: Option<Arc<ServiceAccount>>,
+    /// The workers.
+    pub deployment: Option<Arc<Deployment>>,
+    /// What node drains respect.
+    pub disruption_budget: Option<Arc<PodDisruptionBudget>>,
+}
+
+/// What this process sent last, per object.
+#[derive(Default)]
+pub struct Slots {
+    config: Slot<ConfigMap>,
+    service_account: Slot<ServiceAccount>,
+    deployment: Slot<Deployment>,
+    disruption_budget: Slot<PodDisruptionBudget>,
+}
+
+impl Slots {
+    /// Replaces objects of a watch that lags behind with the API server's own answers to what was sent since.
+    pub fn freshen(&mut self, live: Live, now: Timestamp) -> Live {
+        Live {
+            config: self.config.freshest(live.config, now),
+            service_account: self.service_account.freshest(live.service_account, now),
+            deployment: self.deployment.freshest(live.deployment, now),
+            disruption_budget: self.disruption_budget.freshest(live.disruption_budget, now),
+        }
+    }
+}
+
+/// Brings all objects to what was rendered, in the order in which pods need them, and removes what is wanted no more.
+///
+/// # Errors
+/// The first object that could not be brought there; those after it are as they were.
+pub async fn apply(
+    objects: ObjectSet<Prepared>,
+    live: &Live,
+    slots: &mut Slots,
+    door: &Door,
+    now: Timestamp,
+) -> Result<ObjectSet<Applied>, ApplyError> {
+    let owner = owner_uid(&objects.deployment);
+    let put = Put { door, owner: &owner, now };
+    let service_account = match &objects.service_account {
+        Some(account) => Some(put.one(account, live.service_account.as_ref(), &mut slots.service_account).await?),
+        None => None,
+    };
+    let config = put.one(&objects.config, live.config.as_ref(), &mut slots.config).await?;
+    let disruption_budget =
+        put.one(&objects.disruption_budget, live.disruption_budget.as_ref(), &mut slots.disruption_budget).await?;
+    let mut deployment = objects.deployment;
+    // An old leader's replicas that arrive late meet a newer version and are refused.
+    deployment.metadata.resource_version = live.deployment.as_ref().and_then(|live| live.resource_version());
+    let deployment = put.one(&deployment, live.deployment.as_ref(), &mut slots.deployment).await?;
+    if let (None, Some(account)) = (&objects.service_account, &live.service_account) {
+        put.retire(account.as_ref()).await?;
+    }
+    Ok(ObjectSet::applied(
+        unshare(config),
+        service_account.map(unshare),
+        unshare(deployment),
+        unshare(disruption_budget),
+    ))
+}
+
+fn unshare<K: Clone>(object: Arc<K>) -> K {
+    Arc::unwrap_or_clone(object)
+}
+
+struct Put<'a> {
+    door: &'a Door,
+    owner: &'a str,
+    now: Timestamp,
+}
+
+impl Put<'_> {
+    async fn one<K: Child>(
+        &self,
+        wanted: &K,
+        live: Option<&Arc<K>>,
+        slot: &mut Slot<K>,
+    ) -> Result<Arc<K>, ApplyError> {
+        let foreign;
+        let live = match live {
+            Some(live) => Some(live),
+            // Not one of ours; there may still be one without our labels, and applying would adopt it.
+            None => {
+                foreign = self.door.look(wanted).await.map_err(|source| failed("read", wanted, source))?.map(Arc::new);
+                foreign.as_ref()
+            }
+        };
+        if let Some(live) = live {
+            refuse_foreign(live.as_ref(), self.owner)?;
+            if slot.is_settled(wanted, live) {
+                return Ok(Arc::clone(live));
+            }
+        }
+        let answer = self.door.apply(wanted).await.map_err(|source| failed("applied", wanted, source))?;
+        Ok(slot.sent(wanted, live.and_then(|live| live.resource_version()), answer, self.now))
+    }
+
+    async fn retire<K: Child>(&self, live: &K) -> Result<(), ApplyError> {
+        if owner_uid(live) == self.owner {
+            self.door.delete(live).await.map_err(|source| failed("deleted", live, source))?;
+        }
+        Ok(())
+    }
+}
+
+fn failed<K: Child>(done: &'static str, object: &K, source: kube::Error) -> ApplyError {
+    ApplyError::Api { kind: K::kind(&()).into_owned(), name: object.name_any(), done, source }
+}
+
+/// UID of the controlling owner; empty without one.
+fn owner_uid<K: Child>(object: &K) -> String {
+    object.controller_owner_ref(&()).map(|owner| owner.uid).unwrap_or_default()
+}
+
+/// An object without an owner of this UID is not touched, whatever its labels say.
+fn refuse_foreign<K: Child>(live: &K, ours: &str) -> Result<(), ApplyError> {
+    let owner = live.controller_owner_ref(&());
+    let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
+    match owner {
+        Some(owner) if owner.uid == ours => Ok(()),
+        Some(owner) if owner.kind == penstock_crds::ConsumerPipeline::kind(&()) => {
+            Err(ApplyError::Outgoing { kind, name })
+        }
+        Some(owner) => {
+            Err(ApplyError::NameConflict { kind, name, holder: format!("{} {}", owner.kind, owner.name) })
+        }
+        None => {
+            let manager = live.managed_fields().iter().find_map(|entry| entry.manager.clone());
+            let holder = manager.map_or_else(|| "nobody we know".to_owned(), |manager| format!("whoever used {manager}"));
+            Err(ApplyError::NameConflict { kind, name, holder })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
