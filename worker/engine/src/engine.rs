@@ -154,9 +154,9 @@ impl Engine {
             Event::Resume => self.paused = false,
             Event::Drain { deadline } => self.drain(deadline, now),
         }
+        self.advance_drains(now, effects);
         self.fill(now, effects);
         self.commit_round(now, effects);
-        self.advance_drains(now, effects);
         self.give_credit(effects);
     }
 

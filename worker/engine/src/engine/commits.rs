@@ -104,7 +104,8 @@ impl Engine {
                 let before = core::mem::replace(&mut partition.commits.failures, 0);
                 if before > 0 && lower {
                     let (offset, leader_epoch) = (partition.commits.acknowledged, -1);
-                    let checkpoint = String::new();
+                    let older = partition.checkpoint(0, now);
+                    let checkpoint = checkpoint::encode(&older, &partition.place(offset, leader_epoch), 4096).text;
                     effects.push(Effect::Commit { tp, commit: CommitId(0), offset, leader_epoch, checkpoint });
                 }
                 partition.commits.acknowledged = partition.commits.acknowledged.max(sent.offset);

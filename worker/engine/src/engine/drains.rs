@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::Engine;
-use crate::partition::Phase;
+use crate::partition::{Partition, Phase};
 use crate::seam::{Effect, Tp};
 use crate::time::Instant;
 use crate::wrong::Wrong;
@@ -76,13 +76,9 @@ impl Engine {
             Stage::Cancelled => drain.commit_at,
             Stage::Committing => drain.deadline,
         };
-        let retries = drain.tps.iter().filter_map(|tp| self.partitions.get(tp.index())).filter(|partition| {
-            partition.commits.failures > 0
-                && partition.commits.under_way.is_none()
-                && partition.phase == Phase::Draining
-        });
-        let quiet = retries.filter(|partition| partition.is_quiet() || drain.stage == Stage::Committing);
-        quiet.map(|partition| partition.commits.not_before).fold(stage, Instant::min)
+        let partitions = drain.tps.iter().filter_map(|tp| self.partitions.get(tp.index()));
+        let owing = partitions.filter(|partition| partition.owes_last_commit(drain.stage));
+        owing.map(|partition| partition.commits.not_before).fold(stage, Instant::min)
     }
 
     /// A later assignment or a loss has overtaken what was asked before.
@@ -124,18 +120,15 @@ impl Engine {
     fn settle(&mut self, tp: Tp, stage: Stage, now: Instant, effects: &mut Vec<Effect>) -> bool {
         let Some(partition) = self.partitions.get(tp.index()) else { return true };
         if partition.phase != Phase::Draining {
-            return true;
+            return !self.breaks(Wrong::StaleUnassign);
         }
-        if (!partition.is_quiet() && stage != Stage::Committing) || partition.commits.under_way.is_some() {
+        if partition.owes_last_commit(stage) {
+            if partition.may_commit(now) {
+                self.send_commit(tp, now, effects);
+            }
             return false;
         }
-        if !partition.commits.owner_known || !partition.wants_commit() {
-            return true;
-        }
-        if partition.may_commit(now) {
-            self.send_commit(tp, now, effects);
-        }
-        false
+        partition.commits.under_way.is_none() && partition.has_ended(stage)
     }
 
     fn finish_drain(&mut self, drain: Drain, effects: &mut Vec<Effect>) {
@@ -148,6 +141,21 @@ impl Engine {
         }
         self.share_window();
         effects.push(Effect::Released { tps: drain.tps, seq });
+    }
+}
+
+impl Partition {
+    /// Whether nobody waits for calls and forwards of it any more.
+    fn has_ended(&self, stage: Stage) -> bool {
+        self.is_quiet() || stage == Stage::Committing
+    }
+
+    /// Whether the last commit is still to be sent. Where our owner number is unknown, nothing was started, and only a call
+    /// of an earlier assignment can have changed anything.
+    fn owes_last_commit(&self, stage: Stage) -> bool {
+        let something = self.commits.owner_known || self.usage.processed > 0;
+        let open = self.phase == Phase::Draining && something && self.commits.under_way.is_none();
+        open && self.has_ended(stage) && self.wants_commit()
     }
 }
 

@@ -37,6 +37,7 @@ impl Engine {
                 partition.ledger.push_done(offset, leader_epoch);
                 partition.troubles.remove(offset);
                 partition.commits.changed = true;
+                partition.usage.processed += u64::from(fact);
                 self.uncommitted = true;
                 self.counters.done_before += 1;
                 continue;

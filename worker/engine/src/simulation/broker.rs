@@ -46,6 +46,7 @@ pub(super) struct Partition {
     pub(super) metadata: String,
     /// The worker that the group gave it to, and the number of that assignment.
     pub(super) owner: Option<(usize, u64)>,
+    pub(super) last_owner: Option<usize>,
 }
 
 pub(super) fn cluster_id() -> Arc<str> {
@@ -80,6 +81,7 @@ impl Partition {
             committed_epoch: -1,
             metadata: String::new(),
             owner: None,
+            last_owner: None,
         }
     }
 

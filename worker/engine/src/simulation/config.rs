@@ -23,6 +23,7 @@ pub(super) struct Config {
     /// Chances in a hundred.
     pub(super) trouble: usize,
     pub(super) restless: usize,
+    pub(super) sluggish: usize,
 }
 
 impl Config {
@@ -65,9 +66,10 @@ impl Config {
             metadata_limit: broker,
             offset_step_max: rng.pick(&[1, 1, 2, 300]),
             records: 4 + rng.below(9),
-            steps: 40 + rng.below(160),
+            steps: 60 + rng.below(340),
             trouble: rng.pick(&[0, 20, 50]),
-            restless: rng.pick(&[0, 3, 10]),
+            restless: rng.pick(&[0, 5, 15]),
+            sluggish: rng.pick(&[0, 50, 90]),
         }
     }
 

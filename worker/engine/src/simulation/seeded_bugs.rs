@@ -28,11 +28,11 @@ macro_rules! seeded_bugs {
 
 seeded_bugs! {
     commit_the_maximum: CommitTheMaximum => "S2";
-    skip_the_epoch_check: SkipTheEpochCheck => "S2" | "S8";
+    skip_the_epoch_check: SkipTheEpochCheck => "S2" | "S5" | "S7" | "S8";
     commit_before_the_dead_letter_is_confirmed: CommitBeforeDeadLetter => "S2" | "S8";
-    stale_unassign: StaleUnassign => "L1" | "S10";
-    charge_the_neighbours: ChargeTheNeighbours => "S12" | "S6";
-    a_lower_commit_after_a_higher: LowerCommitAfterHigher => "S3";
+    stale_unassign: StaleUnassign => "L1";
+    charge_the_neighbours: ChargeTheNeighbours => "S12" | "S6" | "S2";
+    a_lower_commit_after_a_higher: LowerCommitAfterHigher => "S3" | "S7";
     a_checkpoint_newer_than_its_offset: CheckpointNewerThanOffset => "S8";
     skip_one_on_resume: SkipOneOnResume => "S2";
     leak_a_slot_on_cancel: LeakSlotOnCancel => "L1" | "L4";

@@ -44,7 +44,7 @@ impl World {
         match self.rng.below(100) {
             0..18 => self.hand_over(worker, tp),
             18..22 => self.tell_position(worker, tp),
-            22..48 => self.finish_some(worker),
+            22..48 if !self.rng.percent(self.config.sluggish) => self.finish_some(worker),
             48..58 => self.answer_commit(worker),
             58..66 => self.answer_forward(worker),
             66..72 => self.answer_fetch(worker),
@@ -159,7 +159,13 @@ impl World {
         if self.logs[tp].owner.is_some() || candidates.is_empty() {
             return Ok(());
         }
-        let (worker, seq) = (self.rng.pick(&candidates), self.number());
+        let again = candidates.iter().find(|worker| self.logs[tp].last_owner == Some(**worker));
+        let worker = match again {
+            Some(again) if self.rng.percent(60) => *again,
+            _ => self.rng.pick(&candidates),
+        };
+        let seq = self.number();
+        self.logs[tp].last_owner = Some(worker);
         self.logs[tp].owner = Some((worker, seq));
         self.workers[worker].control.push_back(Control::Assigned { tp, seq });
         Ok(())
@@ -186,7 +192,7 @@ impl World {
         if self.workers[worker].held[tp].drain.is_some() {
             self.coverage.reach(Reached::LossWhileDraining);
         }
-        Ok(())
+        if self.rng.percent(50) { self.assign_somebody(tp) } else { Ok(()) }
     }
 
     fn look_at_control(&mut self, worker: usize) -> Checked {
@@ -276,7 +282,7 @@ impl World {
             }
             let (seq, deadline) = (self.number(), self.now + Duration::from_secs(1));
             let held = &mut self.workers[owner].held[tp];
-            (held.last_seq, held.drain) = (seq, Some((deadline, deadline)));
+            (held.last_seq, held.drain) = (seq, Some((deadline - Duration::from_millis(250), deadline)));
             self.on(worker, Event::Revoking { tps: vec![number(tp)], seq, deadline })?;
         }
         let owns = |log: &super::broker::Partition| log.owner.is_some_and(|(owner, _)| owner == worker);
@@ -299,7 +305,8 @@ impl World {
     fn may_hand_over(&self, worker: usize, tp: usize) -> bool {
         let held = &self.workers[worker].held[tp];
         let unread = |position: i64| self.logs[tp].records.last().is_some_and(|last| last.offset >= position);
-        held.seq.is_some() && held.credit > 0 && held.drain.is_none() && held.position.is_some_and(unread)
+        let closing = self.workers[worker].leaving.is_some() || held.drain.is_some();
+        held.seq.is_some() && held.credit > 0 && !closing && held.position.is_some_and(unread)
     }
 
     fn hand_over(&mut self, worker: usize, tp: usize) -> Checked {

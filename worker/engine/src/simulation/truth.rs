@@ -197,7 +197,13 @@ pub(super) fn lane_of(config: &Config, record: &LogRecord) -> Option<u8> {
 }
 
 /// S6, S7: a release in good order leaves nothing to be done again and forgets no attempt.
-pub(super) fn check_kept(truth: &Truth, config: &Config, tp: usize, log: &Partition, held: &super::worker::Held) -> Checked {
+pub(super) fn check_kept(
+    truth: &Truth,
+    config: &Config,
+    tp: usize,
+    log: &Partition,
+    held: &super::worker::Held,
+) -> Checked {
     let place = place(tp, log, (log.committed, log.committed_epoch));
     let kept = checkpoint::decode(&log.metadata, &place).unwrap_or_default();
     for index in held.received.intersection(&held.answered) {

@@ -242,7 +242,8 @@ impl World {
             let stored = stored.map_or(0, |failing| failing.attempts);
             let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
             let blocks = self.config.policy.on_exhausted == OnExhausted::Block;
-            if known >= 2 && stored < known && !blocks && !self.truth.is_settled(&self.config, tp, index) {
+            let owner = held.seq.is_some_and(|seq| self.logs[tp].owner == Some((worker, seq)));
+            if owner && known >= 2 && stored < known && !blocks && !self.truth.is_settled(&self.config, tp, index) {
                 return violated(
                     "S6",
                     format!("{} of {tp}: the commit of {} keeps {stored} of {fate:?}", record.offset, commit.0),
