@@ -1,5 +1,6 @@
 //! What a test or a person asks of the lab's Kafka. Everything here is for a thread that is inside the lab's network.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -141,10 +142,12 @@ impl Kafka {
         }
         client.assign(&assignment).map_err(during(|| format!("reading {topic}")))?;
         let mut given = 0;
+        let mut latest = Instant::now();
         // A partition's end shows as an event, also where the last offsets are transaction markers that nobody is given.
         while !open.is_empty() && given < limit {
             match client.poll(LIMIT) {
                 Some(Ok(message)) => {
+                    latest = Instant::now();
                     let (key, value) = (message.key(), message.payload());
                     give(Record { partition: message.partition(), offset: message.offset(), key, value })?;
                     given += 1;
@@ -170,11 +173,15 @@ impl Kafka {
         let topics = list_partitions(&client, None)?;
         let list = client.fetch_group_list(None, LIMIT).map_err(during(|| "listing groups".to_owned()))?;
         let mut rows = Vec::new();
+        let admin = self.group_admin()?;
         for group in list.groups() {
+            // Not the list's own word: it knows the classic protocol alone and calls a KIP-848 group dead.
+            let described = block_on(admin.describe_consumer_group(group.name(), LIMIT))
+                .map_err(|error| Error::Conflict(format!("describing the group {}: {error}", group.name())))?;
             let row = |topic: &str, committed, lag| GroupTopic {
                 name: group.name().to_owned(),
-                state: group.state().to_owned(),
-                members: group.members().len(),
+                state: format!("{:?}", described.state),
+                members: described.members.len(),
                 topic: topic.to_owned(),
                 committed,
                 lag,
@@ -208,6 +215,14 @@ impl Kafka {
             .set("isolation.level", "read_uncommitted")
             .create()
             .map_err(during(|| "making a consumer".to_owned()))
+    }
+
+    fn group_admin(&self) -> Result<penstock_kafka::admin::AdminClient> {
+        let refused = |error: &dyn std::fmt::Display| Error::Conflict(format!("making an admin client: {error}"));
+        let connection =
+            penstock_kafka::settings::Connection::resolve(Some(&self.bootstrap), None, None, &BTreeMap::new());
+        let config = connection.map_err(|error| refused(&error))?.admin("penstock-lab");
+        penstock_kafka::admin::AdminClient::new(&config).map_err(|error| refused(&error))
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {

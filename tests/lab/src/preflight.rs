@@ -23,7 +23,7 @@ const fn need(program: &'static str, package: &'static str) -> Need {
 }
 
 /// Needed by every `lab up`.
-const NODE: [Need; 11] = [
+const NODE: [Need; 12] = [
     need("containerd", "containerd"),
     need("ctr", "containerd"),
     need("runc", "runc"),
@@ -34,6 +34,7 @@ const NODE: [Need; 11] = [
     need("unshare", "util-linux"),
     need("nsenter", "util-linux"),
     need("setpriv", "util-linux"),
+    need("strip", "binutils"),
     need("java", "openjdk-17-jre-headless"),
 ];
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use penstock_lab::{Dir, KAFKA_PASSWORD, KAFKA_USER, Kafka, Lab, Listener, Progress, down};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 
 const RETURN: Duration = Duration::from_secs(60);
 
@@ -62,11 +62,21 @@ fn cgroups() -> Vec<PathBuf> {
     hierarchies.chain([PathBuf::from("/sys/fs/cgroup")]).collect()
 }
 
+/// Takes the lab down also when the test fails.
+struct Down<'a>(&'a Dir);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        down(self.0, &Progress::quiet()).unwrap();
+    }
+}
+
 #[test]
 fn a_lab_that_was_killed_midway_is_finished_and_then_leaves_nothing() {
     let path = PathBuf::from(format!("/tmp/penstock-lab-test-{}", std::process::id()));
     let dir = Dir::resolve(Some(path.clone())).unwrap();
     let before = Machine::look();
+    let _down = Down(&dir);
 
     kill_midway(&path);
     assert_eq!(Machine::look(), before, "a lab shows outside its namespaces");
@@ -78,6 +88,7 @@ fn a_lab_that_was_killed_midway_is_finished_and_then_leaves_nothing() {
 
     kubernetes_works(&lab);
     kafka_survives_a_crash(&lab);
+    groups_of_both_protocols_are_listed(&lab);
     a_named_user_may_do_what_acls_allow(&lab);
 
     let lived_in = namespaces(&path);
@@ -141,6 +152,34 @@ fn kafka_survives_a_crash(lab: &Lab) {
     broker.await_ready(RETURN).unwrap();
     let values = lab.inside(count).unwrap();
     assert_eq!(values, (0..1000).map(|number| number.to_string()).collect::<Vec<_>>());
+}
+
+fn groups_of_both_protocols_are_listed(lab: &Lab) {
+    let member = |protocol: &str| {
+        let client: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", lab.bootstrap_servers())
+            .set("group.id", format!("{protocol}-group"))
+            .set("group.protocol", protocol)
+            .set("auto.offset.reset", "earliest")
+            .set("enable.auto.commit", "false")
+            .create()
+            .unwrap();
+        client.subscribe(&["crash"]).unwrap();
+        // A poll may also come back empty-handed because something else happened in the client.
+        let first = (0..100).find_map(|_| client.poll(RETURN)).unwrap().unwrap();
+        client.commit_message(&first, CommitMode::Sync).unwrap();
+        drop(first);
+        client
+    };
+    let rows = lab.inside(|| {
+        let _members = ["classic", "consumer"].map(member);
+        Kafka::new(&lab.bootstrap_servers()).groups()
+    });
+    let seen: Vec<_> =
+        rows.unwrap().into_iter().map(|row| (row.name, row.state, row.members, row.committed, row.lag)).collect();
+    let expected =
+        ["classic", "consumer"].map(|protocol| (format!("{protocol}-group"), "Stable".to_owned(), 1, 1, 999));
+    assert_eq!(seen, expected);
 }
 
 /// Reads metadata of the topic as the user that Kafka knows by password and certificate, before and after an ACL lets it.

@@ -60,11 +60,25 @@ pub(super) fn build(lab: &Lab, command: &Images, progress: &Progress) -> Result<
     }
     let release = target_directory(&cargo)?.join("release");
     for name in ["operator", "worker"] {
-        let path = format!("/penstock-{name}");
+        let program = format!("penstock-{name}");
+        let stripped = strip(&release.join(&program), &lab.dir().join("tmp").join(&program))?;
+        let path = format!("/{program}");
         let image = Image::new(format!("{}/{name}:{}", command.repository, command.tag), &path);
-        import(lab, &image.file(&path, release.join(format!("penstock-{name}"))), progress)?;
+        import(lab, &image.file(&path, stripped), progress)?;
     }
     Ok(())
+}
+
+/// A copy without what only a debugger reads: a tenth of the size, so pods start sooner.
+fn strip(program: &Path, copy: &Path) -> Result<PathBuf> {
+    let stripped = Command::new("strip").args(["--strip-debug", "-o"]).arg(copy).arg(program).status();
+    if stripped.is_ok_and(|status| status.success()) {
+        return Ok(copy.to_owned());
+    }
+    Err(Error::Missing {
+        what: format!("strip could not copy {}", program.display()),
+        remedy: "apt-get install binutils".to_owned(),
+    })
 }
 
 fn import(lab: &Lab, image: &Image, progress: &Progress) -> Result<()> {
