@@ -213,7 +213,8 @@ spec:
 
     #[test]
     fn a_secret_that_is_named_must_be_given() {
-        let config = Config::parse(&PIPELINE.replace("{bootstrapServers: 'kafka:9092'}", "{secretRef: {name: s}}")).unwrap();
+        let config =
+            Config::parse(&PIPELINE.replace("{bootstrapServers: 'kafka:9092'}", "{secretRef: {name: s}}")).unwrap();
         assert!(config.connection(None).unwrap_err().message.contains("--secret-dir"));
     }
 

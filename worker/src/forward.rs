@@ -144,7 +144,9 @@ mod tests {
             assert_eq!(&sent.headers[..2], &[(&b"a"[..], None), (&b"a"[..], Some(&b"\xff"[..]))]);
             let text: Vec<_> = sent.headers[2..]
                 .iter()
-                .map(|(name, value)| format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value.unwrap())))
+                .map(|(name, value)| {
+                    format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value.unwrap()))
+                })
                 .collect();
             let expected = [
                 "penstock.id=c1/t1/3/42",

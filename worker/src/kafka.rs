@@ -11,8 +11,8 @@ use penstock_kafka::producer::{OutgoingRecord, SendError};
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::{KafkaError, TopicPartition};
 
-pub use identity::{Beginnings, Directory};
 pub(crate) use identity::topic_id_text;
+pub use identity::{Beginnings, Directory};
 pub use librdkafka::{Librdkafka, Settings};
 
 /// What happened on Kafka's side.
@@ -89,7 +89,7 @@ pub trait KafkaIo {
     /// Reads an assigned partition from another offset on.
     ///
     /// # Errors
-    /// The partition is not assigned (any more).
+    /// The client refused; it must be rebuilt.
     fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError>;
 
     /// Sends one OffsetCommit, answered by [`KafkaEvent::Committed`].
@@ -156,8 +156,6 @@ fn copy(record: &BorrowedRecord<'_>, into: &mut ArenaBuilder) {
         value: record.value,
         ..NewRecord::default()
     };
-    let copied = into.push(new).and_then(|()| {
-        record.headers().try_for_each(|(name, value)| into.header(name, value))
-    });
+    let copied = into.push(new).and_then(|()| record.headers().try_for_each(|(name, value)| into.header(name, value)));
     debug_assert!(copied.is_ok(), "the fetch limit is far below an arena's 4 GiB");
 }

@@ -123,7 +123,12 @@ fn counter(registry: &Registry, suffix: &str, help: &str) -> Result<IntCounter, 
     registered(registry, IntCounter::new(name(suffix), help)?)
 }
 
-fn counters(registry: &Registry, suffix: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec, prometheus::Error> {
+fn counters(
+    registry: &Registry,
+    suffix: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
     registered(registry, IntCounterVec::new(Opts::new(name(suffix), help), labels)?)
 }
 

@@ -145,6 +145,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             worked = true;
         }
         worked |= self.rebuild_if_due(now);
+        self.begin_reading(now);
         self.resend();
         while self.tell_forwarded(now) {
             worked = true;

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use penstock_crds::spec::Isolation as SpecIsolation;
-use penstock_kafka::admin::{
-    AdminClient, AdminError, ConfigResource, Isolation, NewTopic, Topic,
-};
+use penstock_kafka::admin::{AdminClient, AdminError, ConfigResource, Isolation, NewTopic, Topic};
 use penstock_kafka::settings::Connection;
 
 use crate::config::Config;
@@ -192,7 +190,12 @@ pub async fn processor(address: &str, state: &State) -> bool {
             Ok(()) => return true,
             Err(error) => {
                 let waited = began.elapsed().as_secs();
-                tracing::warn!(address, error, waited_seconds = waited, "the processor takes no connection yet; trying again");
+                tracing::warn!(
+                    address,
+                    error,
+                    waited_seconds = waited,
+                    "the processor takes no connection yet; trying again"
+                );
             }
         }
         tokio::time::sleep(delay).await;

@@ -34,9 +34,11 @@ pub fn outcome(
 /// The record that the answer holds: none for 204 and for what is not 2xx, a tombstone where the value is declared null.
 fn output(status: StatusCode, headers: &HeaderMap, body: &[u8], record: &Record) -> Option<OutputRecord> {
     let null = |what: &str| {
-        headers.get_all(NULL).iter().filter_map(|value| value.to_str().ok()).any(|list| {
-            list.split(',').any(|one| one.trim().eq_ignore_ascii_case(what))
-        })
+        headers
+            .get_all(NULL)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|list| list.split(',').any(|one| one.trim().eq_ignore_ascii_case(what)))
     };
     let tombstone = null("value");
     if !status.is_success() || (status == StatusCode::NO_CONTENT && !tombstone) {

@@ -173,10 +173,8 @@ impl Carried {
     /// CloudEvents JSON format 1.0: each attribute a member, the value base64.
     fn into_body(self, record: &Record, attributes: &[(Vec<u8>, Vec<u8>)]) -> Bytes {
         let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
-        let mut event: Map<String, Value> = attributes
-            .iter()
-            .map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), text(value)))
-            .collect();
+        let mut event: Map<String, Value> =
+            attributes.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), text(value))).collect();
         event.insert("datacontenttype".to_owned(), content_type(record).unwrap_or(OCTET_STREAM).into());
         if let Some(value) = record.value() {
             event.insert("data_base64".to_owned(), BASE64.encode(value).into());

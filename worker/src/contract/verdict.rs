@@ -63,7 +63,10 @@ fn by_status(status: StatusCode, failure: impl Fn(ErrorClass) -> Box<Failure>) -
 fn failure(class: ErrorClass, status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Box<Failure> {
     let text = |value: &hyper::header::HeaderValue| {
         let bytes = decode(&value.as_bytes()[..value.len().min(FAILURE_DETAIL_BYTES_MAX)]);
-        String::from_utf8_lossy(&bytes).chars().map(|char| if char.is_control() { ' ' } else { char }).collect::<String>()
+        String::from_utf8_lossy(&bytes)
+            .chars()
+            .map(|char| if char.is_control() { ' ' } else { char })
+            .collect::<String>()
     };
     let detail = match (headers.get(REASON), headers.get(LOCATION)) {
         (Some(reason), _) => format!("HTTP {}: {}", status.as_u16(), text(reason)),

@@ -99,7 +99,9 @@ impl Librdkafka {
         let consumer = &mut self.settings.consumer;
         let unsupported = error.code.is_group_protocol_unsupported() && consumer.protocol == GroupProtocol::Consumer;
         if self.settings.probe_protocol && unsupported {
-            tracing::info!("the cluster does not know the consumer group protocol of KIP-848: joining with the classic one");
+            tracing::info!(
+                "the cluster does not know the consumer group protocol of KIP-848: joining with the classic one"
+            );
             consumer.protocol = GroupProtocol::Classic;
             return KafkaEvent::ConsumerFailed(error);
         }

@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use penstock_engine::Instant;
-use penstock_engine::seam::{
-    CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Tp,
-};
+use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Tp};
 use penstock_kafka::wake::Waker;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;

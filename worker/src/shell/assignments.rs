@@ -24,18 +24,12 @@ pub(super) struct Assignments {
     seq: u64,
     /// Releases of an older rebalance belong to a consumer that is gone.
     floor: u64,
-    /// librdkafka waits for one answer with all partitions; meanwhile it delivers nothing.
-    unanswered: Option<Unanswered>,
+    /// Where partitions begin that librdkafka was not told yet.
+    starts: Vec<(Tp, u64, StartAt)>,
     asked: Vec<(u64, Tp)>,
     revoking: HashMap<u64, Instant>,
     rebuild_at: Option<Instant>,
     rebuilt: Option<(Instant, Duration)>,
-}
-
-#[derive(Debug)]
-struct Unanswered {
-    waiting: Vec<Tp>,
-    starts: Vec<(Tp, u64, StartAt)>,
 }
 
 impl Assignments {
@@ -78,10 +72,12 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             RebalanceKind::Assign => {
                 self.refused = None;
                 self.state.joined();
-                self.assignments.unanswered = Some(Unanswered { waiting: tps.clone(), starts: Vec::new() });
-                if count == 0 || self.is_leaving() {
-                    self.confirm_unanswered(now);
-                } else {
+                // Answered at once and empty: while librdkafka waits it delivers nothing of *any* partition. Each follows
+                // when its checkpoint is there.
+                if let Err(error) = self.io.assign(&[]) {
+                    return self.consumer_failed(&error, now);
+                }
+                if count > 0 && !self.is_leaving() {
                     let partitions = tps.iter().map(|tp| self.assignment(*tp)).collect();
                     self.tell(Event::Assigned { partitions, seq }, now);
                 }
@@ -96,55 +92,39 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
     }
 
-    fn assignment(&self, tp: Tp) -> Assignment {
+    fn assignment(&mut self, tp: Tp) -> Assignment {
+        self.partitions.get_mut(tp).owned = true;
         let name = &self.partitions.get(tp).name;
         Assignment { tp, topic: name.topic.clone(), partition: name.partition, role: PartitionRole::Source }
     }
 
-    /// The engine knows where to begin. The group's assignment is answered once that holds for all its partitions.
-    pub(super) fn assign(&mut self, tp: Tp, seq: u64, start: StartAt, now: Instant) {
-        if let Some(unanswered) = &mut self.assignments.unanswered
-            && let Some(index) = unanswered.waiting.iter().position(|one| *one == tp)
-        {
-            unanswered.waiting.swap_remove(index);
-            unanswered.starts.push((tp, seq, start));
-            if unanswered.waiting.is_empty() {
-                self.answer(now);
-            }
+    /// The engine knows where to begin.
+    pub(super) fn assign(&mut self, tp: Tp, seq: u64, start: StartAt) {
+        self.assignments.starts.retain(|(one, ..)| *one != tp);
+        self.assignments.starts.push((tp, seq, start));
+    }
+
+    /// Tells librdkafka where to begin: all partitions that were loaded together in one call.
+    pub(super) fn begin_reading(&mut self, now: Instant) {
+        if self.assignments.starts.is_empty() {
             return;
         }
-        let assigned = if self.partitions.get(tp).reading {
-            self.io.seek(&start)
-        } else {
-            self.io.assign(std::slice::from_ref(&start))
-        };
-        self.partitions.get_mut(tp).begin(seq);
-        self.count_assigned();
-        if let Err(error) = assigned {
-            self.consumer_failed(&error, now);
+        let mut fresh = Vec::new();
+        let mut result = Ok(());
+        for (tp, seq, start) in std::mem::take(&mut self.assignments.starts) {
+            let partition = self.partitions.get_mut(tp);
+            if partition.reading {
+                result = result.and(self.io.seek(&start));
+            } else {
+                fresh.push(start);
+            }
+            partition.begin(seq);
         }
-    }
-
-    fn answer(&mut self, now: Instant) {
-        let Some(unanswered) = self.assignments.unanswered.take() else { return };
-        let starts: Vec<StartAt> = unanswered.starts.iter().map(|(_, _, start)| start.clone()).collect();
-        for (tp, seq, _) in unanswered.starts {
-            self.partitions.get_mut(tp).begin(seq);
+        if !fresh.is_empty() {
+            result = result.and(self.io.assign(&fresh));
         }
         self.count_assigned();
-        if let Err(error) = self.io.assign(&starts) {
-            self.consumer_failed(&error, now);
-        }
-    }
-
-    /// Answers an assignment that nobody wants any more: librdkafka leaves no group before that. Nothing is read of it.
-    pub(super) fn confirm_unanswered(&mut self, now: Instant) {
-        let Some(unanswered) = self.assignments.unanswered.take() else { return };
-        let tps = unanswered.waiting.iter().chain(unanswered.starts.iter().map(|(tp, ..)| tp));
-        let starts: Vec<StartAt> = tps
-            .map(|tp| StartAt { partition: self.partitions.get(*tp).name.clone(), offset: 0, leader_epoch: None })
-            .collect();
-        if let Err(error) = self.io.assign(&starts) {
+        if let Err(error) = result {
             self.consumer_failed(&error, now);
         }
     }
@@ -161,6 +141,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn unassign(&mut self, tps: &[Tp], now: Instant) {
+        self.assignments.starts.retain(|(tp, ..)| !tps.contains(tp));
         for tp in tps {
             self.partitions.get_mut(*tp).end();
         }
@@ -191,11 +172,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         };
         self.assignments.rebuilt = Some((now, delay));
         self.assignments.rebuild_at = Some(now + delay);
-        let mut tps: Vec<Tp> = self.partitions.reading().map(|partition| partition.tp).collect();
-        if let Some(unanswered) = self.assignments.unanswered.take() {
-            tps.extend(unanswered.waiting);
-            tps.extend(unanswered.starts.into_iter().map(|(tp, ..)| tp));
-        }
+        self.assignments.starts.clear();
+        let tps = self.partitions.owned();
         for tp in &tps {
             self.partitions.get_mut(*tp).end();
         }

@@ -16,7 +16,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             Effect::Assign { tp, seq, offset, leader_epoch } => {
                 let partition = self.partitions.get(tp).name.clone();
                 let start = StartAt { partition, offset, leader_epoch: epoch(leader_epoch) };
-                self.assign(tp, seq, start, now);
+                self.assign(tp, seq, start);
             }
             Effect::Start(start) => {
                 self.calls_in_progress += 1;
@@ -38,7 +38,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
     }
 
-    /// Sends what was booked: one request for all commits, one for all checkpoints, one assignment.
+    /// Sends what was booked: one request for all commits, one for all checkpoints.
     pub(super) fn flush(&mut self, now: Instant) {
         self.send_commits(now);
         for (seq, tps) in self.assignments.asked() {
@@ -52,8 +52,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if matches!(self.phase, Phase::Leaving(_) | Phase::Left) {
             return;
         }
-        self.cut_short |= self.calls_in_progress > 0 || self.forwards.in_progress() > 0 || self.commits.in_progress() > 0;
-        self.confirm_unanswered(now);
+        self.cut_short |=
+            self.calls_in_progress > 0 || self.forwards.in_progress() > 0 || self.commits.in_progress() > 0;
         self.phase = Phase::Leaving(now + LEAVE);
         if let Err(error) = self.io.close() {
             tracing::warn!(%error, "the group could not be left in order; it will notice by its session timeout");
@@ -68,7 +68,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if self.io.is_closed() {
             self.phase = Phase::Left;
         } else if now >= deadline {
-            tracing::warn!("the group did not confirm in {LEAVE:?} that we left; it will notice by its session timeout");
+            tracing::warn!(
+                "the group did not confirm in {LEAVE:?} that we left; it will notice by its session timeout"
+            );
             self.cut_short = true;
             self.phase = Phase::Left;
         }

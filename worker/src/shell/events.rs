@@ -23,6 +23,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             worked = true;
             self.kafka_event(event, now);
         }
+        self.begin_reading(now);
         while self.tell_forwarded(now) {
             worked = true;
         }

@@ -2,9 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use penstock_engine::seam::{
-    Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded,
-};
+use penstock_engine::seam::{Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded};
 use penstock_engine::{Event, Instant};
 use penstock_kafka::producer::SendError;
 use penstock_kafka::{ErrorCode, KafkaError};
@@ -153,7 +151,8 @@ fn is_refused(code: ErrorCode) -> bool {
 }
 
 fn failure(to: &str, error: &KafkaError) -> Box<Failure> {
-    let class = if to == "output" && is_refused(error.code) { ErrorClass::OutputRefused } else { ErrorClass::ForwardFailed };
+    let class =
+        if to == "output" && is_refused(error.code) { ErrorClass::OutputRefused } else { ErrorClass::ForwardFailed };
     Failure::new(class, &format!("the {} topic: {error}", to.replace('_', "-")))
 }
 

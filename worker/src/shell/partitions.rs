@@ -9,6 +9,10 @@ use penstock_kafka::consumer::Fetched;
 
 use crate::contract::request::Origin;
 
+/// What the engine counts against a partition's credit for each record beside its bytes: its places in arena and ledger.
+/// The tests of the shell would see the two sums drift apart.
+const RECORD_OVERHEAD_BYTES: usize = 128;
+
 /// One partition that was ever seen.
 #[derive(Debug)]
 pub(super) struct Partition {
@@ -18,6 +22,8 @@ pub(super) struct Partition {
     pub(super) origin: Option<Arc<Origin>>,
     /// The assignment under which it is read.
     pub(super) seq: u64,
+    /// The group gave it to us, and the engine has not released it.
+    pub(super) owned: bool,
     /// librdkafka was told to read it.
     pub(super) reading: bool,
     /// Records and bytes to make room for: as many as the last time.
@@ -47,7 +53,8 @@ impl Partition {
 
     /// Books what was taken.
     pub(super) fn took(&mut self, fetched: &Fetched) {
-        self.credit -= i64::try_from(fetched.bytes).unwrap_or(i64::MAX);
+        let weight = fetched.bytes.saturating_add(fetched.records.saturating_mul(RECORD_OVERHEAD_BYTES));
+        self.credit = self.credit.saturating_sub(i64::try_from(weight).unwrap_or(i64::MAX));
         if fetched.records > 0 {
             self.arena_hint = (fetched.records, fetched.bytes);
         }
@@ -66,6 +73,7 @@ impl Partition {
 
     /// Reading ends. The engine gives new credit with the next assignment.
     pub(super) fn end(&mut self) {
+        self.owned = false;
         self.reading = false;
         self.credit = 0;
     }
@@ -84,6 +92,7 @@ impl Partitions {
             name: name.clone(),
             origin: None,
             seq: 0,
+            owned: false,
             reading: false,
             arena_hint: (0, 0),
             credit: 0,
@@ -108,6 +117,11 @@ impl Partitions {
     /// Partitions that are read.
     pub(super) fn reading(&self) -> impl Iterator<Item = &Partition> {
         self.all.iter().filter(|partition| partition.reading)
+    }
+
+    /// The numbers of partitions that the group gave to us.
+    pub(super) fn owned(&self) -> Vec<Tp> {
+        self.all.iter().filter(|partition| partition.owned).map(|partition| partition.tp).collect()
     }
 
     pub(super) fn reading_at(&mut self, index: usize) -> Option<&mut Partition> {

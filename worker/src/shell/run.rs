@@ -63,13 +63,7 @@ pub fn run<K: KafkaIo, C: Calls>(
     }
 }
 
-fn sleep<K: KafkaIo, C: Calls>(
-    shell: &Shell<K, C>,
-    sleeper: &Sleeper,
-    clock: Clock,
-    state: &State,
-    metrics: &Metrics,
-) {
+fn sleep<K: KafkaIo, C: Calls>(shell: &Shell<K, C>, sleeper: &Sleeper, clock: Clock, state: &State, metrics: &Metrics) {
     sleeper.announce();
     // Whoever made work before the announcement did not wake us: look once more.
     if shell.has_work() || (state.is_stopping() && !shell.is_draining()) {

@@ -35,7 +35,8 @@ fn a_record_is_a_cloud_event() {
         value: Some(b"{}"),
         ..NewRecord::default()
     };
-    let request = request(&delivery(new, &[(b"content-type", Some(b"application/json")), (b"traceparent", Some(b"00-1"))]));
+    let request =
+        request(&delivery(new, &[(b"content-type", Some(b"application/json")), (b"traceparent", Some(b"00-1"))]));
     assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", "/process?x=1"));
     let expected = [
         ("host", "orders.shop.svc"),
