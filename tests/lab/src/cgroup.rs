@@ -16,6 +16,9 @@ pub(crate) fn make(name: &str) -> Result<()> {
     for hierarchy in hierarchies()? {
         let folder = hierarchy.join(name);
         fs::create_dir_all(&folder).during(|| format!("making the cgroup {}", folder.display()))?;
+        for parent in [&hierarchy, &folder] {
+            pass_on_controllers(parent);
+        }
         // In cgroup v1 a new cpuset is empty and would admit no process.
         for file in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(value) = fs::read(hierarchy.join(file)) {
@@ -25,6 +28,15 @@ pub(crate) fn make(name: &str) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// In cgroup v2 a group's controllers reach its children only if it says so; in v1 there is no such file. What cannot be passed on, kubelet
+/// names itself if it needs it.
+fn pass_on_controllers(folder: &Path) {
+    let controllers = fs::read_to_string(folder.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers.split_whitespace() {
+        let _ = fs::write(folder.join("cgroup.subtree_control"), format!("+{controller}"));
+    }
 }
 
 /// Removes the cgroup and all below it, once no process is left in them.
