@@ -7,10 +7,12 @@ export CARGO_TERM_COLOR ?= auto
 
 CARGO := cargo
 LAB := $(CARGO_TARGET_DIR)/release/lab
+# A lab of the tests' own, beside one that a person may have up.
+TEST_LAB := $(PENSTOCK_CACHE)/lab-test
 # One profile for everything: librdkafka and OpenSSL are five minutes of C, compiled once.
 PROFILE := --release --locked
 
-.PHONY: help demo test format lint unit e2e generate lab lab-down bench deny
+.PHONY: help demo test format lint unit e2e generate lab lab-down deny
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,7 +38,7 @@ unit: ## Unit and property tests, golden files, drift checks
 e2e: ## End-to-end tests on a real cluster and a real Kafka
 	@echo "make test: end to end on the lab (cold about 12 min for Kubernetes and Kafka, warm about 8 min)"
 	$(CARGO) build $(PROFILE) --bins
-	.ci/e2e
+	LAB_DIR=$(TEST_LAB) $(CARGO) test $(PROFILE) -p penstock-e2e; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; exit $$status
 
 generate: ## Write the generated files again: CRD, chart, reference tables, golden files
 	PENSTOCK_GENERATE=1 $(CARGO) test $(PROFILE) --workspace --exclude penstock-e2e
