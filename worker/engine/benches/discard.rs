@@ -5,6 +5,8 @@
 //! Beside the wall clock it reads the time this thread really had a core (`/proc/thread-self/schedstat`), which other
 //! work on the machine does not change much; where that file is missing, both columns show the wall clock.
 
+#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
+
 use std::sync::Arc;
 use std::time::Instant as Clock;
 

@@ -19,6 +19,7 @@ use crate::room::Room;
 use crate::seam::{Effect, Event, Tp};
 use crate::time::Instant;
 use crate::timers::{Alarm, Timers};
+use crate::views::{EngineView, PartitionView};
 use crate::wrong::Wrong;
 use drains::Drain;
 
@@ -145,14 +146,14 @@ impl Engine {
             }
             Event::ForwardRoom { slots } => self.forward_room = slots,
             Event::Committed { tp, commit, result } => self.committed(tp, commit, result, now, effects),
-            Event::Revoking { tps, seq, deadline } => self.revoking(tps, seq, deadline, now),
+            Event::Revoking { tps, seq, deadline } => self.revoking(tps, seq, deadline),
             Event::Lost { tps, seq } => self.lost(tps, seq, effects),
             Event::ProcessorHealth { ready } => self.processor_health(ready, now),
             Event::MetadataLimit { bytes } => self.metadata_limit(bytes),
             Event::PartitionCount { total: _ } | Event::Tick => {}
             Event::Pause => self.paused = true,
             Event::Resume => self.paused = false,
-            Event::Drain { deadline } => self.drain(deadline, now),
+            Event::Drain { deadline } => self.drain(deadline),
         }
         self.advance_drains(now, effects);
         self.fill(now, effects);
@@ -170,6 +171,22 @@ impl Engine {
     /// Totals since the engine began.
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// How the worker stands.
+    pub fn view(&self) -> EngineView {
+        EngineView {
+            in_flight: self.calls.len(),
+            concurrency: self.policy.concurrency,
+            forwarding: self.forwards.len(),
+            suspects: self.suspects.len() + self.taken.suspects as usize,
+            checkpoint_chars: self.room.chars(),
+        }
+    }
+
+    /// How the partitions stand whose checkpoint is known.
+    pub fn partitions(&self, now: Instant) -> impl Iterator<Item = PartitionView> {
+        (0..).zip(&self.partitions).filter_map(move |(index, partition)| partition.view(Tp(index), now))
     }
 
     /// Does what has become due.

@@ -21,6 +21,7 @@ mod simulation;
 mod time;
 mod timers;
 mod troubles;
+mod views;
 mod wrong;
 
 pub use counters::Counters;
@@ -28,3 +29,4 @@ pub use engine::Engine;
 pub use policy::Policy;
 pub use seam::{Effect, Event};
 pub use time::Instant;
+pub use views::{EngineView, PartitionView};

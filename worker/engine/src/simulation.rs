@@ -7,7 +7,10 @@
 
 mod broker;
 mod config;
+mod consumer;
 mod coverage;
+mod group;
+mod processor;
 mod properties;
 mod rng;
 mod seeded_bugs;

@@ -128,6 +128,11 @@ impl Troubles {
         self.often
     }
 
+    /// How many records have charged attempts.
+    pub(crate) fn charged(&self) -> usize {
+        self.by_offset.values().filter(|trouble| trouble.attempts > 0).count()
+    }
+
     /// For the checkpoint: those with charged attempts.
     pub(crate) fn failing(&self, now: Instant) -> Vec<Failing> {
         let charged = self.by_offset.iter().filter(|(_, trouble)| trouble.attempts > 0);

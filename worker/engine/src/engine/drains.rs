@@ -8,8 +8,8 @@ use crate::seam::{Effect, Tp};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
-/// The part of a drain that is kept for cancelled calls to end and for the last commit: a quarter of it, at most this.
-const MARGIN_MAX: Duration = Duration::from_secs(5);
+/// What follows the deadline: half of it for cancelled calls to end, the rest for the last commit.
+const TAIL: Duration = Duration::from_secs(5);
 
 /// Partitions that are wanted back, or a shutdown.
 #[derive(Debug)]
@@ -22,7 +22,8 @@ pub(super) struct Drain {
     cancel_at: Instant,
     /// When nobody waits any longer for cancelled calls to end.
     commit_at: Instant,
-    deadline: Instant,
+    /// When it is over, whatever is missing.
+    end: Instant,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,21 +34,21 @@ enum Stage {
 }
 
 impl Engine {
-    pub(super) fn revoking(&mut self, tps: Vec<Tp>, seq: u64, deadline: Instant, now: Instant) {
+    pub(super) fn revoking(&mut self, tps: Vec<Tp>, seq: u64, deadline: Instant) {
         for tp in &tps {
             self.stop_starting(*tp);
         }
-        self.drains.push(Drain::new(Some(seq), tps, deadline, now));
+        self.drains.push(Drain::new(Some(seq), tps, deadline));
     }
 
-    pub(super) fn drain(&mut self, deadline: Instant, now: Instant) {
+    pub(super) fn drain(&mut self, deadline: Instant) {
         self.shutting_down = true;
         let owned = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase != Phase::Unowned);
         let tps: Vec<Tp> = owned.map(|(index, _)| Tp(index)).collect();
         for tp in &tps {
             self.stop_starting(*tp);
         }
-        self.drains.push(Drain::new(None, tps, deadline, now));
+        self.drains.push(Drain::new(None, tps, deadline));
     }
 
     /// Brings every drain as far as it goes now.
@@ -61,7 +62,7 @@ impl Engine {
             for tp in &drain.tps {
                 clean &= self.settle(*tp, drain.stage, now, effects);
             }
-            if clean || now >= drain.deadline {
+            if clean || now >= drain.end {
                 self.finish_drain(drain, effects);
             } else {
                 self.drains.push(drain);
@@ -74,7 +75,7 @@ impl Engine {
         let stage = match drain.stage {
             Stage::Finishing => drain.cancel_at,
             Stage::Cancelled => drain.commit_at,
-            Stage::Committing => drain.deadline,
+            Stage::Committing => drain.end,
         };
         let partitions = drain.tps.iter().filter_map(|tp| self.partitions.get(tp.index()));
         let owing = partitions.filter(|partition| partition.owes_last_commit(drain.stage));
@@ -160,9 +161,8 @@ impl Partition {
 }
 
 impl Drain {
-    fn new(seq: Option<u64>, tps: Vec<Tp>, deadline: Instant, now: Instant) -> Self {
-        let margin = (deadline.since(now) / 4).min(MARGIN_MAX);
-        let (cancel_at, commit_at) = (deadline - margin, deadline - margin / 2);
-        Self { seq, tps, stage: Stage::Finishing, cancel_at, commit_at, deadline }
+    fn new(seq: Option<u64>, tps: Vec<Tp>, deadline: Instant) -> Self {
+        let (commit_at, end) = (deadline + TAIL / 2, deadline + TAIL);
+        Self { seq, tps, stage: Stage::Finishing, cancel_at: deadline, commit_at, end }
     }
 }

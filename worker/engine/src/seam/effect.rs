@@ -54,7 +54,7 @@ pub enum Effect {
     Credit {
         /// Which partition.
         tp: Tp,
-        /// Bytes of key, value and headers.
+        /// Bytes of key, value and headers, plus [`RECORD_OVERHEAD_BYTES`](super::RECORD_OVERHEAD_BYTES) a record.
         bytes: u64,
     },
     /// Ask the processor for a sign of life without a record, then send `ProcessorHealth`.

@@ -82,13 +82,14 @@ pub enum Event {
         /// How it went.
         result: CommitResult,
     },
-    /// The group wants these back. Drain, commit, then [`Released`](super::Effect::Released), no later than `deadline`.
+    /// The group wants these back. Calls may run until `deadline`, then they are cancelled;
+    /// [`Released`](super::Effect::Released) follows the last commit, at most five seconds after the deadline.
     Revoking {
         /// Which partitions.
         tps: Vec<Tp>,
         /// Number of the rebalance.
         seq: u64,
-        /// When `Released` must be out.
+        /// Until when calls in progress may finish: now plus `delivery.drain`.
         deadline: Instant,
     },
     /// These are somebody else's already: no commit, no drain. Answered by [`Released`](super::Effect::Released) at once.
@@ -118,9 +119,10 @@ pub enum Event {
     Pause,
     /// Undo [`Event::Pause`].
     Resume,
-    /// Shutdown: finish what runs, commit, then [`Drained`](super::Effect::Drained), no later than `deadline`.
+    /// Shutdown: calls may run until `deadline`, then they are cancelled; [`Drained`](super::Effect::Drained) follows the
+    /// last commit, at most five seconds after the deadline.
     Drain {
-        /// When `Drained` must be out.
+        /// Until when calls in progress may finish.
         deadline: Instant,
     },
     /// Nothing but the time.

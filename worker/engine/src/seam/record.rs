@@ -81,8 +81,8 @@ struct Meta {
 
 /// Length of a null key or value, which no real length can reach: [`ArenaFull`] comes first.
 const NULL: u32 = u32::MAX;
-/// What a record costs beside its payload: its place in the arena and in the ledger.
-const RECORD_OVERHEAD_BYTES: u32 = 128;
+/// What a record costs beside its payload, bytes: its place in the arena and in the ledger. Counts against credit.
+pub const RECORD_OVERHEAD_BYTES: u32 = 128;
 
 impl ArenaBuilder {
     /// Room for about so many records and payload bytes.

@@ -18,6 +18,10 @@ pub(super) struct Violation {
 pub(super) type Checked = Result<(), Violation>;
 
 pub(super) fn violated(rule: &'static str, detail: String) -> Checked {
+    broken(rule, detail)
+}
+
+pub(super) fn broken<T>(rule: &'static str, detail: String) -> Result<T, Violation> {
     Err(Violation { rule, detail })
 }
 

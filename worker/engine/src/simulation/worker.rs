@@ -63,8 +63,8 @@ pub(super) struct Held {
     pub(super) last_seq: u64,
     /// The assignment, while it lasts.
     pub(super) seq: Option<u64>,
-    /// When it must be released, while it drains, and when calls are cancelled.
-    pub(super) drain: Option<(Instant, Instant)>,
+    /// When its calls are cancelled, while it drains.
+    pub(super) drain: Option<Instant>,
     /// Next offset to read, once the engine said where.
     pub(super) position: Option<i64>,
     pub(super) position_told: bool,

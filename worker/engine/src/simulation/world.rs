@@ -6,10 +6,10 @@ use super::broker::Partition;
 use super::config::{Config, PARTITIONS, WORKERS};
 use super::coverage::{Coverage, Reached};
 use super::rng::Rng;
-use super::truth::{self, Checked, Truth, lane_of, place, violated};
+use super::truth::{self, Checked, Truth, Violation, broken, lane_of, place, violated};
 use super::worker::{Call, Cancelled, PendingCommit, PendingForward, Worker, describe};
 use crate::policy::OnExhausted;
-use crate::seam::{Destination, Effect, Event, Forward, Start, Tp};
+use crate::seam::{Delivery, Destination, Effect, Event, Forward, Start, Tp};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -127,53 +127,16 @@ impl World {
 
     fn start(&mut self, worker: usize, start: &Start) -> Checked {
         for delivery in start.deliveries.as_slice() {
-            let (tp, offset) = (delivery.tp.index(), delivery.record.offset());
-            let index = self.logs[tp].index_of(offset).unwrap();
-            let record = &self.logs[tp].records[index];
-            let fate = &self.truth.fates[tp][index];
+            let tp = delivery.tp.index();
+            let index = self.logs[tp].index_of(delivery.record.offset()).unwrap();
+            let seq = self.check_start(worker, delivery, index)?;
             let shell = &mut self.workers[worker];
-            let held = &shell.held[tp];
-            let Some(seq) = held.seq.filter(|_| held.received.contains(&index)) else {
-                return violated("S10", format!("{offset} of {tp} is started, but the partition is not ours"));
-            };
-            if shell.paused || shell.leaving.is_some() || !shell.ready || held.drain.is_some() {
-                return violated("S10", format!("{offset} of {tp} is started while nothing may start"));
-            }
-            let lane = lane_of(&self.config, record);
-            let beside = |call: &&Call| {
-                call.tp == tp
-                    && (call.index == index
-                        || (lane.is_some() && lane == lane_of(&self.config, &self.logs[tp].records[call.index])))
-            };
-            if let Some(call) = shell.calls.iter().find(beside) {
-                let other = self.logs[tp].records[call.index].offset;
-                return violated("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
-            }
-            let (committed, found) = &held.found;
-            if offset < *committed || found.done.iter().any(|run| run.contains(&offset)) {
-                return violated("S7", format!("{offset} of {tp} is started, but was committed as done"));
-            }
-            if held.answered.contains(&index) {
-                return violated("S7", format!("{offset} of {tp} is started, but this worker had done it"));
-            }
-            let exhausted = self.config.policy.on_exhausted == OnExhausted::Block;
-            if delivery.attempt > fate.verdicts + 1 {
-                return violated("S12", format!("{offset} of {tp}: attempt {} after {fate:?}", delivery.attempt));
-            }
-            // A worker that has not heard yet that it lost the partition cannot know what the next owner's calls said.
-            let owner = self.logs[tp].owner == Some((worker, seq));
-            if owner && !exhausted && delivery.attempt + fate.forgiven + fate.maybe < fate.verdicts + 1 {
-                return violated("S6", format!("{offset} of {tp}: attempt {} after {fate:?}", delivery.attempt));
-            }
             shell.calls.iter_mut().for_each(|call| call.alone = false);
-            if !shell.calls.is_empty() {
-                self.coverage.reach(if record.key.is_none() {
-                    Reached::NullKeysSideBySide
-                } else {
-                    Reached::KeysSideBySide
-                });
-            }
             let alone = shell.calls.is_empty();
+            if !alone {
+                let key = self.logs[tp].records[index].key;
+                self.coverage.reach(if key.is_none() { Reached::NullKeysSideBySide } else { Reached::KeysSideBySide });
+            }
             let (ticket, deadline) = (delivery.ticket, start.deadline);
             shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None });
             shell.held[tp].started.insert(index);
@@ -183,6 +146,42 @@ impl World {
             return violated("slots", format!("{calls} calls in progress"));
         }
         Ok(())
+    }
+
+    /// S5, S6, S7, S10, S12 at the moment that a call is decided. Returns the assignment it belongs to.
+    fn check_start(&self, worker: usize, delivery: &Delivery, index: usize) -> Result<u64, Violation> {
+        let (tp, offset, attempt) = (delivery.tp.index(), delivery.record.offset(), delivery.attempt);
+        let (shell, fate) = (&self.workers[worker], &self.truth.fates[tp][index]);
+        let held = &shell.held[tp];
+        let Some(seq) = held.seq.filter(|_| held.received.contains(&index)) else {
+            return broken("S10", format!("{offset} of {tp} is started, but the partition is not ours"));
+        };
+        if shell.paused || shell.leaving.is_some() || !shell.ready || held.drain.is_some() {
+            return broken("S10", format!("{offset} of {tp} is started while nothing may start"));
+        }
+        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
+        let excludes = |other: usize| other == index || (lane(index).is_some() && lane(index) == lane(other));
+        if let Some(call) = shell.calls.iter().find(|call| call.tp == tp && excludes(call.index)) {
+            let other = self.logs[tp].records[call.index].offset;
+            return broken("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
+        }
+        let (committed, found) = &held.found;
+        if offset < *committed || found.done.iter().any(|run| run.contains(&offset)) {
+            return broken("S7", format!("{offset} of {tp} is started, but was committed as done"));
+        }
+        if held.answered.contains(&index) {
+            return broken("S7", format!("{offset} of {tp} is started, but this worker had done it"));
+        }
+        if attempt > fate.verdicts + 1 {
+            return broken("S12", format!("{offset} of {tp}: attempt {attempt} after {fate:?}"));
+        }
+        // A worker that has not heard yet that it lost the partition cannot know what the next owner's calls said.
+        let charges =
+            self.config.policy.on_exhausted != OnExhausted::Block && self.logs[tp].owner == Some((worker, seq));
+        if charges && attempt + fate.forgiven + fate.maybe < fate.verdicts + 1 {
+            return broken("S6", format!("{offset} of {tp}: attempt {attempt} after {fate:?}"));
+        }
+        Ok(seq)
     }
 
     fn forward(&mut self, worker: usize, forward: Forward) -> Checked {
@@ -263,13 +262,13 @@ impl World {
         if held.last_seq != seq {
             return Ok(());
         }
-        if let Some((cancel_at, deadline)) = held.drain.take() {
-            let orderly = self.now < cancel_at;
+        if let Some(deadline) = held.drain.take() {
+            let orderly = self.now < deadline;
             if orderly && running {
                 return violated("S7", format!("{tp} is released while a call of it runs"));
             }
             self.coverage.reach(if orderly { Reached::ReleasedInOrder } else { Reached::DrainDeadline });
-            if self.now > deadline + Duration::from_secs(4) {
+            if self.now > deadline + Duration::from_secs(8) {
                 return violated("L3", format!("{tp} is released {:?} too late", self.now.since(deadline)));
             }
             if orderly && !self.config.may_cut() && self.logs[tp].owner == Some((worker, held.seq.unwrap_or_default()))
@@ -324,7 +323,7 @@ impl World {
 fn told(effect: &Effect) -> String {
     match effect {
         Effect::Start(start) => {
-            let of = |delivery: &crate::seam::Delivery| (delivery.tp.0, delivery.record.offset(), delivery.attempt);
+            let of = |delivery: &Delivery| (delivery.tp.0, delivery.record.offset(), delivery.attempt);
             format!("Start {:?} {:?}", start.call, start.deliveries.as_slice().iter().map(of).collect::<Vec<_>>())
         }
         Effect::Forward(forward) => {

@@ -1,0 +1,114 @@
+//! What a consumer does for its engine: it reads, says where it stands, fetches checkpoints and commits.
+
+use super::config::RECORD_WEIGHT;
+use super::coverage::Reached;
+use super::steps::number;
+use super::truth::{Checked, Violation, violated};
+use super::worker::PendingCommit;
+use super::world::World;
+use crate::seam::{ArenaBuilder, CommitResult, Event, LoadFailed, NewRecord};
+
+impl World {
+    pub(super) fn may_hand_over(&self, worker: usize, tp: usize) -> bool {
+        let held = &self.workers[worker].held[tp];
+        let unread = |position: i64| self.logs[tp].records.last().is_some_and(|last| last.offset >= position);
+        let closing = self.workers[worker].leaving.is_some() || held.drain.is_some();
+        held.seq.is_some() && held.credit > 0 && !closing && held.position.is_some_and(unread)
+    }
+
+    pub(super) fn hand_over(&mut self, worker: usize, tp: usize) -> Checked {
+        if !self.may_hand_over(worker, tp) {
+            return Ok(());
+        }
+        let mut batch = ArenaBuilder::default();
+        let batch_max = 1 + self.rng.below(4);
+        let held = &mut self.workers[worker].held[tp];
+        let position = held.position.unwrap_or_default();
+        let unread = self.logs[tp].records.iter().enumerate().filter(|(_, record)| record.offset >= position);
+        for (index, record) in unread.take(batch_max) {
+            if held.credit <= 0 {
+                break;
+            }
+            let key = record.key.as_ref().map(core::slice::from_ref);
+            let new =
+                NewRecord { offset: record.offset, leader_epoch: record.leader_epoch, key, ..NewRecord::default() };
+            batch.push(new).unwrap();
+            held.credit -= i64::try_from(RECORD_WEIGHT).unwrap();
+            held.position = Some(record.offset + 1);
+            held.position_told = false;
+            held.received.insert(index);
+        }
+        let (arena, seq) = (batch.finish(), held.seq.unwrap_or_default());
+        let range = 0..u32::try_from(arena.len()).unwrap();
+        self.on(worker, Event::Records { tp: number(tp), seq, arena, range })
+    }
+
+    pub(super) fn tell_position(&mut self, worker: usize, tp: usize) -> Checked {
+        let last = self.logs[tp].records.last().map_or(0, |record| record.offset);
+        let end = self.logs[tp].end;
+        let held = &mut self.workers[worker].held[tp];
+        let (Some(position), Some(seq)) = (held.position, held.seq) else { return Ok(()) };
+        held.position_told = true;
+        let offset = if position > last { end } else { position };
+        self.on(worker, Event::Position { tp: number(tp), seq, offset })
+    }
+
+    pub(super) fn answer_fetch(&mut self, worker: usize) -> Checked {
+        if self.workers[worker].fetches.is_empty() {
+            return Ok(());
+        }
+        let index = self.rng.below(self.workers[worker].fetches.len());
+        let (tp, seq) = self.workers[worker].fetches.swap_remove(index);
+        if !self.calm && self.rng.percent(10) {
+            self.coverage.reach(Reached::FetchFailed);
+            let failed = LoadFailed { detail: "coordinator loading".into() };
+            return self.on(worker, Event::CheckpointLoaded { tp: number(tp), seq, result: Err(failed) });
+        }
+        let loaded = self.logs[tp].loaded();
+        self.workers[worker].loaded = Some(loaded.clone());
+        self.on(worker, Event::CheckpointLoaded { tp: number(tp), seq, result: Ok(loaded) })
+    }
+
+    pub(super) fn answer_commit(&mut self, worker: usize) -> Checked {
+        if self.workers[worker].commits.is_empty() {
+            return Ok(());
+        }
+        let index = self.rng.below(self.workers[worker].commits.len());
+        let pending = self.workers[worker].commits.swap_remove(index);
+        let (tp, commit) = (number(pending.tp), pending.commit);
+        let faulty = !self.calm && self.rng.percent(20);
+        let result = match self.rng.below(3) {
+            0 if faulty => {
+                self.store(worker, &pending)?;
+                self.coverage.reach(Reached::CommitLostButStored);
+                CommitResult::Unknown
+            }
+            1 if faulty => {
+                self.coverage.reach(Reached::CommitUnknownNotStored);
+                CommitResult::Unknown
+            }
+            _ if faulty => CommitResult::Retriable,
+            _ => self.store(worker, &pending)?,
+        };
+        self.on(worker, Event::Committed { tp, commit, result })
+    }
+
+    /// The coordinator takes a commit, or not. S3 is checked where it counts: at the broker.
+    pub(super) fn store(&mut self, worker: usize, commit: &PendingCommit) -> Result<CommitResult, Violation> {
+        let log = &mut self.logs[commit.tp];
+        let result = log.judge((worker, commit.seq), &commit.text, self.config.metadata_limit);
+        match result {
+            CommitResult::Ok if commit.offset < log.committed => {
+                let detail = format!("{} of {} committed after {}", commit.offset, commit.tp, log.committed);
+                violated("S3", detail)?;
+            }
+            CommitResult::Ok => {
+                (log.committed, log.committed_epoch) = (commit.offset, commit.leader_epoch);
+                log.metadata.clone_from(&commit.text);
+            }
+            CommitResult::MetadataTooLarge => self.coverage.reach(Reached::MetadataTooLarge),
+            _ => self.coverage.reach(Reached::CommitNotOwner),
+        }
+        Ok(result)
+    }
+}

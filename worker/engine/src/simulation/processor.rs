@@ -1,0 +1,215 @@
+//! The processor, which answers as planned, and the producer, which may fail.
+
+use core::time::Duration;
+
+use super::broker::Plan;
+use super::coverage::Reached;
+use super::truth::Checked;
+use super::worker::{Call, Cancelled, Held, PendingForward};
+use super::world::World;
+use crate::policy::OnExhausted;
+use crate::seam::{
+    Destination, ErrorClass, Event, Failure, Finished, ForwardResult, Forwarded, Outcome, Output, OutputRecord,
+};
+
+impl World {
+    pub(super) fn can_finish(&self, worker: usize) -> bool {
+        let finishable = |call: &Call| {
+            let hangs = matches!(self.logs[call.tp].records[call.index].plan, Plan::Hangs(1..));
+            call.cancelled.is_some() || !hangs
+        };
+        self.workers[worker].calls.iter().any(finishable)
+    }
+
+    /// One call ends, or a few at once.
+    pub(super) fn finish_some(&mut self, worker: usize) -> Checked {
+        let mut finished = Vec::new();
+        for _ in 0..=self.rng.below(2) {
+            let calls = self.workers[worker].calls.len();
+            if calls == 0 {
+                break;
+            }
+            let index = self.rng.below(calls);
+            self.finish_one(worker, index, &mut finished);
+        }
+        if finished.is_empty() { Ok(()) } else { self.on(worker, Event::Finished(finished)) }
+    }
+
+    pub(super) fn finish_one(&mut self, worker: usize, which: usize, finished: &mut Vec<Finished>) {
+        let call = &self.workers[worker].calls[which];
+        let (tp, index, cancelled) = (call.tp, call.index, call.cancelled);
+        let plan = self.logs[tp].records[index].plan;
+        if cancelled.is_none() && matches!(plan, Plan::Hangs(1..)) {
+            return;
+        }
+        if cancelled.is_none() && matches!(plan, Plan::Breaks(1..)) {
+            return self.break_connections(worker, which, finished);
+        }
+        let raced = cancelled.is_some() && matches!(plan, Plan::Good | Plan::Skip) && self.rng.percent(30);
+        if raced {
+            self.coverage.reach(Reached::CancelRacedWithAck);
+        }
+        let call = self.workers[worker].calls.swap_remove(which);
+        let outcome = match cancelled {
+            Some(cause) if !raced => {
+                if cause == Cancelled::Timeout {
+                    self.coverage.reach(Reached::Timeout);
+                    self.verdict(worker, tp, index, call.seq);
+                }
+                self.spend(tp, index);
+                // The processor may have done it all the same.
+                if plan == Plan::Good && self.rng.percent(30) {
+                    self.truth.settle(tp, index, false);
+                }
+                Outcome::Cancelled
+            }
+            _ => self.outcome(worker, tp, index, call.seq),
+        };
+        finished.push(Finished { ticket: call.ticket, outcome });
+    }
+
+    pub(super) fn outcome(&mut self, worker: usize, tp: usize, index: usize, seq: u64) -> Outcome {
+        let plan = self.logs[tp].records[index].plan;
+        self.spend(tp, index);
+        let failure = |class| Failure::new(class, "as planned");
+        match plan {
+            Plan::Fails(1..) => {
+                self.verdict(worker, tp, index, seq);
+                Outcome::Retry(failure(ErrorClass::Retry))
+            }
+            Plan::Rejects => {
+                self.truth.fates[tp][index].rejected = true;
+                self.verdict(worker, tp, index, seq);
+                Outcome::Reject(failure(ErrorClass::Rejected))
+            }
+            Plan::Overloads(1..) => {
+                self.coverage.reach(Reached::Overload);
+                Outcome::Overload(failure(ErrorClass::Overload).after(Duration::from_millis(300)))
+            }
+            Plan::Outages(1..) => {
+                self.coverage.reach(Reached::Outage);
+                Outcome::Unavailable(failure(ErrorClass::Unreachable))
+            }
+            Plan::Outputs => {
+                let held = &mut self.workers[worker].held[tp];
+                if held.seq == Some(seq) {
+                    held.answered.insert(index);
+                    held.output_pending.insert(index);
+                }
+                Outcome::AckWith(Box::new(Output { records: vec![OutputRecord::default()] }))
+            }
+            _ => {
+                self.truth.settle(tp, index, false);
+                self.answered(worker, tp, index, seq);
+                if plan == Plan::Skip { Outcome::Skip } else { Outcome::Ack }
+            }
+        }
+    }
+
+    /// Everything in flight on this worker breaks at once.
+    pub(super) fn break_connections(&mut self, worker: usize, culprit: usize, finished: &mut Vec<Finished>) {
+        let (tp, index) = (self.workers[worker].calls[culprit].tp, self.workers[worker].calls[culprit].index);
+        self.spend(tp, index);
+        let calls = core::mem::take(&mut self.workers[worker].calls);
+        let (broken, rest): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.cancelled.is_none());
+        self.workers[worker].calls = rest;
+        self.coverage.reach(if broken.len() > 1 {
+            Reached::ConnectionLostInCompany
+        } else {
+            Reached::ConnectionLostAlone
+        });
+        for call in broken {
+            if call.alone {
+                self.verdict(worker, call.tp, call.index, call.seq);
+                self.truth.fates[call.tp][call.index].maybe += 1;
+            }
+            let outcome = Outcome::ConnectionLost(Failure::new(ErrorClass::ConnectionLost, "reset by peer"));
+            finished.push(Finished { ticket: call.ticket, outcome });
+        }
+    }
+
+    /// One of the troubles planned for the record is over.
+    pub(super) fn spend(&mut self, tp: usize, index: usize) {
+        let plan = &mut self.logs[tp].records[index].plan;
+        if let Plan::Fails(left)
+        | Plan::Breaks(left)
+        | Plan::Hangs(left)
+        | Plan::Overloads(left)
+        | Plan::Outages(left) = plan
+        {
+            if *left != u32::MAX {
+                *left = left.saturating_sub(1);
+            }
+            if *left == 0 {
+                *plan = Plan::Good;
+            }
+        }
+    }
+
+    /// A verdict against the record. One that reaches the worker after its assignment counts for nothing.
+    pub(super) fn verdict(&mut self, worker: usize, tp: usize, index: usize, seq: u64) {
+        // A worker that has not heard yet that it lost the partition counts for itself alone.
+        let current = self.workers[worker].held[tp].seq == Some(seq) && self.logs[tp].owner == Some((worker, seq));
+        let fate = &mut self.truth.fates[tp][index];
+        let blocked = self.config.policy.on_exhausted == OnExhausted::Block;
+        let known = fate.verdicts.saturating_sub(fate.forgiven);
+        if blocked && known >= self.config.policy.retry.max_attempts {
+            return; // tried again at leisure, uncharged
+        }
+        fate.verdicts += 1;
+        if !current {
+            fate.forgiven += 1;
+            self.coverage.reach(Reached::LateFailureDropped);
+        }
+        self.truth.judged(&self.config, tp, index);
+    }
+
+    /// The worker knows that the record is done, if the partition is still or again its own.
+    pub(super) fn answered(&mut self, worker: usize, tp: usize, index: usize, seq: u64) {
+        let held: &mut Held = &mut self.workers[worker].held[tp];
+        let Some(current) = held.seq else { return };
+        held.answered.insert(index);
+        if current != seq {
+            self.coverage.reach(Reached::LateAckCounted);
+        }
+    }
+
+    pub(super) fn answer_forward(&mut self, worker: usize) -> Checked {
+        if self.workers[worker].forwards.is_empty() {
+            return Ok(());
+        }
+        let which = self.rng.below(self.workers[worker].forwards.len());
+        let PendingForward { id, to, tp, index, seq } = self.workers[worker].forwards.swap_remove(which);
+        let is_output = matches!(to, Destination::Output(_));
+        let failure = || Failure::new(ErrorClass::ForwardFailed, "as planned");
+        let result = match self.rng.below(20) {
+            0..3 if !self.calm => {
+                self.coverage.reach(Reached::ForwardRepeated);
+                ForwardResult::Failed(failure())
+            }
+            3 if !self.calm && is_output && self.config.policy.on_exhausted != OnExhausted::Block => {
+                self.coverage.reach(Reached::OutputRefused);
+                self.truth.fates[tp][index].rejected = true;
+                self.verdict(worker, tp, index, seq);
+                if self.workers[worker].held[tp].seq == Some(seq) {
+                    self.workers[worker].held[tp].answered.remove(&index);
+                }
+                ForwardResult::Refused(failure())
+            }
+            4 if !self.calm && !is_output => {
+                self.coverage.reach(Reached::DeadLetterRefused);
+                ForwardResult::Refused(failure())
+            }
+            _ => {
+                if !is_output {
+                    self.coverage.reach(Reached::DeadLetter);
+                }
+                self.truth.settle(tp, index, !is_output);
+                self.workers[worker].held[tp].output_pending.remove(&index);
+                self.answered(worker, tp, index, seq);
+                ForwardResult::Confirmed
+            }
+        };
+        self.on(worker, Event::Forwarded(vec![Forwarded { id, result }]))
+    }
+}
