@@ -1,6 +1,7 @@
 //! The processor contract against real little servers: what arrives there, and what their answers mean.
 
-use std::sync::Arc;
+mod client;
+
 use std::time::Duration;
 
 use axum::Router;
@@ -9,80 +10,13 @@ use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
-use penstock_engine::Instant;
-use penstock_engine::seam::{
-    ArenaBuilder, CallId, Delivery, DeliveryList, ErrorClass, Finished, NewRecord, Outcome, Start, Ticket, Tp,
-};
-use penstock_kafka::wake::{Sleeper, pair};
-use penstock_worker::contract::request::{Endpoint, Origin};
-use penstock_worker::metrics::Metrics;
-use penstock_worker::processor::{Calls, HttpProcessor};
+use penstock_engine::seam::{ErrorClass, NewRecord, Outcome};
+use penstock_worker::processor::Calls as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
-/// A processor client as the loop has it, with the loop's sleeper.
-struct Client {
-    calls: HttpProcessor,
-    sleeper: Sleeper,
-    serial: u32,
-}
-
-fn runtime() -> Runtime {
-    Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
-}
-
-impl Client {
-    fn of(runtime: &Runtime, url: &str) -> Self {
-        let (sleeper, waker) = pair().unwrap();
-        let endpoint = Endpoint::new(url, "shop/orders").unwrap();
-        let tasks = (runtime.handle().clone(), waker);
-        let metrics = Arc::new(Metrics::new().unwrap());
-        let calls = HttpProcessor::new(endpoint, Duration::from_secs(10), true, tasks, metrics);
-        Self { calls, sleeper, serial: 0 }
-    }
-
-    fn start(&mut self, slot: u32, new: NewRecord<'_>) -> CallId {
-        self.serial += 1;
-        let call = CallId { slot, serial: self.serial };
-        let mut arena = ArenaBuilder::default();
-        arena.push(new).unwrap();
-        let ticket = Ticket { call, item: 0 };
-        let record = arena.finish().record(0).unwrap();
-        let delivery = Delivery { ticket, tp: Tp(0), attempt: 1, owner: 1, record };
-        let deadline = Instant::from_millis(10_000);
-        let origin = Arc::new(Origin::new("orders".into(), 0, "c", "t"));
-        let start = Start { call, deadline, deliveries: DeliveryList::One(delivery) };
-        self.calls.start(start, Instant::ZERO, &|_| Arc::clone(&origin));
-        call
-    }
-
-    /// Sleeps as the loop does until `count` calls have ended.
-    fn finished(&mut self, count: usize) -> Vec<Finished> {
-        let mut finished = Vec::new();
-        while finished.len() < count {
-            self.calls.take_finished(&mut finished);
-            if finished.len() < count {
-                self.sleeper.announce();
-                if self.calls.maybe_ready() {
-                    self.sleeper.cancel();
-                } else {
-                    self.sleeper.sleep(Duration::from_secs(20));
-                }
-            }
-        }
-        finished
-    }
-
-    fn call(&mut self, new: NewRecord<'_>) -> Outcome {
-        self.start(0, new);
-        self.finished(1).remove(0).outcome
-    }
-
-    fn value(&mut self, value: &[u8]) -> Outcome {
-        self.call(NewRecord { key: Some(b"k"), value: Some(value), ..NewRecord::default() })
-    }
-}
+use crate::client::{Client, runtime};
 
 fn serve(runtime: &Runtime, router: Router) -> String {
     runtime.block_on(async {
@@ -175,7 +109,7 @@ fn a_record_arrives_whole_and_its_answer_comes_back() {
     let url = serve(&runtime, Router::new().route("/", post(echo)));
     let value: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let new = NewRecord { offset: 7, key: Some(b"\xff"), value: Some(&value), ..NewRecord::default() };
-    let Outcome::AckWith(output) = Client::of(&runtime, &url).call(new) else { panic!() };
+    let Outcome::AckWith(output) = Client::of(&runtime, &url).call(new, &[]) else { panic!() };
     let record = &output.records[0];
     assert_eq!(record.key.as_deref(), Some(&b"new key"[..]));
     assert_eq!(record.value.as_deref(), Some(&value[..]));
@@ -200,7 +134,7 @@ fn calls_share_a_fixed_set_of_connections() {
     let mut ports = std::collections::BTreeSet::new();
     for _ in 0..50 {
         for slot in 0..4 {
-            client.start(slot, NewRecord { value: Some(b"v"), ..NewRecord::default() });
+            client.start(slot, NewRecord { value: Some(b"v"), ..NewRecord::default() }, &[]);
         }
         for finished in client.finished(4) {
             let Outcome::AckWith(output) = finished.outcome else { panic!("{:?}", finished.outcome) };
@@ -237,7 +171,7 @@ fn an_answer_that_breaks_off_is_no_answer() {
         (request == 0).then_some(&b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"[..])
     });
     let mut client = Client::of(&runtime, &url);
-    let call = client.start(0, NewRecord { value: Some(b"v"), ..NewRecord::default() });
+    let call = client.start(0, NewRecord { value: Some(b"v"), ..NewRecord::default() }, &[]);
     // The server now waits for more from us, as we do from it: only the deadline ends that.
     client.calls.cancel(call);
     assert!(matches!(client.finished(1)[0].outcome, Outcome::Cancelled));
@@ -276,7 +210,7 @@ fn a_cancelled_call_is_reported_once_and_its_slot_is_free() {
     };
     let url = serve(&runtime, Router::new().route("/", post(answer)));
     let mut client = Client::of(&runtime, &url);
-    let call = client.start(0, NewRecord { value: Some(b"slow"), ..NewRecord::default() });
+    let call = client.start(0, NewRecord { value: Some(b"slow"), ..NewRecord::default() }, &[]);
     client.calls.cancel(call);
     client.calls.cancel(call);
     let finished = client.finished(1);

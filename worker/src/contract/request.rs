@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use jiff::Timestamp;
 use penstock_engine::seam::{Delivery, Record};
@@ -108,6 +108,8 @@ impl Endpoint {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"));
             carried.into_body(record, &attributes)
         };
+        // hyper leaves it out for an empty body, and simple servers then stumble.
+        headers.insert(CONTENT_LENGTH, body.len().into());
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.path.clone();

@@ -40,6 +40,7 @@ fn a_record_is_a_cloud_event() {
     assert_eq!((request.method().as_str(), request.uri().to_string().as_str()), ("POST", "/process?x=1"));
     let expected = [
         ("host", "orders.shop.svc"),
+        ("content-length", "2"),
         ("content-type", "application/json"),
         ("ce-specversion", "1.0"),
         ("ce-id", "c1/t1/3/42"),
@@ -72,6 +73,7 @@ fn null_and_empty_are_different() {
     let null = request(&delivery(NewRecord::default(), &[]));
     assert_eq!(null.headers()[NULL], "key,value");
     assert!(!null.headers().contains_key(KEY));
+    assert_eq!(null.headers()["content-length"], "0", "always there");
     let empty = request(&delivery(NewRecord { key: Some(b""), value: Some(b""), ..NewRecord::default() }, &[]));
     assert_eq!(empty.headers()[KEY], "");
     assert!(!empty.headers().contains_key(NULL) && !empty.headers().contains_key("ce-partitionkey"));

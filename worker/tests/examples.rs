@@ -1,0 +1,110 @@
+//! The example processors of docs/examples keep the contract: each is started as its first line says and asked the same.
+
+mod client;
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use penstock_engine::seam::{NewRecord, Outcome, OutputRecord};
+use penstock_worker::processor::answers;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::client::{Client, Headers, runtime};
+
+/// Compiling the Go example takes some seconds the first time.
+const START_MAX: Duration = Duration::from_secs(120);
+
+/// A server in a process of its own; gone when this goes.
+struct Server {
+    process: Child,
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+impl Server {
+    fn start(program: &str, arguments: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/processors");
+        let mut command = Command::new(program);
+        command.args(arguments).arg(&port).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        let mut process = command.spawn().unwrap_or_else(|error| panic!("{program} is needed for this test: {error}"));
+        let runtime = runtime();
+        let address = format!("127.0.0.1:{port}");
+        let began = Instant::now();
+        while runtime.block_on(answers(&address, Duration::from_secs(1))).is_err() {
+            assert!(process.try_wait().unwrap().is_none(), "{program} ended");
+            assert!(began.elapsed() < START_MAX, "{program} does not listen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let client = Client::of(&runtime, &format!("http://{address}/"));
+        Self { process, runtime, client }
+    }
+
+    fn order(&mut self, key: Option<&[u8]>, headers: Headers<'_>) -> OutputRecord {
+        let new = NewRecord { key, value: Some(br#"{"amount": "12.50"}"#), ..NewRecord::default() };
+        match self.client.call(new, headers) {
+            Outcome::AckWith(output) => output.records.into_iter().next().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Everything that the examples promise.
+    fn keeps_the_contract(mut self) {
+        let record = self.order(Some(b"\xff\0 +%"), &[(b"a", Some(b"1")), (b"a", Some(b"")), (b"\xfe", None)]);
+        assert_eq!(record.key.as_deref(), Some(&b"\xff\0 +%"[..]), "the key stays");
+        let expected = json!({"cents": 1250, "key": "ff00202b25", "headers": [["61", "31"], ["61", ""], ["fe", null]]});
+        assert_eq!(value(&record), expected);
+
+        assert_eq!(value(&self.order(None, &[])), json!({"cents": 1250, "key": null, "headers": []}));
+        assert_eq!(value(&self.order(Some(b""), &[])), json!({"cents": 1250, "key": "", "headers": []}));
+
+        let long = vec![b'x'; 20_000];
+        let record = self.order(Some(b"k"), &[(b"long", Some(&long)), (b"n", None)]);
+        assert_eq!(value(&record)["key"], "6b");
+        assert_eq!(value(&record)["headers"], json!([["6c6f6e67", "78".repeat(20_000)], ["6e", null]]));
+
+        let tombstone = self.client.call(NewRecord { key: Some(b"k"), ..NewRecord::default() }, &[]);
+        assert!(matches!(tombstone, Outcome::Ack), "{tombstone:?}");
+        for refused in [&b""[..], b"\xff", b"{}", b"{\"amount\": \"much\"}"] {
+            let Outcome::Reject(failure) = self.client.value(refused) else { panic!("{refused:?}") };
+            assert_eq!(&*failure.detail, "HTTP 422: not an order with an amount");
+        }
+        assert!(self.process.try_wait().unwrap().is_none(), "it still runs");
+        drop(self.runtime.enter());
+    }
+}
+
+fn value(record: &OutputRecord) -> Value {
+    serde_json::from_slice(record.value.as_deref().unwrap()).unwrap()
+}
+
+#[test]
+fn python() {
+    Server::start("python3", &["python/processor.py"]).keeps_the_contract();
+}
+
+#[test]
+fn node() {
+    Server::start("node", &["node/processor.js"]).keeps_the_contract();
+}
+
+#[test]
+fn go() {
+    let built = std::env::temp_dir().join(format!("penstock-example-{}", std::process::id()));
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/processors/go");
+    let path = built.to_str().unwrap();
+    let build = Command::new("go").args(["build", "-o", path, "processor.go"]).current_dir(folder).status().unwrap();
+    assert!(build.success());
+    Server::start(path, &[]).keeps_the_contract();
+    std::fs::remove_file(built).unwrap();
+}
