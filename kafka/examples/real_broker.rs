@@ -85,6 +85,9 @@ impl Lab {
         let cluster = self.runtime.block_on(self.admin.describe_cluster(PATIENCE)).unwrap();
         assert!(!cluster.id.is_empty() && !cluster.nodes.is_empty());
         told("cluster", &cluster);
+        let protocol = self.runtime.block_on(self.admin.group_protocol(PATIENCE)).unwrap();
+        assert_eq!(protocol, GroupProtocol::Consumer);
+        told("it offers KIP-848", protocol);
         let topic = self.name("orders");
         self.create(&topic, PARTITIONS - 1);
         let again =

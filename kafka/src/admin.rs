@@ -8,7 +8,7 @@ mod driver;
 mod error;
 mod types;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use error::{AclOperation, AclResource, AdminError, MissingAcl};
@@ -17,7 +17,7 @@ pub use types::{
     ListedOffset, NewPartitions, NewTopic, Node, OffsetSpec, OffsetToAlter, Partition, Topic, TopicId,
 };
 
-use driver::Driver;
+use driver::{Complaint, Driver};
 use error::{Subject, sort};
 
 use crate::error::{ErrorCode, KafkaError};
@@ -26,16 +26,26 @@ use crate::native::client::c_string;
 use crate::native::event::Event;
 use crate::native::partitions::PartitionList;
 use crate::record::TopicPartition;
-use crate::settings::ClientConfig;
+use crate::settings::{ClientConfig, GroupProtocol};
 
 /// A connection to one cluster with one identity. Clones share it; the last one that goes closes it, without waiting.
 #[derive(Clone, Debug)]
 pub struct AdminClient {
-    driver: Arc<Driver>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: ClientConfig,
+    current: Mutex<Arc<Driver>>,
+    trouble: Complaint,
 }
 
 /// Whether a call, or one part of its answer, went through, and with what.
 pub type Answer<T> = Result<T, AdminError>;
+
+/// The longest timeout that librdkafka takes.
+const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(3600);
 
 /// Offsets that stand for others in a ListOffsets request.
 const LATEST: i64 = -1;
@@ -48,7 +58,13 @@ impl AdminClient {
     /// # Errors
     /// The configuration names an unknown property or a value out of range.
     pub fn new(config: &ClientConfig) -> Answer<Self> {
-        Ok(Self { driver: Arc::new(Driver::new(config)?) })
+        let trouble = Complaint::default();
+        let current = Mutex::new(Arc::new(Driver::new(config, Arc::clone(&trouble))?));
+        Ok(Self { shared: Arc::new(Shared { config: config.clone(), current, trouble }) })
+    }
+
+    fn driver(&self) -> Arc<Driver> {
+        Arc::clone(&self.shared.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn ask<T: Send + 'static>(
@@ -58,14 +74,59 @@ impl AdminClient {
         send: impl FnOnce(&Call<'_>) -> Result<(), KafkaError>,
         read: impl FnOnce(&Event<'_>) -> Result<T, KafkaError> + Send + 'static,
     ) -> Answer<T> {
-        let answer = self.driver.ask(timeout, send, read).await?;
-        answer.map_err(|error| sort(error, subject, self.driver.trouble().as_ref()))
+        let driver = self.driver();
+        let answer = driver.ask(timeout, send, read).await?;
+        answer.map_err(|error| sort(error, subject, driver.trouble().as_ref()))
+    }
+
+    /// A call to a group's coordinator. librdkafka must not time it out itself: if the coordinator returns after that, it uses
+    /// what it has freed and aborts the process (librdkafka #4605, #3663, open in 2.12.1; a test here shows it). So it is given
+    /// as long as it takes, and when *we* have waited enough, the client is replaced and goes with all that it still waits for.
+    async fn ask_coordinator<T: Send + 'static>(
+        &self,
+        subject: &Subject,
+        timeout: Duration,
+        send: impl FnOnce(&Call<'_>) -> Result<(), KafkaError>,
+        read: impl FnOnce(&Event<'_>) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Answer<T> {
+        let driver = self.driver();
+        let Ok(answer) = tokio::time::timeout(timeout, driver.ask(AS_LONG_AS_IT_TAKES, send, read)).await else {
+            self.replace(&driver);
+            let text = format!("the coordinator of {subject} did not answer within {timeout:?}");
+            let error = KafkaError { code: ErrorCode::TIMED_OUT, text, fatal: false };
+            return Err(sort(error, subject, driver.trouble().as_ref()));
+        };
+        answer?.map_err(|error| sort(error, subject, driver.trouble().as_ref()))
+    }
+
+    fn replace(&self, stale: &Arc<Driver>) {
+        let mut current = self.shared.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, stale) {
+            return;
+        }
+        match Driver::new(&self.shared.config, Arc::clone(&self.shared.trouble)) {
+            Ok(fresh) => *current = Arc::new(fresh),
+            // The next timeout tries again; until then the old one serves.
+            Err(error) => tracing::warn!(%error, "an admin client that waits in vain could not be replaced"),
+        }
     }
 
     /// The cluster's id, controller and brokers.
     pub async fn describe_cluster(&self, timeout: Duration) -> Answer<Cluster> {
         let subject = Subject::cluster(AclOperation::Describe);
         self.ask(&subject, timeout, native_topics::describe_cluster, native_topics::cluster).await
+    }
+
+    /// The protocol in which the cluster's groups should be joined: the newer one where its brokers offer it. Needs no rights.
+    /// A cluster whose `group.version` feature is still 0 offers it and refuses it; a consumer is told so when it joins.
+    pub async fn group_protocol(&self, timeout: Duration) -> Answer<GroupProtocol> {
+        // Any answer will do, a refusal too: the broker that gives it has said before which requests it knows.
+        match self.list_consumer_group_offsets("penstock-admin", None, false, timeout).await {
+            Ok(_) | Err(AdminError::Authorization(_) | AdminError::NotFound(_) | AdminError::Kafka(_)) => {}
+            Err(unanswered) => return Err(unanswered),
+        }
+        let offered = self.driver().consumer_protocol_offered();
+        Ok(if offered { GroupProtocol::Consumer } else { GroupProtocol::Classic })
     }
 
     /// Topics by name: id and partitions with their leaders. A topic that is not there is a `NotFound` of its own.
@@ -125,7 +186,7 @@ impl AdminClient {
             let partitions = partitions.map(|partitions| list(partitions.iter().map(plain))).transpose()?;
             offsets::fetch_committed(call, group, partitions.as_ref(), require_stable)
         };
-        let parts = self.ask(&subject, timeout, send, offsets::committed).await?;
+        let parts = self.ask_coordinator(&subject, timeout, send, offsets::committed).await?;
         Ok(partition_parts(parts, AclOperation::Describe, |committed| committed))
     }
 
@@ -145,14 +206,14 @@ impl AdminClient {
             let entries = entries.map(|one| (&one.partition, one.offset, one.leader_epoch, one.metadata.as_slice()));
             offsets::alter(call, group, &list(entries)?)
         };
-        let parts = self.ask(&subject, timeout, send, offsets::altered).await?;
+        let parts = self.ask_coordinator(&subject, timeout, send, offsets::altered).await?;
         Ok(partition_parts(parts, AclOperation::Read, |()| ()))
     }
 
     /// State, type and members of a group. A group that does not exist has the state [`GroupState::Dead`].
     pub async fn describe_consumer_group(&self, group: &str, timeout: Duration) -> Answer<ConsumerGroup> {
         let subject = Subject::group(group, AclOperation::Describe);
-        self.ask(&subject, timeout, |call| groups::describe(call, group), groups::described).await
+        self.ask_coordinator(&subject, timeout, |call| groups::describe(call, group), groups::described).await
     }
 
     /// Creates topics; answers when the controller has them. Brokers may still say `NotFound` for a moment.

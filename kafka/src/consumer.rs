@@ -13,9 +13,10 @@
 //! [`Consumer::is_closed`]. Dropping a consumer never waits: what is left is freed on a thread of its own, and a consumer
 //! that was not closed leaves its group only when the session ends.
 
+mod committed;
 mod types;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,7 +24,6 @@ use std::time::{Duration, Instant};
 use rdkafka_sys::bindings as sys;
 
 use crate::error::{ErrorCode, KafkaError};
-use crate::native::admin::{Call, offsets};
 use crate::native::client::{Client, Kind, c_string};
 use crate::native::event::Event;
 use crate::native::partitions::PartitionList;
@@ -32,6 +32,7 @@ use crate::record::{RecordSink, TopicPartition};
 use crate::settings::ClientConfig;
 use crate::wake::Waker;
 
+use committed::{Answer, Questions};
 pub use types::{
     CommitOffset, CommitReply, Committed, CommittedReply, ConsumerEvent, FetchLimit, Fetched, Rebalance, RebalanceKind,
     StartAt, Watermarks,
@@ -58,12 +59,10 @@ const REVOKE_PARTITIONS: ErrorCode = ErrorCode(-174);
 pub struct Consumer {
     partitions: HashMap<TopicPartition, Split>,
     topics: HashSet<Arc<str>>,
-    group_id: String,
     rebalances: u64,
     closing: bool,
     last_poll: Instant,
-    /// Answers that needed no question.
-    ready: VecDeque<ConsumerEvent>,
+    questions: Questions,
     events: Queue,
     replies: Queue,
     waker: Waker,
@@ -84,15 +83,14 @@ impl Consumer {
     /// # Errors
     /// The configuration names an unknown property or a value out of range.
     pub fn new(config: &ClientConfig, waker: Waker) -> Result<Self, KafkaError> {
-        let client = Client::new(Kind::Consumer, config.iter(), EVENTS)?;
+        let client = Client::new(Kind::Consumer, config.iter(), EVENTS, waker.clone())?;
         Ok(Self {
             partitions: HashMap::new(),
             topics: HashSet::new(),
-            group_id: config.get("group.id").unwrap_or_default().to_owned(),
             rebalances: 0,
             closing: false,
             last_poll: Instant::now(),
-            ready: VecDeque::new(),
+            questions: Questions::new(waker.clone()),
             events: Queue::consumer(&client, waker.clone())?,
             replies: Queue::new(&client, waker.clone()),
             waker,
@@ -112,8 +110,14 @@ impl Consumer {
     /// The next event, if there is one. Call it at least every few seconds, also while nothing is signalled: it is what keeps
     /// `max.poll.interval.ms` from expiring.
     pub fn next_event(&mut self) -> Option<ConsumerEvent> {
-        if let Some(event) = self.ready.pop_front() {
-            return Some(event);
+        if let Some(Answer { seq, result }) = self.questions.next() {
+            return Some(ConsumerEvent::CommittedOffsets(CommittedReply { seq, result }));
+        }
+        if self.client.overheard().take_protocol_missing() {
+            let text =
+                "the brokers do not offer group.protocol=consumer (KIP-848): use the classic protocol".to_owned();
+            let error = KafkaError { code: ErrorCode::UNSUPPORTED_FEATURE, text, fatal: true };
+            return Some(ConsumerEvent::Error(error));
         }
         loop {
             let event = match self.poll_events() {
@@ -224,17 +228,7 @@ impl Consumer {
         partitions: &[TopicPartition],
         timeout: Duration,
     ) -> Result<(), KafkaError> {
-        if partitions.is_empty() {
-            // An assignment may be empty, and librdkafka refuses an empty question.
-            self.ready.push_back(ConsumerEvent::CommittedOffsets(CommittedReply { seq, result: Ok(Vec::new()) }));
-            return Ok(());
-        }
-        let mut list = PartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            list.add(&c_string(&partition.topic)?, partition.partition);
-        }
-        let call = Call { client: &self.client, replies: &self.replies, timeout, number: seq };
-        offsets::fetch_committed(&call, &self.group_id, Some(&list), true)
+        self.questions.ask(&self.client, seq, partitions, timeout)
     }
 
     /// The partition's queue may hold something: it was signalled since it was last found empty.
@@ -245,7 +239,8 @@ impl Consumer {
     /// There may be something to take: look before you sleep. `with_credit` says whether a partition's records are wanted
     /// now; the others are left out.
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
-        !self.ready.is_empty()
+        self.questions.some()
+            || self.client.overheard().protocol_missing()
             || self.events.maybe()
             || self.replies.maybe()
             || self
@@ -329,15 +324,6 @@ fn hear(event: &Event<'_>, client: &Client, topics: &mut HashSet<Arc<str>>, reba
             })
         }
         sys::RD_KAFKA_EVENT_OFFSET_COMMIT => ConsumerEvent::Committed(commit_reply(event, intern)),
-        sys::RD_KAFKA_EVENT_LISTCONSUMERGROUPOFFSETS_RESULT => {
-            let parts = |parts: Vec<offsets::Part<Option<Committed>>>| {
-                parts.into_iter().map(|(topic, partition, committed)| (intern(&topic, partition), committed)).collect()
-            };
-            ConsumerEvent::CommittedOffsets(CommittedReply {
-                seq: event.opaque(),
-                result: offsets::committed(event).map(parts),
-            })
-        }
         sys::RD_KAFKA_EVENT_ERROR => match (event.error(), event.partition()) {
             (Some(error), Some((topic, partition))) => ConsumerEvent::PartitionError(intern(&topic, partition), error),
             (Some(error), None) => ConsumerEvent::Error(error),

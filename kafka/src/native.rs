@@ -9,6 +9,7 @@ pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod group;
 pub(crate) mod headers;
+pub(crate) mod overheard;
 pub(crate) mod partitions;
 pub(crate) mod produce;
 pub(crate) mod queue;

@@ -100,7 +100,7 @@ impl Producer {
     /// # Errors
     /// The configuration names an unknown property or a value out of range.
     pub fn new(config: &ClientConfig, waker: Waker) -> Result<Self, KafkaError> {
-        let client = Client::new(Kind::Producer, config.iter(), EVENTS)?;
+        let client = Client::new(Kind::Producer, config.iter(), EVENTS, waker.clone())?;
         let events = Queue::main(&client, waker);
         Ok(Self { reports: VecDeque::new(), in_flight: 0, bytes: 0, events, client })
     }

@@ -15,9 +15,13 @@ use crate::native::client::{Client, Kind};
 use crate::native::event::Event;
 use crate::native::queue::Queue;
 use crate::settings::ClientConfig;
+use crate::wake::Waker;
 
 /// How long the thread waits for an answer at a time. It is interrupted when the client goes.
 const WAIT: Duration = Duration::from_secs(60);
+
+/// What the connections last complained about, kept from one client to the next.
+pub(super) type Complaint = Arc<Mutex<Option<Trouble>>>;
 
 /// Reads an answer and sends it to its task.
 type Reader = Box<dyn FnOnce(&Event<'_>) + Send>;
@@ -33,7 +37,7 @@ struct Shared {
     client: Arc<Client>,
     next: AtomicU64,
     waiting: Mutex<HashMap<u64, Reader>>,
-    trouble: Mutex<Option<Trouble>>,
+    trouble: Complaint,
     ended: AtomicBool,
 }
 
@@ -44,17 +48,17 @@ impl std::fmt::Debug for Shared {
 }
 
 impl Driver {
-    pub(super) fn new(config: &ClientConfig) -> Result<Self, AdminError> {
+    pub(super) fn new(config: &ClientConfig, trouble: Complaint) -> Result<Self, AdminError> {
         // A consumer that joins nothing, see `Connection::admin`. Its events and the answers come on one queue.
-        let client =
-            Client::new(Kind::Consumer, config.iter(), sys::RD_KAFKA_EVENT_ERROR).map_err(AdminError::Kafka)?;
+        let client = Client::new(Kind::Consumer, config.iter(), sys::RD_KAFKA_EVENT_ERROR, Waker::of_nobody());
+        let client = client.map_err(AdminError::Kafka)?;
         let queue = Queue::consumer_unsignalled(&client).map_err(AdminError::Kafka)?;
         let shared = Arc::new(Shared {
             queue,
             client,
             next: AtomicU64::new(1),
             waiting: Mutex::default(),
-            trouble: Mutex::default(),
+            trouble,
             ended: AtomicBool::new(false),
         });
         let taker = Arc::clone(&shared);
@@ -86,6 +90,11 @@ impl Driver {
             return Ok(Err(error));
         }
         answered.await.map_err(|_gone| AdminError::Closed)
+    }
+
+    /// A broker that this client talked to offers KIP-848.
+    pub(super) fn consumer_protocol_offered(&self) -> bool {
+        self.shared.client.overheard().protocol_offered()
     }
 
     /// What the connections last complained about, if recently: a call that ends in a timeout does not say why.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use rdkafka_sys::bindings as sys;
 
 use super::error;
+use super::overheard::Overheard;
 use crate::error::{ErrorCode, KafkaError};
+use crate::wake::Waker;
 
 /// Which kind of client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +22,10 @@ pub(crate) enum Kind {
 
 /// An `rd_kafka_t`. Its functions may be called from any thread.
 #[derive(Debug)]
-pub(crate) struct Client(NonNull<sys::rd_kafka_t>);
+pub(crate) struct Client {
+    handle: NonNull<sys::rd_kafka_t>,
+    overheard: Arc<Overheard>,
+}
 
 // SAFETY: librdkafka's handle is thread-safe by its documentation (rdkafka.h, "Thread safety").
 unsafe impl Send for Client {}
@@ -63,16 +68,21 @@ pub(crate) fn millis(time: Duration) -> c_int {
 }
 
 impl Client {
-    /// A client of this kind whose queues carry these event types (`RD_KAFKA_EVENT_*` ored together).
+    /// A client of this kind whose queues carry these event types (`RD_KAFKA_EVENT_*` ored together). `waker` is told of what
+    /// comes on no queue.
     pub(crate) fn new<'p>(
         kind: Kind,
         properties: impl Iterator<Item = (&'p str, &'p str)>,
         events: c_int,
+        waker: Waker,
     ) -> Result<Arc<Self>, KafkaError> {
         let conf = Conf::new(properties)?;
-        // SAFETY: a valid configuration; `log` has the signature asked for and may be called from any thread.
+        let overheard = Arc::new(Overheard::new(waker));
+        // SAFETY: a valid configuration; `log` has the signature asked for and may be called from any thread. What it finds
+        // as the opaque lives until the client is freed, see `drop`.
         unsafe {
             sys::rd_kafka_conf_set_events(conf.0, events);
+            sys::rd_kafka_conf_set_opaque(conf.0, Arc::as_ptr(&overheard).cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(conf.0, Some(log));
         }
         let kind = match kind {
@@ -82,16 +92,21 @@ impl Client {
         let mut text = Text::new();
         let (buffer, size) = text.buffer();
         // SAFETY: a valid configuration and a buffer of the size given.
-        let client = unsafe { sys::rd_kafka_new(kind, conf.0, buffer, size) };
-        let Some(client) = NonNull::new(client) else {
+        let handle = unsafe { sys::rd_kafka_new(kind, conf.0, buffer, size) };
+        let Some(handle) = NonNull::new(handle) else {
             return Err(KafkaError { code: ErrorCode::INVALID_ARGUMENT, text: text.take(), fatal: false });
         };
         std::mem::forget(conf); // on success it belongs to the client
-        Ok(Arc::new(Self(client)))
+        Ok(Arc::new(Self { handle, overheard }))
     }
 
     pub(crate) fn ptr(&self) -> *mut sys::rd_kafka_t {
-        self.0.as_ptr()
+        self.handle.as_ptr()
+    }
+
+    /// What the client said in its log only.
+    pub(crate) fn overheard(&self) -> &Overheard {
+        &self.overheard
     }
 
     /// The fatal error raised in this client, if one was.
@@ -107,7 +122,7 @@ impl Client {
 impl Drop for Client {
     /// Freeing joins librdkafka's threads, which may take as long as a broker's connection takes to give up: never here.
     fn drop(&mut self) {
-        struct Last(NonNull<sys::rd_kafka_t>);
+        struct Last(NonNull<sys::rd_kafka_t>, Arc<Overheard>);
         // SAFETY: the handle is thread-safe, and this is the last reference to it.
         unsafe impl Send for Last {}
         impl Last {
@@ -115,11 +130,13 @@ impl Drop for Client {
                 // SAFETY: the last reference is gone and with it every queue. Without closing: whoever wanted to leave the
                 // group did so before, and a close in here would wait for an answer to its rebalance that nobody gives.
                 unsafe { sys::rd_kafka_destroy_flags(self.0.as_ptr(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
+                drop(self.1); // the log's opaque, which no thread uses any more
             }
         }
-        let last = Last(self.0);
+        let last = Last(self.handle, Arc::clone(&self.overheard));
         if let Err(error) = std::thread::Builder::new().name("kafka-free".to_owned()).spawn(move || last.free()) {
             tracing::warn!(%error, "no thread to free a Kafka client on: its memory stays");
+            std::mem::forget(Arc::clone(&self.overheard)); // its threads go on logging
         }
     }
 }
@@ -162,14 +179,22 @@ impl Drop for Conf {
 }
 
 /// librdkafka's log lines, called from its threads.
-unsafe extern "C" fn log(_client: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, line: *const c_char) {
-    // SAFETY: librdkafka passes two NUL-terminated strings for the time of the call.
-    let (facility, line) = unsafe { (error::text(facility), error::text(line)) };
+unsafe extern "C" fn log(client: *const sys::rd_kafka_t, level: c_int, facility: *const c_char, line: *const c_char) {
+    // SAFETY: librdkafka passes two NUL-terminated strings for the time of the call, and the client if there is one yet.
+    let (facility, line, overheard) = unsafe {
+        let opaque = if client.is_null() { std::ptr::null_mut() } else { sys::rd_kafka_opaque(client) };
+        (error::text(facility), error::text(line), opaque.cast::<Overheard>().as_ref())
+    };
     match level {
         // syslog's levels: emergency to error, warning, notice and info, debug
         0..=3 => tracing::error!(target: "librdkafka", %facility, "{line}"),
         4 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         5 | 6 => tracing::info!(target: "librdkafka", %facility, "{line}"),
-        _ => tracing::debug!(target: "librdkafka", %facility, "{line}"),
+        _ => {
+            if let Some(overheard) = overheard {
+                overheard.line(&facility, &line);
+            }
+            tracing::trace!(target: "librdkafka", %facility, "{line}");
+        }
     }
 }

@@ -3,10 +3,11 @@
 
 use std::ffi::CString;
 use std::ptr::{null_mut, without_provenance_mut};
+use std::time::Duration;
 
 use rdkafka_sys::bindings as sys;
 
-use super::client::Client;
+use super::client::{Client, millis};
 use super::error;
 use super::partitions::PartitionList;
 use super::queue::Queue;
@@ -41,6 +42,12 @@ impl Client {
     pub(crate) fn assignment_lost(&self) -> bool {
         // SAFETY: a valid client.
         unsafe { sys::rd_kafka_assignment_lost(self.ptr()) != 0 }
+    }
+
+    /// Fills the list with what the group committed; waits for it.
+    pub(crate) fn committed(&self, partitions: &PartitionList, timeout: Duration) -> Result<(), KafkaError> {
+        // SAFETY: a valid client and list, which is filled in and not referred to afterwards.
+        done(unsafe { sys::rd_kafka_committed(self.ptr(), partitions.ptr(), millis(timeout)) })
     }
 
     pub(crate) fn position(&self, topic: &CString, partition: i32) -> Option<i64> {

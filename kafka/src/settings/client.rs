@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::native::overheard;
+
 use super::security::{Identity, Security};
 use super::{ClientConfig, Connection, ConsumerSettings, GroupProtocol};
 
@@ -82,7 +84,10 @@ impl Connection {
         let mut layers = self.layers(&settings.client_id);
         layers.always("group.id", &settings.group_id);
         match settings.protocol {
-            GroupProtocol::Consumer => layers.always("group.protocol", "consumer"),
+            GroupProtocol::Consumer => {
+                layers.always("group.protocol", "consumer");
+                layers.always("debug", overheard::GROUP);
+            }
             GroupProtocol::Classic => {
                 layers.always("group.protocol", "classic");
                 layers.always("partition.assignment.strategy", "cooperative-sticky");
@@ -156,6 +161,7 @@ impl Connection {
         // to no group (rdkafka_request.c, rd_kafka_handle_OffsetFetch). So it gets one, which it never joins.
         layers.always("group.id", "penstock-admin");
         layers.always("enable.auto.commit", false);
+        layers.always("debug", overheard::FEATURES);
         // Metadata is asked for with each call; in between a client at rest should stay at rest.
         layers.always("topic.metadata.refresh.interval.ms", 300_000);
         layers.with(&self.properties, &[FOR_PRODUCERS, FOR_CONSUMERS, &["message.max.bytes"]])

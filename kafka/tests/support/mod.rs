@@ -56,6 +56,8 @@ pub enum Confirm {
 pub struct Member {
     pub consumer: Consumer,
     pub sleeper: Sleeper,
+    /// Longest sleep.
+    pub cap: Duration,
     pub confirm: Confirm,
     /// Where to start without a committed offset.
     pub beginning: i64,
@@ -101,6 +103,7 @@ impl Member {
         Self {
             consumer,
             sleeper,
+            cap: Duration::from_millis(50),
             confirm: Confirm::WhenLoaded,
             beginning: 0,
             hold_revocations: false,
@@ -137,7 +140,7 @@ impl Member {
             if self.consumer.any_ready(|_partition| true) {
                 self.sleeper.cancel();
             } else {
-                self.sleeper.sleep(left.min(Duration::from_millis(50)));
+                self.sleeper.sleep(left.min(self.cap));
             }
         }
     }
