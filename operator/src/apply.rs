@@ -14,7 +14,7 @@ use penstock_blueprint::{Applied, ObjectSet, Prepared, Reason, Trouble};
 use penstock_scaling::Timestamp;
 
 pub use self::covers::covers;
-pub use self::door::{Child, Door, FIELD_MANAGER};
+pub use self::door::{Child, Door, FIELD_MANAGER, controller_of};
 pub use self::slot::Slot;
 
 /// Why an object could not be brought to what was rendered.
@@ -189,12 +189,12 @@ fn failed<K: Child>(done: &'static str, object: &K, source: kube::Error) -> Appl
 
 /// UID of the controlling owner; empty without one.
 fn owner_uid<K: Child>(object: &K) -> String {
-    object.controller_owner_ref(&()).map(|owner| owner.uid).unwrap_or_default()
+    controller_of(object).map(|owner| owner.uid.clone()).unwrap_or_default()
 }
 
 /// An object without an owner of this UID is not touched, whatever its labels say.
 fn refuse_foreign<K: Child>(live: &K, ours: &str) -> Result<(), ApplyError> {
-    let owner = live.controller_owner_ref(&());
+    let owner = controller_of(live);
     let (kind, name) = (K::kind(&()).into_owned(), live.name_any());
     match owner {
         Some(owner) if owner.uid == ours => Ok(()),

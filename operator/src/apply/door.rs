@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, Preconditions};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource, ResourceExt as _};
@@ -22,6 +23,12 @@ pub trait Child:
 impl<K> Child for K where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned
 {
+}
+
+/// The owner that controls an object, if it has one.
+pub fn controller_of<K: Resource>(object: &K) -> Option<&OwnerReference> {
+    let owners = object.meta().owner_references.as_ref()?;
+    owners.iter().find(|owner| owner.controller == Some(true))
 }
 
 /// Writes objects, and counts what it writes.

@@ -14,7 +14,7 @@ use penstock_crds::ConsumerPipeline;
 use penstock_crds::names::{LABEL_MANAGED_BY, MANAGED_BY, config, workers};
 
 use super::pods::PodIndex;
-use crate::apply::{Child, Live};
+use crate::apply::{Child, Live, controller_of};
 
 /// Pipelines to look at again.
 pub type Touched = BoxStream<'static, ObjectRef<ConsumerPipeline>>;
@@ -76,7 +76,7 @@ fn scoped<K: Child>(client: &Client, namespace: Option<&str>) -> Api<K> {
 
 fn find<K: Child>(store: &Store<K>, name: &str, namespace: &str, uid: &str) -> Option<Arc<K>> {
     let object = store.get(&ObjectRef::new(name).within(namespace))?;
-    let owned = object.controller_owner_ref(&()).is_some_and(|owner| owner.uid == uid);
+    let owned = controller_of(object.as_ref()).is_some_and(|owner| owner.uid == uid);
     owned.then_some(object)
 }
 
@@ -97,7 +97,7 @@ fn watched<K: Child + Send + Sync + 'static>(api: Api<K>) -> (Store<K>, Touched)
 }
 
 fn owner<K: Child>(object: &K) -> Option<ObjectRef<ConsumerPipeline>> {
-    let owner = object.controller_owner_ref(&()).filter(|owner| owner.kind == ConsumerPipeline::kind(&()))?;
+    let owner = controller_of(object).filter(|owner| owner.kind == ConsumerPipeline::kind(&()))?;
     Some(ObjectRef::new(&owner.name).within(&object.namespace()?))
 }
 
