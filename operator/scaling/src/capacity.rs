@@ -141,7 +141,8 @@ pub(crate) fn members(
         let limit = partition.checkpoint.and_then(|c| c.concurrency_limit.map(|limit| (c.worker_time, limit)));
         member.limit = member.limit.max(limit);
         let throughout = partition.backlog_since.is_some_and(|since| since <= interval.began_at() + CLOCK_SLACK);
-        member.backlogged += if throughout && !interval.first { 1.0 } else { 0.0 };
+        // A partition that stands still says nothing of what its replica could do.
+        member.backlogged += if throughout && !interval.first && interval.rate > 0.0 { 1.0 } else { 0.0 };
     }
     members
 }
@@ -174,15 +175,10 @@ impl CapacityEstimate {
     ) {
         let throughput: f64 =
             partitions.iter().filter_map(|p| p.flow.interval(now)).map(|interval| interval.rate).sum();
-        let checkpoints = partitions.iter().any(|partition| partition.checkpoint.is_some());
         let limited = policy.max_records_per_second.is_some_and(|most| throughput >= RATE_LIMIT_BINDS * most);
         for partition in partitions {
             let Some(interval) = partition.flow.take_uncounted(now) else { continue };
             let Some(member) = members.get(&interval.incarnation) else { continue };
-            if interval.incarnation.is_none() && (checkpoints || interval.rate <= 0.0) {
-                // A worker that has not written its first checkpoint, not one that writes none.
-                continue;
-            }
             self.count(interval, member, !limited && member.saturated(policy), now);
         }
         self.keep(policy, learned);

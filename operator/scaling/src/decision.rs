@@ -212,13 +212,15 @@ pub struct Parts {
     pub ready: u32,
     /// Partitions of all topics.
     pub partitions: u32,
-    /// Arrivals: the larger of 0.85 × the 15 s mean and the 60 s mean. `None` until two samples were taken.
+    /// Arrivals: the larger of 0.85 × the 15 s mean and the 60 s mean; in distress at least what the last two intervals both reached.
+    /// `None` until two samples were taken.
     pub arrival_rate: Option<f64>,
     /// Records that are not done.
     pub lag: f64,
     /// Of these, what commit intervals, transactions and calls in progress do not explain.
     pub backlog: f64,
-    /// Seconds that a record waits at the present pace; `None` while that cannot be said.
+    /// Seconds that the oldest record that is not done has been in the log, as far back as log ends were sampled; `None` while nothing
+    /// was sampled.
     pub behind_seconds: Option<f64>,
     /// Records done per second over the last interval, all replicas together; `None` while unmeasured.
     pub throughput: Option<f64>,

@@ -172,3 +172,83 @@ impl Counters {
 fn may_be_slow(checkpoint: &Checkpoint) -> bool {
     checkpoint.in_flight > 0 && checkpoint.stuck.is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::StuckRecord;
+
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    /// A worker that holds one record for ever; its counters begin with its own clock.
+    fn sample(second: u64, owner: u64, stuck: bool) -> PartitionSample {
+        PartitionSample {
+            topic: "t".to_owned(),
+            partition: 0,
+            log_at: at(second),
+            log_start: 0,
+            end: 10,
+            stable_end: 10,
+            committed_at: at(second),
+            committed: Some(3),
+            start_pin: None,
+            checkpoint: Some(Checkpoint {
+                owner,
+                incarnation: owner,
+                worker_time: at(second),
+                done_above: 0,
+                processed: 0,
+                busy_seconds: second as f64,
+                lane_blocked_seconds: 0.0,
+                in_flight: 1,
+                oldest_start: None,
+                concurrency_limit: None,
+                stuck: stuck.then(|| StuckRecord { offset: 3, attempts: 2, error_class: "timeout".to_owned() }),
+            }),
+            density: 1.0,
+        }
+    }
+
+    fn after_ten_minutes(sample: impl Fn(u64) -> PartitionSample, owned: bool) -> Duration {
+        let mut flow = Flow::default();
+        for tick in 0..=120 {
+            flow.observe(&sample(tick * 5), owned, at(tick * 5));
+        }
+        flow.idle_for(at(600))
+    }
+
+    #[test]
+    fn a_call_that_takes_minutes_is_slow_and_not_stuck() {
+        assert_eq!(after_ten_minutes(|second| sample(second, 1, false), true), Duration::ZERO);
+        assert_eq!(after_ten_minutes(|second| sample(second, 1, true), true), Duration::from_secs(600));
+    }
+
+    #[test]
+    fn a_record_that_kills_one_worker_after_the_other_is_stuck() {
+        assert_eq!(after_ten_minutes(|second| sample(second, second / 5, false), true), Duration::from_secs(600));
+    }
+
+    #[test]
+    fn without_a_worker_nothing_is_stuck() {
+        assert_eq!(after_ten_minutes(|second| sample(second, 1, true), false), Duration::ZERO);
+    }
+
+    #[test]
+    fn differences_end_with_their_owner_and_with_silence() {
+        let mut flow = Flow::default();
+        flow.observe(&sample(0, 1, false), true, at(0));
+        flow.observe(&sample(5, 1, false), true, at(5));
+        assert_eq!(flow.interval(at(5)).and_then(|interval| interval.busy), Some(1.0));
+        flow.observe(&sample(10, 2, false), true, at(10));
+        assert_eq!(
+            flow.interval(at(10)).map(|interval| interval.incarnation),
+            Some(Some(1)),
+            "the old one's last word"
+        );
+        assert!(flow.interval(at(40)).is_none(), "which fades");
+        flow.observe(&sample(100, 2, false), true, at(100));
+        assert!(flow.interval(at(100)).is_none(), "most of such a span was idle");
+    }
+}

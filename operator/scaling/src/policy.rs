@@ -48,7 +48,8 @@ pub struct Policy {
     pub min_replicas: u32,
     /// The most replicas; `None` leaves the cap to the partitions, which always cap.
     pub max_replicas: Option<u32>,
-    /// How long a record may wait. Only reported on: capacity is sized by rate and catch-up.
+    /// How long a record may wait. The decision sizes by rate and catch-up; the promise is for whoever reports on
+    /// [`Parts::behind_seconds`](crate::Parts::behind_seconds).
     pub lag: Duration,
     /// How fast a backlog is cleared.
     pub catch_up: Duration,

@@ -2,12 +2,16 @@
 //!
 //! Fluid within a step of half a second, whole records at its edges. It knows nothing of how decisions are made.
 
+mod partition;
+
 use std::time::Duration;
 
 use penstock_scaling::{
-    Assignor, Checkpoint, Decision, GroupState, Kafka, Mode, Observation, Ordering, PartitionSample, Policy, Reason,
-    State, StuckRecord, Timestamp, Workers, decide,
+    Assignor, Decision, GroupState, Kafka, Mode, Observation, Ordering, Policy, Reason, State, Timestamp, Workers,
+    decide,
 };
+
+use self::partition::{Partition, fair, reached};
 
 const STEP_MILLIS: u64 = 500;
 const TICK_MILLIS: u64 = 5_000;
@@ -36,6 +40,7 @@ pub(crate) fn policy() -> Policy {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one thing that can go wrong, and a story turns it on")]
 pub(crate) struct World {
     pub(crate) policy: Policy,
     pub(crate) state: State,
@@ -59,6 +64,10 @@ pub(crate) struct World {
     /// New pods never get ready.
     pub(crate) pods_broken: bool,
     pub(crate) throttled_to: Option<u32>,
+    /// Some records wait for their lane even where slots are full.
+    pub(crate) crowded_lanes: bool,
+    /// How long a partition rests when it changes hands.
+    pub(crate) rebalance: Duration,
     /// Commits carry a checkpoint.
     pub(crate) checkpoints: bool,
     /// Producers commit their transactions that often; zero for none.
@@ -73,24 +82,6 @@ pub(crate) struct World {
     incarnations: u64,
     starting_since: Option<Timestamp>,
     sampled: Option<Kafka>,
-}
-
-#[derive(Clone, Default)]
-struct Partition {
-    end: f64,
-    /// Where consumers of committed records may read to.
-    stable: f64,
-    position: f64,
-    committed: f64,
-    pod: Option<u64>,
-    owner: u64,
-    processed: f64,
-    busy: f64,
-    lane_blocked: f64,
-    in_flight: f64,
-    attempts: u32,
-    checkpoint: Option<Checkpoint>,
-    paused_until: u64,
 }
 
 struct Pod {
@@ -113,6 +104,8 @@ impl World {
             visible: true,
             pods_broken: false,
             throttled_to: None,
+            crowded_lanes: false,
+            rebalance: Duration::from_secs(2),
             checkpoints: true,
             transaction_seconds: 0,
             changes: Vec::new(),
@@ -220,9 +213,10 @@ impl World {
         self.pods.iter().filter(|pod| pod.ready_at <= self.millis).map(|pod| pod.incarnation).collect()
     }
 
-    /// Deals out partitions in turn; what changes hands waits for two seconds.
+    /// Deals out partitions in turn; what changes hands rests for a while.
     fn rebalance(&mut self) {
         let pods = self.ready_incarnations();
+        let rest = u64::try_from(self.rebalance.as_millis()).unwrap();
         for (index, partition) in self.partitions.iter_mut().enumerate() {
             let pod = (!pods.is_empty()).then(|| pods[index % pods.len()]);
             if pod == partition.pod {
@@ -236,7 +230,7 @@ impl World {
                 busy: 0.0,
                 lane_blocked: 0.0,
                 in_flight: 0.0,
-                paused_until: self.millis + 2_000,
+                paused_until: self.millis + rest,
                 ..partition.clone()
             };
             if pod.is_some() {
@@ -274,7 +268,7 @@ impl World {
                 partition.busy += records * call_seconds;
                 partition.in_flight = (records * call_seconds / seconds).min(partition.stable - partition.position);
                 let left = partition.stable - partition.position > 1.0;
-                if left && total < 0.95 * room {
+                if left && (self.crowded_lanes || total < 0.95 * room) {
                     partition.lane_blocked += seconds;
                 }
             }
@@ -347,68 +341,4 @@ impl World {
             self.pods.push(Pod { incarnation: self.incarnations, ready_at });
         }
     }
-}
-
-impl Partition {
-    fn check(&mut self, worker_millis: u64, limit: Option<u32>, poisoned: bool) {
-        let stuck = poisoned.then(|| StuckRecord {
-            offset: i64::try_from(whole(self.position)).unwrap(),
-            attempts: self.attempts,
-            error_class: "http-500".to_owned(),
-        });
-        self.checkpoint = Some(Checkpoint {
-            owner: self.owner,
-            incarnation: self.pod.unwrap_or(0),
-            worker_time: Timestamp::from_millis(worker_millis),
-            done_above: 0,
-            processed: whole(self.processed),
-            busy_seconds: self.busy,
-            lane_blocked_seconds: self.lane_blocked,
-            in_flight: u32::try_from(whole(self.in_flight)).unwrap(),
-            oldest_start: None,
-            concurrency_limit: limit,
-            stuck,
-        });
-    }
-
-    fn sample(&self, index: usize, at: Timestamp) -> PartitionSample {
-        let end = i64::try_from(whole(self.end)).unwrap();
-        PartitionSample {
-            topic: "flights".to_owned(),
-            partition: i32::try_from(index).unwrap(),
-            log_at: at,
-            log_start: 0,
-            end,
-            stable_end: i64::try_from(whole(self.stable)).unwrap(),
-            committed_at: at,
-            committed: Some(i64::try_from(whole(self.committed)).unwrap()),
-            start_pin: Some(0),
-            checkpoint: self.checkpoint.clone(),
-            density: 1.0,
-        }
-    }
-}
-
-/// Shares room among those who wait, each at most its own need and the lane limit.
-fn fair(waiting: &[(usize, f64)], room: f64, lane: f64) -> Vec<(usize, f64)> {
-    let mut needs: Vec<(usize, f64)> = waiting.iter().map(|&(index, need)| (index, need.min(lane))).collect();
-    needs.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.cmp(&b.0)));
-    let (mut left, mut count) = (room, needs.len());
-    for (_, need) in &mut needs {
-        *need = need.min(left / count as f64);
-        left -= *need;
-        count -= 1;
-    }
-    needs
-}
-
-/// The whole records of a position.
-fn reached(position: f64) -> f64 {
-    whole(position) as f64
-}
-
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts of a test are far from the limits")]
-fn whole(records: f64) -> u64 {
-    // A sum of halves and thirds ends a hair below the whole number that it stands for.
-    (records + 1e-6).max(0.0) as u64
 }

@@ -86,6 +86,29 @@ fn what_was_learned_survives_a_restart_of_the_operator() {
 }
 
 #[test]
+fn records_that_wait_for_their_lane_beside_full_slots_do_not_hide_a_burst() {
+    let mut world = World::new(12, 600.0, policy());
+    world.crowded_lanes = true;
+    world.run_seconds(60);
+    world.burst(YEAR, 3);
+    let decided = world.run_until(60, |world| world.replicas == 12);
+    assert!(decided <= 13.0, "after {decided} s: {:?}", world.changes);
+}
+
+#[test]
+fn a_slow_rebalance_is_no_reason_for_a_second_jump() {
+    let mut policy = policy();
+    policy.catch_up = Duration::from_secs(60);
+    let mut world = World::new(60, 100.0, policy);
+    world.rebalance = Duration::from_secs(18);
+    world.rate = 60.0;
+    world.run_seconds(300);
+    world.rate = 1_900.0;
+    world.run_seconds(240);
+    assert_eq!(world.changes.len(), 1, "{:?}", world.changes);
+}
+
+#[test]
 fn a_burst_that_one_replica_clears_in_time_changes_nothing() {
     let mut world = World::new(12, 600.0, policy());
     world.run_seconds(60);

@@ -8,12 +8,17 @@ use crate::world::{World, policy};
 
 #[test]
 fn transactions_of_a_minute_are_no_backlog() {
-    let mut world = World::new(12, 600.0, policy()).with_replicas(6);
+    let mut policy = policy();
+    policy.catch_up = Duration::from_secs(30);
+    let mut world = World::new(12, 600.0, policy).with_replicas(6);
     world.transaction_seconds = 60;
     world.rate = 2_000.0;
     world.run_seconds(7_200);
-    assert!(world.changes.len() <= 1, "{:?}", world.changes);
-    assert!((4..=12).contains(&world.replicas), "{:?}", world.changes);
+    assert!(
+        world.changes.is_empty(),
+        "120,000 records a minute at once, and the last of them 33 s later: {:?}",
+        world.changes
+    );
 }
 
 #[test]
@@ -51,6 +56,19 @@ fn without_checkpoints_the_rate_under_backlog_is_the_capacity() {
 }
 
 #[test]
+fn a_worker_that_has_not_committed_yet_is_no_slow_worker() {
+    let mut world = World::new(12, 600.0, policy());
+    world.run_seconds(60);
+    (world.poisoned, world.checkpoints) = ((0..12).collect(), false);
+    world.burst(336_776.0, 3);
+    world.run_seconds(20);
+    (world.poisoned, world.checkpoints) = (Vec::new(), true);
+    world.run_until(60, |world| world.replicas == 12);
+    let capacity = world.last.clone().unwrap().parts.capacity.unwrap();
+    assert!(capacity.records_per_second > 550.0, "{capacity:?}");
+}
+
+#[test]
 fn a_worker_killed_in_the_middle_of_a_burst_changes_nothing_but_the_worker() {
     let mut world = World::new(12, 600.0, policy());
     world.run_seconds(60);
@@ -76,19 +94,6 @@ fn a_bottleneck_that_replicas_share_is_no_reason_to_stay_large() {
     world.run_seconds(600);
     assert_eq!(world.replicas, 1, "{:?}", world.changes);
     assert_eq!(world.changes.len(), 5, "{:?}", world.changes);
-}
-
-#[test]
-fn a_call_that_takes_minutes_is_slow_and_not_stuck() {
-    let mut policy = policy();
-    policy.concurrency = 64;
-    // Ten minutes a call: 64 of them are 0.107 records a second.
-    let mut world = World::new(4, 64.0 / 600.0, policy);
-    world.rate = 0.05;
-    world.run_seconds(7_200);
-    let decision = world.last.clone().unwrap();
-    assert!(decision.parts.stuck.is_empty(), "{:?}", decision.parts.stuck);
-    assert!(world.changes.is_empty(), "{:?}", world.changes);
 }
 
 #[test]

@@ -33,6 +33,16 @@ fn a_poisoned_partition_is_named_and_asks_for_no_replicas() {
 }
 
 #[test]
+fn what_piles_up_behind_a_poisoned_record_does_not_keep_a_group_large() {
+    let mut world = World::new(12, 600.0, policy()).with_replicas(12);
+    world.poisoned = vec![4];
+    world.burst(2_000_000.0, 3);
+    world.rate = 60.0;
+    world.run_seconds(7_200);
+    assert_eq!(world.replicas, 1, "166,000 records that nobody can get at: {:?}", world.changes);
+}
+
+#[test]
 fn a_poisoned_partition_keeps_the_last_replica_although_zero_is_allowed() {
     let mut policy = policy();
     policy.min_replicas = 0;
