@@ -2,8 +2,8 @@
 # penstock-operator, the control plane: watches ConsumerPipelines and asks Kafka.
 #   docker build -f deploy/docker/operator.Dockerfile -t penstock/operator:0.1.0 .
 #
-# The last stage is empty but for the program, the C library it is linked with and one line of configuration: no shell, no
-# package manager, no user database. `lab images` makes the same content without a container engine.
+# The last stage is empty but for the program, the C library it is linked with, the public certificate authorities and one line of
+# configuration: no shell, no package manager, no user database. `lab images` makes the same content without a container engine.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
@@ -16,7 +16,8 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 # The shared libraries that the program names, each under the path where its loader looks for it.
 RUN strip --strip-debug /image/penstock-operator \
     && ldd /image/penstock-operator | grep -o '/[^ ]*' | xargs -I{} cp --parents --dereference {} /image \
-    && install -d /image/etc && echo 'hosts: files dns' > /image/etc/nsswitch.conf \
+    && cp --parents --dereference /etc/ssl/certs/ca-certificates.crt /image \
+    && echo 'hosts: files dns' > /image/etc/nsswitch.conf \
     && install -d -m 1777 /image/tmp
 
 FROM scratch

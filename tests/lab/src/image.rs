@@ -17,6 +17,10 @@ const NONROOT: &str = "65532:65532";
 /// Without this file some C libraries ask DNS before /etc/hosts, and a call to localhost would leave the pod.
 const NSSWITCH: &[u8] = b"hosts: files dns\n";
 
+/// Whom the machine trusts, where a TLS library in the image looks for it: rustls refuses to make a client without any, and a Kafka in
+/// the cloud has a certificate from one of them.
+const AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
 /// What an image is to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -51,6 +55,9 @@ impl Image {
     /// The image as one tar file in OCI image layout, and the digest of its manifest. The same files give the same bytes.
     pub fn to_oci(&self) -> Result<Oci> {
         let mut content = BTreeMap::from([("/etc/nsswitch.conf".to_owned(), NSSWITCH.to_vec())]);
+        if Path::new(AUTHORITIES).exists() {
+            content.insert(AUTHORITIES.to_owned(), read(Path::new(AUTHORITIES))?);
+        }
         for (path, source) in &self.files {
             if !path.starts_with('/') {
                 return Err(Error::Image { path: path.into(), why: "a path in an image is absolute".to_owned() });
