@@ -24,7 +24,7 @@ use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::pair;
 
 const PARTITIONS: i32 = 6;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -87,14 +87,14 @@ fn settings() -> ConsumerSettings {
         client_id: "rate".to_owned(),
         rack: None,
         read_committed: true,
-        max_poll_interval: Duration::from_secs(300),
+        max_poll_interval: Duration::from_mins(5),
         session_timeout: Duration::from_secs(45),
         buffers: fetch_buffers(256 << 20, 6, 1),
     }
 }
 
 fn report(what: &str, round: u32, records: usize, since: Instant, cpu: Duration) {
-    let cpu = cpu_time() - cpu;
+    let cpu = cpu_time().saturating_sub(cpu);
     let seconds = since.elapsed().as_secs_f64();
     println!(
         "{round} {what:<28} {:>9.0} records/s   {:.2} µs of CPU a record (all threads)",

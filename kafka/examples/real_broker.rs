@@ -282,7 +282,7 @@ impl Lab {
         assert!(!first.consumer.assignment_lost());
         // Committing while a revocation is held is what a drain does at its end.
         let reply = first.commit(&[commit(3_000, 10)]);
-        told("a commit under a held revocation", &reply.partitions[0].2);
+        told("a commit under a held revocation", reply.partitions[0].2);
         first.hold_revocations = false;
         first.release_held();
         let both = |first: &Member, second: &Member| first.owned.len() == 3 && second.owned.len() == 3;

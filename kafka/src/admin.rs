@@ -45,7 +45,7 @@ struct Shared {
 pub type Answer<T> = Result<T, AdminError>;
 
 /// The longest timeout that librdkafka takes.
-const AS_LONG_AS_IT_TAKES: Duration = Duration::from_secs(3600);
+const AS_LONG_AS_IT_TAKES: Duration = Duration::from_hours(1);
 
 /// Offsets that stand for others in a ListOffsets request.
 const LATEST: i64 = -1;
@@ -291,13 +291,12 @@ fn partition_parts<T, U>(
     let mut names: Vec<Arc<str>> = Vec::new();
     let sorted = parts.into_iter().map(|(topic, partition, part)| {
         // Answers come topic by topic: the name is most often the last one seen.
-        let name = match names.iter().rev().find(|name| ***name == *topic) {
-            Some(name) => Arc::clone(name),
-            None => {
-                let name: Arc<str> = topic.as_str().into();
-                names.push(Arc::clone(&name));
-                name
-            }
+        let name = if let Some(name) = names.iter().rev().find(|name| ***name == *topic) {
+            Arc::clone(name)
+        } else {
+            let name: Arc<str> = topic.as_str().into();
+            names.push(Arc::clone(&name));
+            name
         };
         let part = part.map(&convert).map_err(|code| part_error(code, &topic, operation));
         (TopicPartition { topic: name, partition }, part)

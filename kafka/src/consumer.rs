@@ -34,8 +34,8 @@ use crate::wake::Waker;
 
 use committed::{Answer, Questions};
 pub use types::{
-    CommitOffset, CommitReply, Committed, CommittedReply, ConsumerEvent, FetchLimit, Fetched, Rebalance, RebalanceKind,
-    StartAt, Watermarks,
+    CommitOffset, CommitReply, Committed, CommittedPart, CommittedReply, ConsumerEvent, FetchLimit, Fetched, Rebalance,
+    RebalanceKind, StartAt, Watermarks,
 };
 
 /// Events that librdkafka is to queue for us instead of calling back.
@@ -347,13 +347,12 @@ fn commit_reply(event: &Event<'_>, mut intern: impl FnMut(&str, i32) -> TopicPar
 
 /// One `Arc` for each topic name.
 fn intern(topics: &mut HashSet<Arc<str>>, topic: &str, partition: i32) -> TopicPartition {
-    let topic = match topics.get(topic) {
-        Some(topic) => Arc::clone(topic),
-        None => {
-            let topic: Arc<str> = topic.into();
-            topics.insert(Arc::clone(&topic));
-            topic
-        }
+    let topic = if let Some(topic) = topics.get(topic) {
+        Arc::clone(topic)
+    } else {
+        let topic: Arc<str> = topic.into();
+        topics.insert(Arc::clone(&topic));
+        topic
     };
     TopicPartition { topic, partition }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::native::headers::HeaderIter;
+use crate::native::headers::Headers;
 
 /// One partition of one topic. Cloning is a counter: clients hand out one `Arc` for each topic name.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,19 +67,19 @@ pub struct BorrowedRecord<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value; `None` is a tombstone, which is not an empty value.
     pub value: Option<&'a [u8]>,
-    pub(crate) headers: HeaderIter<'a>,
+    pub(crate) headers: Headers<'a>,
 }
 
 impl<'a> BorrowedRecord<'a> {
     /// Name and value of each header, in order, repeated names and null values included. A name ends at its first NUL
     /// byte: librdkafka gives no length for it.
     pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone + use<'a> {
-        self.headers
+        self.headers.iter()
     }
 
     /// Bytes of key, value and headers together.
     pub fn size(&self) -> usize {
-        let headers: usize = self.headers.map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
         self.key.map_or(0, <[u8]>::len) + self.value.map_or(0, <[u8]>::len) + headers
     }
 }

@@ -110,7 +110,7 @@ mod tests {
         let (sleeper, waker) = pair().unwrap();
         sleeper.announce();
         waker.wake();
-        assert_eq!(sleeper.sleep(Duration::from_secs(60)), Woken::Signal);
+        assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
         sleeper.announce();
         assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "one wake-up ends one sleep");
     }
@@ -128,7 +128,7 @@ mod tests {
         let (sleeper, waker) = pair().unwrap();
         sleeper.announce();
         let other = std::thread::spawn(move || waker.wake());
-        assert_eq!(sleeper.sleep(Duration::from_secs(60)), Woken::Signal);
+        assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
         other.join().unwrap();
     }
 }

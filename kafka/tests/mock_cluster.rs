@@ -1,5 +1,7 @@
 //! Consumer, producer and admin client against librdkafka's mock cluster, for what a real broker does only when it is ill.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
 #[path = "support/mod.rs"]
 mod support;
 
@@ -278,7 +280,7 @@ fn a_flush_ends_at_its_deadline_and_a_purge_gives_everything_back() {
     producer.purge();
     let mut failed = Vec::new();
     assert!(producer.flush(PATIENCE, |event| if let ProducerEvent::Failed { token, .. } = event {
-        failed.push(token)
+        failed.push(token);
     }));
     assert_eq!(failed, (0..10).collect::<Vec<_>>());
 }

@@ -18,7 +18,7 @@ use crate::settings::ClientConfig;
 use crate::wake::Waker;
 
 /// How long the thread waits for an answer at a time. It is interrupted when the client goes.
-const WAIT: Duration = Duration::from_secs(60);
+const WAIT: Duration = Duration::from_mins(1);
 
 /// What the connections last complained about, kept from one client to the next.
 pub(super) type Complaint = Arc<Mutex<Option<Trouble>>>;

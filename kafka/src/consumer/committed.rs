@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::types::Committed;
+use super::types::{Committed, CommittedPart};
 use crate::error::{ErrorCode, KafkaError};
 use crate::native::client::{Client, c_string};
 use crate::native::partitions::PartitionList;
 use crate::record::TopicPartition;
 use crate::wake::Waker;
 
-/// One answer, in librdkafka's strings.
+/// One answer.
 pub(super) struct Answer {
     pub(super) seq: u64,
-    pub(super) result: Result<Vec<(TopicPartition, Result<Option<Committed>, ErrorCode>)>, KafkaError>,
+    pub(super) result: Result<Vec<CommittedPart>, KafkaError>,
 }
 
 /// Answers that wait for the consumer's thread.
@@ -98,9 +98,11 @@ impl Questions {
     }
 }
 
-type Part = (TopicPartition, Result<Option<Committed>, ErrorCode>);
-
-fn committed(client: &Client, partitions: &[TopicPartition], timeout: Duration) -> Result<Vec<Part>, KafkaError> {
+fn committed(
+    client: &Client,
+    partitions: &[TopicPartition],
+    timeout: Duration,
+) -> Result<Vec<CommittedPart>, KafkaError> {
     let mut list = PartitionList::with_capacity(partitions.len());
     for partition in partitions {
         list.add(&c_string(&partition.topic)?, partition.partition);

@@ -52,13 +52,16 @@ pub struct CommitReply {
     pub partitions: Vec<(TopicPartition, i64, Result<(), ErrorCode>)>,
 }
 
+/// One partition's committed offset; `Ok(None)` is "nothing committed".
+pub type CommittedPart = (TopicPartition, Result<Option<Committed>, ErrorCode>);
+
 /// The broker's answer to one request for committed offsets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedReply {
     /// What was given to [`super::Consumer::fetch_committed`].
     pub seq: u64,
     /// Each partition asked for, or why the whole request failed. A failure is never "nothing committed".
-    pub result: Result<Vec<(TopicPartition, Result<Option<Committed>, ErrorCode>)>, KafkaError>,
+    pub result: Result<Vec<CommittedPart>, KafkaError>,
 }
 
 /// A committed offset.

@@ -7,33 +7,38 @@ use std::ptr::{null, null_mut};
 
 use rdkafka_sys::bindings as sys;
 
-/// The headers of one message, in order.
+/// The headers of one message.
 #[derive(Clone, Copy)]
-pub(crate) struct HeaderIter<'a> {
+pub(crate) struct Headers<'a> {
     headers: *const sys::rd_kafka_headers_t,
-    next: usize,
     message: PhantomData<&'a [u8]>,
 }
 
-impl HeaderIter<'_> {
-    /// # Safety
-    /// `headers` is null or stays valid and unchanged for the lifetime `'a`.
-    pub(crate) unsafe fn new(headers: *const sys::rd_kafka_headers_t) -> Self {
-        Self { headers, next: 0, message: PhantomData }
+impl<'a> Headers<'a> {
+    /// In order.
+    pub(crate) fn iter(self) -> HeaderIter<'a> {
+        HeaderIter { of: self, next: 0 }
     }
+}
+
+/// Name and value of one header after the other.
+#[derive(Clone)]
+pub(crate) struct HeaderIter<'a> {
+    of: Headers<'a>,
+    next: usize,
 }
 
 impl<'a> Iterator for HeaderIter<'a> {
     type Item = (&'a [u8], Option<&'a [u8]>);
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.headers.is_null() {
+        if self.of.headers.is_null() {
             return None;
         }
         let (mut name, mut value, mut size) = (null(), null(), 0);
-        // SAFETY: `headers` is valid by the promise of `new`; the out-pointers are ours.
+        // SAFETY: `headers` is valid by the promise of `of_message`; the out-pointers are ours.
         let code = unsafe {
-            sys::rd_kafka_header_get_all(self.headers, self.next, &raw mut name, &raw mut value, &raw mut size)
+            sys::rd_kafka_header_get_all(self.of.headers, self.next, &raw mut name, &raw mut value, &raw mut size)
         };
         if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
             return None;
@@ -54,11 +59,9 @@ impl<'a> Iterator for HeaderIter<'a> {
 ///
 /// # Safety
 /// `message` is valid and stays so for `'a`.
-pub(crate) unsafe fn of_message<'a>(message: *const sys::rd_kafka_message_t) -> HeaderIter<'a> {
+pub(crate) unsafe fn of_message<'a>(message: *const sys::rd_kafka_message_t) -> Headers<'a> {
     let mut headers = null_mut();
     // SAFETY: a valid message by the caller's promise; on an error `headers` stays null, which reads as no headers.
-    unsafe {
-        let _absent = sys::rd_kafka_message_headers(message, &raw mut headers);
-        HeaderIter::new(headers)
-    }
+    let _absent = unsafe { sys::rd_kafka_message_headers(message, &raw mut headers) };
+    Headers { headers, message: PhantomData }
 }

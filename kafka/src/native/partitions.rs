@@ -48,8 +48,8 @@ impl PartitionList {
         // allocator, of the size copied; an entry added by us has none yet, so nothing leaks.
         unsafe {
             let list = self.0.as_mut();
-            let Some(last) = usize::try_from(list.cnt).ok().and_then(|count| count.checked_sub(1)) else { return };
-            let entry = list.elems.add(last);
+            let Some(index) = usize::try_from(list.cnt).ok().and_then(|count| count.checked_sub(1)) else { return };
+            let entry = list.elems.add(index);
             let bytes = sys::rd_kafka_mem_malloc(std::ptr::null_mut(), metadata.len().max(1));
             std::ptr::copy_nonoverlapping(metadata.as_ptr(), bytes.cast(), metadata.len());
             (*entry).metadata = bytes;

@@ -19,10 +19,10 @@ use crate::wake::Waker;
 /// A queue, its client, and whether it may hold something.
 #[derive(Debug)]
 pub(crate) struct Queue {
-    queue: NonNull<sys::rd_kafka_queue_t>,
+    handle: NonNull<sys::rd_kafka_queue_t>,
     signal: Arc<Signal>,
-    // Last, so that the queue is destroyed before its client may be.
-    client: Arc<Client>,
+    /// Held, never used: a client must not be freed before its queues.
+    _client: Arc<Client>,
 }
 
 // SAFETY: librdkafka's queues are thread-safe (rdkafka.h, "Thread safety").
@@ -95,19 +95,15 @@ impl Queue {
         let signal = Arc::new(Signal { maybe: AtomicBool::new(true), waker });
         // SAFETY: librdkafka aborts rather than return null for these queues. The signal's address stays valid until
         // `drop` takes the callback away.
-        let queue = unsafe {
+        let handle = unsafe {
             sys::rd_kafka_queue_cb_event_enable(queue, Some(on_nonempty), Arc::as_ptr(&signal).cast_mut().cast());
             NonNull::new_unchecked(queue)
         };
-        Self { queue, signal, client: Arc::clone(client) }
+        Self { handle, signal, _client: Arc::clone(client) }
     }
 
     pub(crate) fn ptr(&self) -> *mut sys::rd_kafka_queue_t {
-        self.queue.as_ptr()
-    }
-
-    pub(crate) fn client(&self) -> &Arc<Client> {
-        &self.client
+        self.handle.as_ptr()
     }
 
     /// It was signalled since it was last found empty.

@@ -217,7 +217,7 @@ fn jaas_option(jaas: &str, option: &str) -> Option<String> {
         let at = rest.find(option)?;
         let before = rest[..at].chars().next_back();
         rest = &rest[at + option.len()..];
-        if before.is_none_or(|before| before.is_whitespace())
+        if before.is_none_or(char::is_whitespace)
             && let Some(quoted) = rest.trim_start().strip_prefix('=')
         {
             let quoted = quoted.trim_start();

@@ -162,7 +162,7 @@ fn consumer(protocol: GroupProtocol, properties: &[(&str, &str)]) -> ClientConfi
         client_id: "c".to_owned(),
         rack: Some("zone-a".to_owned()),
         read_committed: true,
-        max_poll_interval: Duration::from_secs(300),
+        max_poll_interval: Duration::from_mins(5),
         session_timeout: Duration::from_secs(45),
         buffers: crate::memory::fetch_buffers(64 << 20, 12, 3),
     })

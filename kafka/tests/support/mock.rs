@@ -6,12 +6,12 @@ use std::ptr::null_mut;
 
 use rdkafka_sys::bindings as sys;
 
-pub use rdkafka_sys::bindings::rd_kafka_resp_err_t as Code;
+pub(crate) use rdkafka_sys::bindings::rd_kafka_resp_err_t as Code;
 
 /// Requests that a test lets fail, by their number in the protocol.
 #[derive(Clone, Copy, Debug)]
 #[repr(i16)]
-pub enum Request {
+pub(crate) enum Request {
     Produce = 0,
     OffsetCommit = 8,
     OffsetFetch = 9,
@@ -19,13 +19,13 @@ pub enum Request {
 }
 
 /// A mock cluster and the client that it lives in.
-pub struct Mock {
+pub(crate) struct Mock {
     client: *mut sys::rd_kafka_t,
     cluster: *mut sys::rd_kafka_mock_cluster_t,
 }
 
 impl Mock {
-    pub fn new(brokers: c_int) -> Self {
+    pub(crate) fn new(brokers: c_int) -> Self {
         // SAFETY: a client with default properties, which takes the configuration over, and a cluster in it.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
@@ -38,12 +38,12 @@ impl Mock {
         }
     }
 
-    pub fn bootstrap(&self) -> String {
+    pub(crate) fn bootstrap(&self) -> String {
         // SAFETY: a valid cluster; the string lives as long as it does and is copied.
         unsafe { CStr::from_ptr(sys::rd_kafka_mock_cluster_bootstraps(self.cluster)) }.to_str().unwrap().to_owned()
     }
 
-    pub fn topic(&self, name: &str, partitions: c_int) {
+    pub(crate) fn topic(&self, name: &str, partitions: c_int) {
         let name = CString::new(name).unwrap();
         // SAFETY: a valid cluster and a C string.
         let code = unsafe { sys::rd_kafka_mock_topic_create(self.cluster, name.as_ptr(), partitions, 1) };
@@ -51,7 +51,7 @@ impl Mock {
     }
 
     /// The next requests of this kind are answered with these codes.
-    pub fn fail(&self, request: Request, mut codes: Vec<Code>) {
+    pub(crate) fn fail(&self, request: Request, mut codes: Vec<Code>) {
         // SAFETY: a valid cluster and an array of that many codes, which is copied.
         unsafe {
             sys::rd_kafka_mock_push_request_errors_array(self.cluster, request as i16, codes.len(), codes.as_mut_ptr());
@@ -59,18 +59,18 @@ impl Mock {
     }
 
     /// This kind of request is not known to the brokers.
-    pub fn disable(&self, request: Request) {
+    pub(crate) fn disable(&self, request: Request) {
         // SAFETY: a valid cluster.
         let code = unsafe { sys::rd_kafka_mock_set_apiversion(self.cluster, request as i16, -1, -1) };
         assert_eq!(code, Code::RD_KAFKA_RESP_ERR_NO_ERROR);
     }
 
-    pub fn down(&self, broker: i32) {
+    pub(crate) fn down(&self, broker: i32) {
         // SAFETY: a valid cluster.
         unsafe { sys::rd_kafka_mock_broker_set_down(self.cluster, broker) };
     }
 
-    pub fn up(&self, broker: i32) {
+    pub(crate) fn up(&self, broker: i32) {
         // SAFETY: a valid cluster.
         unsafe { sys::rd_kafka_mock_broker_set_up(self.cluster, broker) };
     }

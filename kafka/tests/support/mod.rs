@@ -15,18 +15,18 @@ use penstock_kafka::wake::{Sleeper, pair};
 use penstock_kafka::{KafkaError, TopicPartition};
 
 /// Longest wait for anything in a test.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A record, copied out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
-    pub partition: TopicPartition,
-    pub offset: i64,
-    pub leader_epoch: Option<i32>,
-    pub timestamp: Timestamp,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+pub(crate) struct Seen {
+    pub(crate) partition: TopicPartition,
+    pub(crate) offset: i64,
+    pub(crate) leader_epoch: Option<i32>,
+    pub(crate) timestamp: Timestamp,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(Vec<u8>, Option<Vec<u8>>)>,
 }
 
 impl Seen {
@@ -45,7 +45,7 @@ impl Seen {
 
 /// How an assignment is confirmed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirm {
+pub(crate) enum Confirm {
     /// When all offsets are known, with all partitions.
     WhenLoaded,
     /// At once with none, each partition being added when its offset is known.
@@ -53,50 +53,50 @@ pub enum Confirm {
 }
 
 /// A member and everything that happened to it.
-pub struct Member {
-    pub consumer: Consumer,
-    pub sleeper: Sleeper,
+pub(crate) struct Member {
+    pub(crate) consumer: Consumer,
+    pub(crate) sleeper: Sleeper,
     /// Longest sleep.
-    pub cap: Duration,
-    pub confirm: Confirm,
+    pub(crate) cap: Duration,
+    pub(crate) confirm: Confirm,
     /// Where to start without a committed offset.
-    pub beginning: i64,
+    pub(crate) beginning: i64,
     /// Revocations are kept here, unanswered, while this is set.
-    pub hold_revocations: bool,
-    pub held: Vec<Vec<TopicPartition>>,
-    pub owned: BTreeSet<TopicPartition>,
-    pub records: Vec<Seen>,
-    pub count: usize,
-    pub keep_records: bool,
-    pub rebalances: Vec<(RebalanceKind, usize, bool)>,
-    pub commits: BTreeMap<u64, CommitReply>,
-    pub committed: BTreeMap<u64, CommittedReply>,
-    pub errors: Vec<KafkaError>,
-    pub partition_errors: Vec<(TopicPartition, KafkaError)>,
+    pub(crate) hold_revocations: bool,
+    pub(crate) held: Vec<Vec<TopicPartition>>,
+    pub(crate) owned: BTreeSet<TopicPartition>,
+    pub(crate) records: Vec<Seen>,
+    pub(crate) count: usize,
+    pub(crate) keep_records: bool,
+    pub(crate) rebalances: Vec<(RebalanceKind, usize, bool)>,
+    pub(crate) commits: BTreeMap<u64, CommitReply>,
+    pub(crate) committed: BTreeMap<u64, CommittedReply>,
+    pub(crate) errors: Vec<KafkaError>,
+    pub(crate) partition_errors: Vec<(TopicPartition, KafkaError)>,
     next_seq: u64,
 }
 
 /// Settings of a member of `group`.
-pub fn settings(group: &str, client_id: &str, protocol: GroupProtocol) -> ConsumerSettings {
+pub(crate) fn settings(group: &str, client_id: &str, protocol: GroupProtocol) -> ConsumerSettings {
     ConsumerSettings {
         group_id: group.to_owned(),
         protocol,
         client_id: client_id.to_owned(),
         rack: None,
         read_committed: true,
-        max_poll_interval: Duration::from_secs(300),
+        max_poll_interval: Duration::from_mins(5),
         session_timeout: Duration::from_secs(10),
         buffers: fetch_buffers(256 << 20, 12, 1),
     }
 }
 
 /// A connection without credentials.
-pub fn connection(bootstrap: &str) -> Connection {
+pub(crate) fn connection(bootstrap: &str) -> Connection {
     Connection::resolve(Some(bootstrap), None, None, &BTreeMap::new()).expect("bootstrap servers alone are enough")
 }
 
 impl Member {
-    pub fn join(bootstrap: &str, settings: &ConsumerSettings, topics: &[&str]) -> Self {
+    pub(crate) fn join(bootstrap: &str, settings: &ConsumerSettings, topics: &[&str]) -> Self {
         let (sleeper, waker) = pair().expect("an eventfd");
         let mut consumer = Consumer::new(&connection(bootstrap).consumer(settings), waker).expect("a consumer");
         consumer.subscribe(topics).expect("a subscription");
@@ -122,7 +122,7 @@ impl Member {
     }
 
     /// Turns the loop until `done` or `timeout`; whether it was done.
-    pub fn run(&mut self, timeout: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
+    pub(crate) fn run(&mut self, timeout: Duration, mut done: impl FnMut(&Self) -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         loop {
             let worked = self.turn();
@@ -146,7 +146,7 @@ impl Member {
     }
 
     /// One turn of the loop; whether anything was found.
-    pub fn turn(&mut self) -> bool {
+    pub(crate) fn turn(&mut self) -> bool {
         let mut worked = false;
         while let Some(event) = self.consumer.next_event() {
             self.on(event);
@@ -224,14 +224,14 @@ impl Member {
         self.owned.extend(starts.into_iter().map(|start| start.partition));
     }
 
-    pub fn release(&mut self, partitions: &[TopicPartition]) {
+    pub(crate) fn release(&mut self, partitions: &[TopicPartition]) {
         for partition in partitions {
             self.owned.remove(partition);
         }
         self.consumer.unassign(partitions).expect("a release");
     }
 
-    pub fn release_held(&mut self) {
+    pub(crate) fn release_held(&mut self) {
         for partitions in std::mem::take(&mut self.held) {
             self.release(&partitions);
         }
@@ -243,7 +243,7 @@ impl Member {
     }
 
     /// Commits and waits for the reply.
-    pub fn commit(&mut self, offsets: &[CommitOffset]) -> CommitReply {
+    pub(crate) fn commit(&mut self, offsets: &[CommitOffset]) -> CommitReply {
         let seq = self.seq();
         self.consumer.commit(seq, offsets).expect("a commit");
         assert!(self.run(PATIENCE, |member| member.commits.contains_key(&seq)), "no reply to a commit");
@@ -251,7 +251,7 @@ impl Member {
     }
 
     /// Asks for committed offsets and waits for the reply.
-    pub fn fetch_committed(&mut self, partitions: &[TopicPartition]) -> CommittedReply {
+    pub(crate) fn fetch_committed(&mut self, partitions: &[TopicPartition]) -> CommittedReply {
         let seq = self.seq();
         self.consumer.fetch_committed(seq, partitions, PATIENCE).expect("a request for offsets");
         assert!(self.run(PATIENCE, |member| member.committed.contains_key(&seq)), "no committed offsets");
@@ -259,7 +259,7 @@ impl Member {
     }
 
     /// Leaves the group; how long that took.
-    pub fn close(mut self) -> Duration {
+    pub(crate) fn close(mut self) -> Duration {
         let start = Instant::now();
         self.consumer.close().expect("a close");
         assert!(self.run(PATIENCE, |member| member.consumer.is_closed()), "the consumer does not close");

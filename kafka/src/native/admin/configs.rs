@@ -80,8 +80,8 @@ pub(crate) fn alter(call: &Call<'_>, resource: &ConfigResource, set: &[(&str, &s
     let (items, count) = (arguments.items.as_mut_ptr(), arguments.items.len());
     // SAFETY: valid client, arguments, options and queue; arguments are copied.
     unsafe {
-        sys::rd_kafka_IncrementalAlterConfigs(call.client.ptr(), items, count, options.ptr(), call.replies.ptr())
-    };
+        sys::rd_kafka_IncrementalAlterConfigs(call.client.ptr(), items, count, options.ptr(), call.replies.ptr());
+    }
     Ok(())
 }
 
