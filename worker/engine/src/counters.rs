@@ -51,6 +51,8 @@ pub struct Counters {
     pub checkpoints_rejected: u64,
     /// Starts put off because the checkpoint had no room for what they could add.
     pub starts_deferred: u64,
+    /// Times that a partition was fenced: no commit acknowledged for half a session, or a long sleep.
+    pub fenced: u64,
     /// Offsets that were gone before they could be read.
     pub offsets_lost: u64,
 }

@@ -11,8 +11,10 @@ mod starts;
 use std::collections::VecDeque;
 
 use crate::calls::Calls;
+use crate::circuit::Circuit;
 use crate::counters::Counters;
 use crate::forwards::Forwards;
+use crate::limiter::Limiter;
 use crate::partition::{Partition, Phase};
 use crate::policy::Policy;
 use crate::room::Room;
@@ -40,6 +42,8 @@ pub struct Engine {
     suspects: VecDeque<Suspect>,
     /// Slots by the right they were taken.
     taken: Taken,
+    circuit: Circuit,
+    limiter: Limiter,
     /// Places in the producer.
     forward_room: u32,
     drains: Vec<Drain>,
@@ -51,6 +55,9 @@ pub struct Engine {
     /// Something waits for the next round of commits.
     uncommitted: bool,
     next_round: Instant,
+    /// When some partition will have waited too long for an acknowledged commit.
+    fence_at: Instant,
+    last_turn: Instant,
     commit_number: u64,
     /// Partitions whose credit may be due.
     creditors: Vec<Tp>,
@@ -95,6 +102,7 @@ impl Engine {
     /// An engine that owns nothing yet.
     pub fn new(policy: Policy) -> Self {
         let room = Room::of_chars(policy.checkpoint_bytes);
+        let limiter = Limiter::new(policy.concurrency);
         Self {
             policy,
             partitions: Vec::new(),
@@ -106,6 +114,8 @@ impl Engine {
             again: VecDeque::new(),
             suspects: VecDeque::new(),
             taken: Taken::default(),
+            circuit: Circuit::default(),
+            limiter,
             forward_room: 0,
             drains: Vec::new(),
             shutting_down: false,
@@ -114,6 +124,8 @@ impl Engine {
             room,
             uncommitted: false,
             next_round: Instant::ZERO,
+            fence_at: Instant::NEVER,
+            last_turn: Instant::ZERO,
             commit_number: 0,
             creditors: Vec::new(),
             window: 0,
@@ -125,6 +137,7 @@ impl Engine {
 
     /// Takes note of what happened and appends what to do about it. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
+        self.mind_the_gap(now);
         self.ring(now, effects);
         match event {
             Event::Assigned { partitions, seq } => self.assigned(partitions, seq, effects),
@@ -165,7 +178,9 @@ impl Engine {
     pub fn next_wake(&self) -> Option<Instant> {
         let commits = (self.uncommitted || self.calls.len() > 0).then_some(self.next_round);
         let drains = self.drains.iter().map(|drain| self.next_of_drain(drain)).min();
-        [self.timers.next(), self.calls.deadline(), commits, drains].into_iter().flatten().min()
+        // A probe that is due and was not started waits for something else.
+        let probe = self.circuit.next_probe().filter(|at| *at > self.last_turn && self.has_ready());
+        [self.timers.next(), self.calls.deadline(), commits, drains, probe].into_iter().flatten().min()
     }
 
     /// Totals since the engine began.
@@ -177,7 +192,8 @@ impl Engine {
     pub fn view(&self) -> EngineView {
         EngineView {
             in_flight: self.calls.len(),
-            concurrency: self.policy.concurrency,
+            concurrency: self.limiter.limit(),
+            circuit_open: self.circuit.is_open().map(|(class, _)| class),
             forwarding: self.forwards.len(),
             suspects: self.suspects.len() + self.taken.suspects as usize,
             checkpoint_chars: self.room.chars(),

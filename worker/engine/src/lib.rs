@@ -5,12 +5,14 @@
 
 mod backoff;
 mod calls;
+mod circuit;
 mod counters;
 mod engine;
 mod forwards;
 mod hash;
 mod lanes;
 mod ledger;
+mod limiter;
 mod partition;
 pub mod policy;
 mod room;

@@ -99,6 +99,10 @@ pub(crate) struct Commits {
     pub(crate) last_sent: Instant,
     pub(crate) not_before: Instant,
     pub(crate) failures: u32,
+    /// When the oldest commit was sent that no later one was acknowledged after.
+    pub(crate) unanswered_since: Option<Instant>,
+    /// Nothing may start: another member may own the partition by now.
+    pub(crate) fenced: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +110,7 @@ pub(crate) struct UnderWay {
     pub(crate) id: CommitId,
     pub(crate) offset: i64,
     pub(crate) chars: usize,
+    pub(crate) sent: Instant,
 }
 
 /// Slot time, for the operator's estimate of capacity.
@@ -164,7 +169,7 @@ impl Partition {
 
     /// Whether records of it may be started.
     pub(crate) fn may_start(&self) -> bool {
-        self.phase == Phase::Flowing && self.commits.owner_known
+        self.phase == Phase::Flowing && self.commits.owner_known && !self.commits.fenced
     }
 
     /// Whether claims of this assignment are still out.
@@ -237,10 +242,14 @@ impl Partition {
 
     /// Shuts the lane of a claim of the assignment that ends here, in the new table of lanes.
     pub(crate) fn hold_lane(&mut self, claim: &mut Claim, old: &Lanes) {
-        let hash = if claim.lane == LaneId::NONE { of_offset(claim.offset) } else { old.hash(claim.lane) };
-        claim.lane = self.lanes.hold(hash);
+        claim.lane = self.lanes.hold(lane_hash(claim, old));
         claim.stale = true;
         self.stale_claims += 1;
+    }
+
+    /// A number for the lane of a claim; a record without a lane is one of its own.
+    pub(crate) fn lane_hash(&self, claim: &Claim) -> u64 {
+        lane_hash(claim, &self.lanes)
     }
 
     /// Whether a call of an earlier assignment did this record; told once.
@@ -256,7 +265,15 @@ impl Partition {
 
     /// The hold as the checkpoint tells it.
     pub(crate) fn hold_told(&self, now: Instant) -> Option<Hold> {
-        self.hold.map(|(reason, class, since)| Hold { reason, class, seconds: now.since(since).as_secs() })
+        let told = |(reason, class, since)| Hold { reason, class, seconds: now.since(since).as_secs() };
+        self.hold.map(told).or_else(|| self.held_by_an_outage(now))
+    }
+
+    /// Where a partition is one lane, or nearly, an outage does not trip the circuit: its first record tells.
+    fn held_by_an_outage(&self, now: Instant) -> Option<Hold> {
+        let trouble = self.troubles.get(self.ledger.frontier())?;
+        let class = trouble.outage()?;
+        Some(Hold { reason: HoldReason::CircuitOpen, class, seconds: trouble.age(now).as_secs() })
     }
 }
 
@@ -270,6 +287,8 @@ impl Commits {
             last_sent: Instant::ZERO,
             not_before: Instant::ZERO,
             failures: 0,
+            unanswered_since: None,
+            fenced: false,
         }
     }
 }
@@ -298,6 +317,10 @@ impl Usage {
         self.busy_nanos = self.busy_nanos.saturating_add(elapsed.saturating_mul(u64::from(self.in_flight)));
         self.since = now;
     }
+}
+
+fn lane_hash(claim: &Claim, lanes: &Lanes) -> u64 {
+    if claim.lane == LaneId::NONE { of_offset(claim.offset) } else { lanes.hash(claim.lane) }
 }
 
 /// The lane by which a stale claim on a record without a lane is found again.

@@ -27,6 +27,8 @@ pub struct Policy {
     pub commit_interval: Duration,
     /// How often a partition with calls in progress commits at least, if only its metadata.
     pub heartbeat_interval: Duration,
+    /// The group's session timeout, as the broker has it. With no commit acknowledged for half of it, nothing is started.
+    pub session_timeout: Duration,
     /// Names this process among all: random, from the shell. Readers take differences of counters within one only.
     pub incarnation: u64,
 }
@@ -89,6 +91,7 @@ impl Default for Policy {
             checkpoint_bytes: 1000,
             commit_interval: Duration::from_secs(1),
             heartbeat_interval: Duration::from_secs(5),
+            session_timeout: Duration::from_secs(45),
             incarnation: 0,
         }
     }

@@ -18,6 +18,8 @@ pub(crate) struct Trouble {
     pub(crate) patience: u32,
     /// How often it was in flight when a connection broke, since it last ran to an end.
     pub(crate) suspicion: u32,
+    /// Records that had been acknowledged when this one was last told that the processor is busy.
+    pub(crate) others: u64,
     /// It failed for good: nothing is charged any more.
     pub(crate) exhausted: bool,
     class: ErrorClass,
@@ -41,6 +43,7 @@ impl Trouble {
             attempts: 0,
             patience: 0,
             suspicion: 0,
+            others: 0,
             exhausted: false,
             class: ErrorClass::Unknown,
             failure: None,
@@ -53,6 +56,12 @@ impl Trouble {
     pub(crate) fn is_over(&self, retry: &Retry, now: Instant) -> bool {
         let too_old = |max: Duration| self.attempts > 0 && self.age(now) >= max;
         self.exhausted || self.attempts >= retry.max_attempts || retry.max_age.is_some_and(too_old)
+    }
+
+    /// The class of an outage that it has met more than once in a row.
+    pub(crate) fn outage(&self) -> Option<ErrorClass> {
+        let outage = matches!(self.class, ErrorClass::Unreachable | ErrorClass::Misconfigured);
+        (outage && self.attempts == 0 && self.patience > 1).then_some(self.class)
     }
 
     /// What a dead letter says.
@@ -92,6 +101,16 @@ impl Troubles {
     /// The trouble of a record, begun now if it has none.
     pub(crate) fn entry(&mut self, offset: i64, now: Instant) -> &mut Trouble {
         self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now))
+    }
+
+    /// Charges nothing. Returns how often that was so in a row.
+    pub(crate) fn put_off(&mut self, offset: i64, failure: Option<&Failure>, now: Instant) -> u32 {
+        let trouble = self.entry(offset, now);
+        trouble.patience = trouble.patience.saturating_add(1);
+        if let Some(failure) = failure.filter(|_| trouble.attempts == 0) {
+            trouble.class = failure.class;
+        }
+        trouble.patience
     }
 
     /// Charges an attempt.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use penstock_crds::checkpoint::HoldReason;
+use penstock_crds::checkpoint::{ErrorClass, HoldReason};
 
 use crate::partition::{Partition, Phase};
 use crate::seam::Tp;
@@ -15,6 +15,8 @@ pub struct EngineView {
     pub in_flight: u32,
     /// Calls that may be in progress at once now.
     pub concurrency: u32,
+    /// What the processor's outage looks like, while the circuit is open.
+    pub circuit_open: Option<ErrorClass>,
     /// Records at the producer, or waiting to be written again.
     pub forwarding: u32,
     /// Records that run alone because a connection broke while they were in flight.
@@ -44,6 +46,8 @@ pub struct PartitionView {
     pub blocked_for: Option<Duration>,
     /// Why nothing is delivered, if so.
     pub hold: Option<HoldReason>,
+    /// Whether no record of it is started because no commit was acknowledged for half a session.
+    pub fenced: bool,
     /// Whether it is being given back.
     pub draining: bool,
 }
@@ -63,6 +67,7 @@ impl Partition {
             failing: self.troubles.charged(),
             blocked_for: blocked.map(|trouble| trouble.age(now)),
             hold: self.hold.map(|(reason, ..)| reason),
+            fenced: self.commits.fenced,
             draining: self.phase == Phase::Draining,
         })
     }

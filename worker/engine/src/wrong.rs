@@ -32,6 +32,10 @@ pub(crate) enum Wrong {
     OutageCharges,
     /// Lets all null keys share one lane.
     NullKeysShareALane,
+    /// Starts as usual while the circuit is open.
+    CircuitIgnored,
+    /// Starts as usual while nobody acknowledges its commits.
+    FenceIgnored,
     /// Opens the lane while a retry waits.
     RetryOvertakesItsKey,
 }

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use super::Engine;
 use crate::backoff;
 use crate::calls::{CancelCause, Claim, Ended};
+use crate::circuit::PROBE_MAX;
+use crate::hash;
 use crate::ledger::State;
 use crate::partition::{Fact, Phase};
 use crate::policy::OnExhausted;
-use crate::seam::{Destination, Effect, ErrorClass, Failure, Finished, Outcome, Tp};
+use crate::seam::{CallId, Destination, Effect, ErrorClass, Failure, Finished, Outcome, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
 use crate::wrong::Wrong;
+
+/// Times that a record may be told "busy" in a row, while others are taken, before that is charged: minutes of back-off.
+const OVERLOADS_UNCHARGED: u32 = 16;
 
 impl Engine {
     pub(super) fn finished(&mut self, finished: Finished, now: Instant, effects: &mut Vec<Effect>) {
@@ -26,11 +31,15 @@ impl Engine {
         }
         let claim = ended.flight.claim;
         if claim.stale {
+            self.circuit.unanswered(finished.ticket.call, now);
             self.late(claim, finished.outcome, effects);
             return;
         }
         self.partitions[claim.tp.index()].usage.end(now);
-        match outcome_of(finished.outcome, &ended) {
+        let call = finished.ticket.call;
+        let outcome = outcome_of(finished.outcome, &ended);
+        self.learn(call, &claim, &outcome, ended.cancelled, now);
+        match outcome {
             Outcome::Ack => {
                 self.counters.acknowledged += 1;
                 self.complete(claim.tp, claim.seq);
@@ -44,14 +53,14 @@ impl Engine {
             Outcome::Reject(failure) => self.charge(claim.tp, claim.seq, failure, true, now, effects),
             Outcome::Overload(failure) => {
                 self.counters.overloads += 1;
-                self.put_off(claim.tp, claim.seq, failure.after, now);
+                self.overloaded(claim.tp, claim.seq, failure, now, effects);
             }
             Outcome::Unavailable(failure) => {
                 self.counters.outages += 1;
                 if self.breaks(Wrong::OutageCharges) {
                     return self.charge(claim.tp, claim.seq, failure, false, now, effects);
                 }
-                self.put_off(claim.tp, claim.seq, failure.after, now);
+                self.put_off(claim.tp, claim.seq, Some(&failure), PROBE_MAX, now);
             }
             Outcome::BatchFailed(failure) if ended.single => {
                 self.charge(claim.tp, claim.seq, failure, false, now, effects);
@@ -62,7 +71,7 @@ impl Engine {
             Outcome::BatchFailed(failure) | Outcome::ConnectionLost(failure) => {
                 self.suspect(claim.tp, claim.seq, failure, now, effects);
             }
-            Outcome::Cancelled => self.put_off(claim.tp, claim.seq, None, now),
+            Outcome::Cancelled => self.put_off(claim.tp, claim.seq, None, PROBE_MAX, now),
         }
         self.wake(claim.tp);
     }
@@ -116,17 +125,55 @@ impl Engine {
         }
     }
 
-    /// Tries the record again later and charges nothing.
-    pub(super) fn put_off(&mut self, tp: Tp, seq: u64, after: Option<Duration>, now: Instant) {
+    /// Tries the record again later, after `wait_max` at most, and charges nothing.
+    pub(super) fn put_off(&mut self, tp: Tp, seq: u64, failure: Option<&Failure>, wait_max: Duration, now: Instant) {
         let partition = &mut self.partitions[tp.index()];
         let Some(entry) = partition.ledger.get_mut(seq) else { return };
         entry.troubled = true;
         let offset = entry.offset;
-        let trouble = partition.troubles.entry(offset, now);
-        trouble.patience = trouble.patience.saturating_add(1);
-        let failures = trouble.patience;
-        let wait = self.back_off(tp, offset, failures, after);
-        self.wait_for(tp, seq, wait, now);
+        let patience = partition.troubles.put_off(offset, failure, now);
+        let wait = self.back_off(tp, offset, patience, failure.and_then(|failure| failure.after));
+        self.wait_for(tp, seq, wait.min(wait_max), now);
+    }
+
+    /// Busy costs no attempt, unless the processor says so to this record alone, again and again, while it takes others:
+    /// else one record could be put off for ever.
+    fn overloaded(&mut self, tp: Tp, seq: u64, failure: Box<Failure>, now: Instant, effects: &mut Vec<Effect>) {
+        let partition = &mut self.partitions[tp.index()];
+        let Some(entry) = partition.ledger.get(seq) else { return };
+        let trouble = partition.troubles.entry(entry.offset, now);
+        let others = core::mem::replace(&mut trouble.others, self.counters.acknowledged) < self.counters.acknowledged;
+        if others && trouble.patience >= OVERLOADS_UNCHARGED {
+            return self.charge(tp, seq, failure, false, now, effects);
+        }
+        let wait_max = self.policy.retry.max_delay;
+        self.put_off(tp, seq, Some(&failure), wait_max, now);
+    }
+
+    /// What an answer says about the processor, whatever it says about the record.
+    fn learn(&mut self, call: CallId, claim: &Claim, outcome: &Outcome, cancelled: Option<CancelCause>, now: Instant) {
+        let was_open = self.circuit.is_open().is_some();
+        match outcome {
+            Outcome::Unavailable(failure) => {
+                let partition = &self.partitions[claim.tp.index()];
+                let lane = hash::with(partition.lane_hash(claim), u64::from(claim.tp.0));
+                self.circuit.outage(call, lane, failure.class, now);
+            }
+            Outcome::Cancelled | Outcome::ConnectionLost(_) => self.circuit.unanswered(call, now),
+            Outcome::Retry(_) if cancelled.is_some() => self.circuit.unanswered(call, now),
+            Outcome::Overload(_) => {
+                self.limiter.overloaded(now);
+                self.circuit.answered();
+            }
+            Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip => {
+                self.limiter.accepted();
+                self.circuit.answered();
+            }
+            Outcome::Retry(_) | Outcome::Reject(_) | Outcome::BatchFailed(_) => self.circuit.answered(),
+        }
+        if self.circuit.is_open().is_some() != was_open {
+            self.tell_hold();
+        }
     }
 
     /// Exponential, or what the processor asked for if that is longer, within `retry.maxDelay`.
@@ -157,7 +204,7 @@ impl Engine {
         let offset = entry.offset;
         let trouble = partition.troubles.entry(offset, now);
         trouble.suspicion = trouble.suspicion.saturating_add(1);
-        self.put_off(tp, seq, failure.after, now);
+        self.put_off(tp, seq, Some(&failure), PROBE_MAX, now);
     }
 
     /// The record failed for good.

@@ -159,6 +159,9 @@ impl Engine {
     }
 
     pub(super) fn processor_health(&mut self, ready: bool, now: Instant) {
+        if ready != (self.processor == Processor::Ready) {
+            self.tell_hold();
+        }
         if ready {
             self.processor = Processor::Ready;
         } else {

@@ -44,12 +44,8 @@ impl Engine {
 
     /// Commits the frontier with its checkpoint.
     pub(super) fn send_commit(&mut self, tp: Tp, now: Instant, effects: &mut Vec<Effect>) {
-        let gauges_concurrency = self.policy.concurrency;
-        let hold = (self.processor != Processor::Ready).then_some(Hold {
-            reason: HoldReason::ProcessorNotReady,
-            class: ErrorClass::Unreachable,
-            seconds: 0,
-        });
+        let concurrency = self.limiter.limit();
+        let hold = self.hold(now);
         let oldest = self.calls.oldest_of(tp).map_or(Duration::ZERO, |started| now.since(started));
         let newer = self.breaks(Wrong::CheckpointNewerThanOffset);
         let maximum = self.breaks(Wrong::CommitTheMaximum);
@@ -66,7 +62,7 @@ impl Engine {
         checkpoint.gauges = Some(Gauges {
             in_flight: partition.usage.in_flight,
             oldest_call_millis: u64::try_from(oldest.as_millis()).unwrap_or(u64::MAX),
-            concurrency: gauges_concurrency,
+            concurrency,
         });
         checkpoint.hold = partition.hold_told(now).or(hold);
         let place = partition.place(offset, leader_epoch);
@@ -78,9 +74,11 @@ impl Engine {
         self.counters.attempts_left_out += encoded.failing_left_out as u64;
         self.commit_number += 1;
         let commit = CommitId(self.commit_number);
-        partition.commits.under_way = Some(UnderWay { id: commit, offset, chars: encoded.text.len() });
+        partition.commits.under_way = Some(UnderWay { id: commit, offset, chars: encoded.text.len(), sent: now });
         partition.commits.changed = false;
         partition.commits.last_sent = now;
+        let since = *partition.commits.unanswered_since.get_or_insert(now);
+        self.fence_at = self.fence_at.min(since + self.policy.session_timeout / 2);
         effects.push(Effect::Commit { tp, commit, offset, leader_epoch, checkpoint: encoded.text });
     }
 
@@ -109,11 +107,14 @@ impl Engine {
                     effects.push(Effect::Commit { tp, commit: CommitId(0), offset, leader_epoch, checkpoint });
                 }
                 partition.commits.acknowledged = partition.commits.acknowledged.max(sent.offset);
+                partition.commits.unanswered_since = None;
+                partition.commits.owner_known = true;
+                // An acknowledgement that lay around for long says nothing about now.
+                let stale = now.since(sent.sent) > self.policy.session_timeout / 2;
+                partition.commits.fenced &= stale;
+                partition.commits.changed |= partition.commits.fenced;
                 self.uncommitted |= partition.wants_commit();
-                if !partition.commits.owner_known {
-                    partition.commits.owner_known = true;
-                    self.wake(tp);
-                }
+                self.wake(tp);
             }
             CommitResult::MetadataTooLarge if sent.chars > 0 => {
                 self.counters.commit_failures += 1;
@@ -128,6 +129,50 @@ impl Engine {
                 partition.commits.failed(now);
                 self.uncommitted = true;
             }
+        }
+    }
+
+    /// The next commits tell that something holds the whole worker, or holds it no more.
+    pub(super) fn tell_hold(&mut self) {
+        for partition in self.partitions.iter_mut().filter(|partition| partition.phase == Phase::Flowing) {
+            partition.commits.changed = true;
+        }
+        self.uncommitted = true;
+    }
+
+    /// Why nothing is delivered by the whole worker, if so.
+    fn hold(&self, now: Instant) -> Option<Hold> {
+        if self.processor != Processor::Ready {
+            return Some(Hold { reason: HoldReason::ProcessorNotReady, class: ErrorClass::Unreachable, seconds: 0 });
+        }
+        let (class, since) = self.circuit.is_open()?;
+        Some(Hold { reason: HoldReason::CircuitOpen, class, seconds: now.since(since).as_secs() })
+    }
+
+    /// Self-fencing: whoever was not heard of for half a session may have been replaced, and starts nothing before a
+    /// commit that it sends now is acknowledged.
+    pub(super) fn mind_the_gap(&mut self, now: Instant) {
+        let half = self.policy.session_timeout / 2;
+        let asleep = now.since(self.last_turn) > half;
+        self.last_turn = now;
+        if (now <= self.fence_at && !asleep) || self.breaks(Wrong::FenceIgnored) {
+            return;
+        }
+        self.fence_at = Instant::NEVER;
+        for partition in self.partitions.iter_mut().filter(|partition| partition.phase == Phase::Flowing) {
+            let commits = &mut partition.commits;
+            let overdue = commits.unanswered_since.map_or(Instant::NEVER, |since| since + half);
+            let fence = asleep || now > overdue;
+            self.counters.fenced += u64::from(fence && !commits.fenced);
+            commits.fenced |= fence;
+            commits.changed |= commits.fenced;
+            self.uncommitted |= commits.fenced;
+            if !commits.fenced {
+                self.fence_at = self.fence_at.min(overdue);
+            }
+        }
+        if asleep {
+            self.next_round = now;
         }
     }
 

@@ -79,7 +79,7 @@ impl Engine {
         if self.breaks(Wrong::OutputByRunningAgain) {
             let Some(Forwarding { claim, .. }) = self.forwards.remove(id) else { return };
             self.partitions[claim.tp.index()].forwarding -= 1;
-            return self.put_off(claim.tp, claim.seq, None, now);
+            return self.put_off(claim.tp, claim.seq, None, self.policy.retry.max_delay, now);
         }
         let Some(forwarding) = self.forwards.get_mut(id) else { return };
         forwarding.sent = false;

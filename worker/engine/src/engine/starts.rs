@@ -11,6 +11,7 @@ use crate::policy::OnExhausted;
 use crate::room::Room;
 use crate::seam::{Delivery, DeliveryList, Effect, Start, Tp};
 use crate::time::Instant;
+use crate::wrong::Wrong;
 
 /// Times a suspect may break in company before it runs alone.
 const SUSPICION_IN_COMPANY: u32 = 1;
@@ -21,7 +22,9 @@ impl Engine {
         if self.paused || self.shutting_down || self.processor != super::Processor::Ready {
             return;
         }
-        while let Some((tp, seq, kind)) = self.pick() {
+        while (self.circuit.admits(now) || self.breaks(Wrong::CircuitIgnored))
+            && let Some((tp, seq, kind)) = self.pick()
+        {
             self.launch(tp, seq, kind, now, effects);
         }
     }
@@ -92,8 +95,13 @@ impl Engine {
         }
     }
 
+    /// Whether a record waits for nothing but a slot.
+    pub(super) fn has_ready(&self) -> bool {
+        !self.fresh.is_empty() || !self.again.is_empty() || !self.suspects.is_empty()
+    }
+
     fn retries_may_start(&self) -> bool {
-        let quarter = self.policy.concurrency / 4;
+        let quarter = self.limiter.limit() / 4;
         if quarter > 0 { self.taken.again + self.taken.suspects < quarter } else { self.taken.fresh_in_a_row >= 3 }
     }
 
@@ -101,13 +109,14 @@ impl Engine {
         let mut index = 0;
         while let Some(suspect) = self.suspects.get(index).copied() {
             let partition = &mut self.partitions[suspect.tp.index()];
-            let current = partition.epoch == suspect.epoch && partition.may_start();
+            let current = partition.epoch == suspect.epoch && partition.phase == Phase::Flowing;
             let entry = partition.ledger.get(suspect.seq).filter(|entry| current && entry.state == State::Ready);
             let Some(offset) = entry.map(|entry| entry.offset) else {
                 self.suspects.remove(index);
                 continue;
             };
-            if partition.ledger.first() != Some(suspect.seq) && !self.room.admits(partition, offset) {
+            let first = partition.ledger.first() == Some(suspect.seq);
+            if !partition.may_start() || (!first && !self.room.admits(partition, offset)) {
                 index += 1; // the one at the frontier may stand behind it
                 continue;
             }
@@ -144,6 +153,7 @@ impl Engine {
         let deadline = now + self.policy.timeout;
         let ticket = self.calls.start(Flight { claim, kind }, now, deadline);
         self.take_slot(kind);
+        self.circuit.started(ticket.call);
         self.counters.calls += 1;
         let delivery = Delivery { ticket, tp, attempt, owner, record };
         effects.push(Effect::Start(Start { call: ticket.call, deadline, deliveries: DeliveryList::One(delivery) }));

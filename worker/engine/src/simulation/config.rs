@@ -59,6 +59,7 @@ impl Config {
             checkpoint_bytes: chars,
             commit_interval: Duration::from_millis(500),
             heartbeat_interval: Duration::from_secs(2),
+            session_timeout: Duration::from_secs(rng.pick(&[4, 45])),
             incarnation: 0,
         };
         Self {

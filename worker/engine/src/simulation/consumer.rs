@@ -90,6 +90,12 @@ impl World {
             _ if faulty => CommitResult::Retriable,
             _ => self.store(worker, &pending)?,
         };
+        let held = &mut self.workers[worker].held[pending.tp];
+        if result == CommitResult::Ok && held.seq == Some(pending.seq) {
+            held.unanswered_since = None;
+            let awake = |slept: &crate::Instant| pending.sent < *slept;
+            held.slept_until = held.slept_until.filter(awake);
+        }
         self.on(worker, Event::Committed { tp, commit, result })
     }
 

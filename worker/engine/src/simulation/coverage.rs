@@ -37,6 +37,10 @@ pub(super) enum Reached {
     KeysSideBySide,
     MetadataOnlyCommit,
     LowMetadata,
+    CircuitOpen,
+    CircuitClosed,
+    Fenced,
+    LimitLowered,
     End,
 }
 

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::broker::Plan;
 use super::coverage::Reached;
-use super::truth::Checked;
+use super::truth::{Checked, lane_of};
 use super::worker::{Call, Cancelled, Held, PendingForward};
 use super::world::World;
 use crate::policy::OnExhausted;
@@ -42,10 +42,11 @@ impl World {
         if cancelled.is_none() && matches!(plan, Plan::Hangs(1..)) {
             return;
         }
-        if cancelled.is_none() && matches!(plan, Plan::Breaks(1..)) {
+        let up = !self.workers[worker].down;
+        if up && cancelled.is_none() && matches!(plan, Plan::Breaks(1..)) {
             return self.break_connections(worker, which, finished);
         }
-        let raced = cancelled.is_some() && matches!(plan, Plan::Good | Plan::Skip) && self.rng.percent(30);
+        let raced = up && cancelled.is_some() && matches!(plan, Plan::Good | Plan::Skip) && self.rng.percent(30);
         if raced {
             self.coverage.reach(Reached::CancelRacedWithAck);
         }
@@ -65,11 +66,37 @@ impl World {
             }
             _ => self.outcome(worker, tp, index, call.seq),
         };
+        self.learn(worker, &call, &outcome);
         finished.push(Finished { ticket: call.ticket, outcome });
+    }
+
+    /// Whether the circuit has to be open after this answer.
+    fn learn(&mut self, worker: usize, call: &Call, outcome: &Outcome) {
+        let shell = &mut self.workers[worker];
+        if shell.held[call.tp].seq != Some(call.seq) {
+            return;
+        }
+        let opened = shell.must_probe();
+        match outcome {
+            Outcome::Cancelled | Outcome::ConnectionLost(_) => {}
+            Outcome::Unavailable(_) => {
+                let lane = lane_of(&self.config, &self.logs[call.tp].records[call.index]);
+                shell.outage_lanes.insert((call.tp, lane, if lane.is_none() { call.index } else { 0 }));
+            }
+            _ => shell.outage_lanes.clear(),
+        }
+        match (opened, shell.must_probe()) {
+            (false, true) => self.coverage.reach(Reached::CircuitOpen),
+            (true, false) => self.coverage.reach(Reached::CircuitClosed),
+            _ => {}
+        }
     }
 
     pub(super) fn outcome(&mut self, worker: usize, tp: usize, index: usize, seq: u64) -> Outcome {
         let plan = self.logs[tp].records[index].plan;
+        if self.workers[worker].down {
+            return Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, "connection refused"));
+        }
         self.spend(tp, index);
         let failure = |class| Failure::new(class, "as planned");
         match plan {

@@ -16,6 +16,14 @@ pub(super) fn run(seed: u64, wrong: Option<Wrong>, tell: bool) -> (Result<(), Vi
     if deferred {
         world.coverage.reach(Reached::StartDeferred);
     }
+    let fenced = world.workers.iter().any(|worker| worker.engine.counters().fenced > 0);
+    if fenced {
+        world.coverage.reach(Reached::Fenced);
+    }
+    let lowered = world.workers.iter().any(|worker| worker.engine.view().concurrency < world.config.policy.concurrency);
+    if lowered {
+        world.coverage.reach(Reached::LimitLowered);
+    }
     (result, world.coverage)
 }
 

@@ -40,6 +40,8 @@ seeded_bugs! {
     attempts_lost_on_rebalance: AttemptsLostOnRebalance => "S6";
     output_by_running_the_handler_again: OutputByRunningAgain => "S7";
     an_outage_that_charges: OutageCharges => "S12" | "S6";
+    an_open_circuit_that_starts_as_usual: CircuitIgnored => "S11";
+    a_fence_that_holds_nothing: FenceIgnored => "fence";
     null_keys_share_a_lane: NullKeysShareALane => "L4";
     a_retry_that_overtakes_its_key: RetryOvertakesItsKey => "S5";
 }

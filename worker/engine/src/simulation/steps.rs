@@ -58,6 +58,10 @@ impl World {
             85 if self.rng.percent(self.config.restless * 2) => self.crash(worker),
             86 if self.rng.percent(self.config.restless * 2) => self.terminate(worker),
             87 if self.rng.percent(self.config.restless * 3) => self.pause_or_resume(worker),
+            88 if self.rng.percent(self.config.restless * 3) => {
+                self.workers[worker].down = !self.workers[worker].down;
+                Ok(())
+            }
             _ => self.pass_time(),
         }
     }
@@ -92,6 +96,7 @@ impl World {
     }
 
     fn calm_worker(&mut self, worker: usize) -> Result<bool, Violation> {
+        self.workers[worker].down = false;
         if self.workers[worker].paused {
             self.pause_or_resume(worker)?;
         }

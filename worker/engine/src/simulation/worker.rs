@@ -29,6 +29,8 @@ pub(super) struct Call {
     /// Nothing else was ever in flight with it.
     pub(super) alone: bool,
     pub(super) cancelled: Option<Cancelled>,
+    /// Started while the circuit had to be open.
+    pub(super) probe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,7 @@ pub(super) struct PendingCommit {
     pub(super) leader_epoch: i32,
     pub(super) text: String,
     pub(super) seq: u64,
+    pub(super) sent: Instant,
 }
 
 /// What the shell knows of a partition.
@@ -75,6 +78,10 @@ pub(super) struct Held {
     /// Answered with output that is not confirmed yet.
     pub(super) output_pending: BTreeSet<usize>,
     pub(super) started: BTreeSet<usize>,
+    /// When the oldest commit was sent that none was acknowledged after.
+    pub(super) unanswered_since: Option<Instant>,
+    /// When the worker woke up after a long sleep, until a commit sent since is acknowledged.
+    pub(super) slept_until: Option<Instant>,
     /// What was committed when it was assigned.
     pub(super) found: (i64, Checkpoint),
 }
@@ -95,6 +102,11 @@ pub(super) struct Worker {
     pub(super) leaving: Option<bool>,
     pub(super) forward_room: u32,
     pub(super) ready: bool,
+    /// The processor is down.
+    pub(super) down: bool,
+    /// Distinct lanes that met the outage since the last other answer.
+    pub(super) outage_lanes: BTreeSet<(usize, Option<u8>, usize)>,
+    pub(super) last_turn: Instant,
 }
 
 impl Worker {
@@ -117,7 +129,15 @@ impl Worker {
             leaving: None,
             forward_room: 0,
             ready: false,
+            down: false,
+            outage_lanes: BTreeSet::new(),
+            last_turn: Instant::ZERO,
         }
+    }
+
+    /// Whether the circuit has to be open.
+    pub(super) fn must_probe(&self) -> bool {
+        self.outage_lanes.len() >= 3
     }
 
     /// Whether a reply is owed to the engine, hung calls aside.

@@ -55,6 +55,7 @@ impl World {
         if self.tell {
             eprintln!("{:>6} ms  worker {worker} ← {}", self.now.as_millis(), describe(&event));
         }
+        self.notice_sleep(worker);
         let mut effects = Vec::new();
         self.workers[worker].engine.on(event, self.now, &mut effects);
         for effect in effects {
@@ -64,6 +65,17 @@ impl World {
             self.carry_out(worker, effect)?;
         }
         self.check_idle_slots(worker)
+    }
+
+    /// A worker that slept for half a session must not trust what it owned.
+    fn notice_sleep(&mut self, worker: usize) {
+        let (now, half) = (self.now, self.config.policy.session_timeout / 2);
+        let shell = &mut self.workers[worker];
+        if now.since(shell.last_turn) > half {
+            let owned = shell.held.iter_mut().filter(|held| held.position.is_some());
+            owned.for_each(|held| held.slept_until = Some(now));
+        }
+        shell.last_turn = now;
     }
 
     fn carry_out(&mut self, worker: usize, effect: Effect) -> Checked {
@@ -85,7 +97,9 @@ impl World {
                 self.check_commit(worker, tp.index(), (offset, leader_epoch), &checkpoint)?;
                 let seq = self.workers[worker].held[tp.index()].seq.unwrap_or_default();
                 let text = checkpoint;
-                let pending = PendingCommit { tp: tp.index(), commit, offset, leader_epoch, text, seq };
+                let sent = self.now;
+                self.workers[worker].held[tp.index()].unanswered_since.get_or_insert(sent);
+                let pending = PendingCommit { tp: tp.index(), commit, offset, leader_epoch, text, seq, sent };
                 self.workers[worker].commits.push(pending);
             }
             Effect::Credit { tp, bytes } => shell.held[tp.index()].credit += i64::try_from(bytes).unwrap(),
@@ -138,7 +152,8 @@ impl World {
                 self.coverage.reach(if key.is_none() { Reached::NullKeysSideBySide } else { Reached::KeysSideBySide });
             }
             let (ticket, deadline) = (delivery.ticket, start.deadline);
-            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None });
+            let probe = shell.must_probe();
+            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe });
             shell.held[tp].started.insert(index);
         }
         let calls = self.workers[worker].calls.len();
@@ -164,6 +179,13 @@ impl World {
         if let Some(call) = shell.calls.iter().find(|call| call.tp == tp && excludes(call.index)) {
             let other = self.logs[tp].records[call.index].offset;
             return broken("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
+        }
+        if shell.must_probe() && shell.calls.iter().any(|call| call.probe) {
+            return broken("S11", format!("{offset} of {tp} is started beside a probe"));
+        }
+        let half = self.config.policy.session_timeout / 2;
+        if held.slept_until.is_some() || held.unanswered_since.is_some_and(|since| self.now > since + half) {
+            return broken("fence", format!("{offset} of {tp} is started, and no commit was acknowledged for long"));
         }
         let (committed, found) = &held.found;
         if offset < *committed || found.done.iter().any(|run| run.contains(&offset)) {
@@ -290,7 +312,8 @@ impl World {
     fn check_idle_slots(&self, worker: usize) -> Checked {
         let shell = &self.workers[worker];
         let room = shell.forward_room as usize;
-        let free = shell.calls.len() < self.config.policy.concurrency as usize
+        let free = shell.calls.len() < shell.engine.view().concurrency as usize
+            && shell.engine.view().circuit_open.is_none()
             && shell.calls.len() + shell.engine.forwards_out() < room
             && shell.calls.iter().all(|call| call.cancelled.is_none())
             && self.config.policy.checkpoint_bytes >= 1000
