@@ -160,12 +160,41 @@ impl AdminClient {
         });
         let read_committed = isolation == Isolation::ReadCommitted;
         let send = |call: &Call<'_>| offsets::list_offsets(call, &list(specs)?, read_committed);
-        let parts = self.ask(&subject, timeout, send, offsets::listed).await?;
+        let parts = match self.ask(&subject, timeout, send, offsets::listed).await {
+            Ok(parts) => parts,
+            // librdkafka gives up on all of them when none has a leader, and does not say why none has.
+            Err(error) if error.code() == Some(ErrorCode::NO_ENTRY) => {
+                return self.why_no_leaders(partitions.iter().map(|(partition, _)| partition), timeout).await;
+            }
+            Err(error) => return Err(error),
+        };
         Ok(partition_parts(parts, AclOperation::Describe, |listed| ListedOffset {
             offset: listed.offset,
             timestamp: listed.timestamp,
             leader_epoch: listed.leader_epoch,
         }))
+    }
+
+    async fn why_no_leaders<T>(
+        &self,
+        partitions: impl Iterator<Item = &TopicPartition> + Clone,
+        timeout: Duration,
+    ) -> Answer<Vec<(TopicPartition, Answer<T>)>> {
+        let mut names: Vec<&str> = partitions.clone().map(|partition| &*partition.topic).collect();
+        names.sort_unstable();
+        names.dedup();
+        let topics = self.describe_topics(&names, timeout).await?;
+        let why = |partition: &TopicPartition| {
+            let topic = topics.iter().find(|(name, _)| **name == *partition.topic).map(|(_, topic)| topic);
+            match topic {
+                Some(Err(error)) => error.clone(),
+                Some(Ok(topic)) if topic.partitions.iter().any(|one| one.partition == partition.partition) => {
+                    AdminError::Unreachable(format!("{partition} has no leader"))
+                }
+                _ => AdminError::NotFound(partition.to_string()),
+            }
+        };
+        Ok(partitions.map(|partition| (partition.clone(), Err(why(partition)))).collect())
     }
 
     /// What a group committed: for these partitions, or for all it has any for. With `require_stable`, offsets that an open

@@ -68,6 +68,8 @@ impl ErrorCode {
     pub const ALL_BROKERS_DOWN: Self = Self(-187);
     /// librdkafka: an argument is not valid.
     pub const INVALID_ARGUMENT: Self = Self(-186);
+    /// librdkafka: what was asked about does not exist, for instance a leader for any of the partitions.
+    pub const NO_ENTRY: Self = Self(-156);
     /// librdkafka: no answer within the time given.
     pub const TIMED_OUT: Self = Self(-185);
     /// librdkafka: the producer's queue is full.

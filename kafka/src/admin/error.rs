@@ -153,7 +153,7 @@ impl Trouble {
 /// Sorts an error of a call, or of one part of its answer.
 pub(super) fn sort(error: KafkaError, subject: &Subject, trouble: Option<&Trouble>) -> AdminError {
     match error.code {
-        code if code.is_authentication() || code == ErrorCode::TLS => AdminError::Authentication(error.text),
+        _ if is_refusal(&error) => AdminError::Authentication(with_remedy(&error.text)),
         code if code.is_authorization() => AdminError::Authorization(subject.missing(code)),
         ErrorCode::UNKNOWN_TOPIC_OR_PARTITION
         | ErrorCode::UNKNOWN_TOPIC
@@ -174,10 +174,35 @@ pub(super) fn sort(error: KafkaError, subject: &Subject, trouble: Option<&Troubl
 /// Why no broker answers: the last complaint knows better than the call does.
 fn because(error: KafkaError, trouble: Option<&Trouble>) -> AdminError {
     match trouble {
-        Some(Trouble { error: cause, .. }) if cause.code.is_authentication() || cause.code == ErrorCode::TLS => {
-            AdminError::Authentication(cause.text.clone())
-        }
-        Some(Trouble { error: cause, .. }) => AdminError::Unreachable(cause.text.clone()),
+        Some(Trouble { error: cause, .. }) if is_refusal(cause) => AdminError::Authentication(with_remedy(&cause.text)),
+        Some(Trouble { error: cause, .. }) => AdminError::Unreachable(with_remedy(&cause.text)),
         None => AdminError::Unreachable(error.text),
     }
+}
+
+/// A broker, or we, did not like what the other showed. A broker says so about client certificates when the handshake is
+/// over already (TLS 1.3), so that librdkafka sees no more than a connection that breaks with an alert.
+fn is_refusal(error: &KafkaError) -> bool {
+    error.code.is_authentication() || error.code == ErrorCode::TLS || error.text.contains("SSL alert number")
+}
+
+/// What librdkafka says, and what to do about it in a Secret.
+fn with_remedy(text: &str) -> String {
+    let remedies = [
+        (
+            "certificate verify failed",
+            "the Secret's CA (ca.crt; cluster-ca.crt beside a Strimzi KafkaUser's) must have signed the brokers' certificates",
+        ),
+        (
+            "SSL alert number",
+            "the brokers want a client certificate that they trust: the Secret needs one, with its key",
+        ),
+        (
+            "PLAINTEXT broker listener?",
+            "the listener speaks no TLS: use another port, or set the Secret's key tls to disable",
+        ),
+        ("SSL listener?", "the listener speaks TLS: add the brokers' CA to the Secret, or set its key tls to enable"),
+    ];
+    let remedy = remedies.iter().find(|(said, _)| text.contains(said));
+    remedy.map_or_else(|| text.to_owned(), |(_, remedy)| format!("{remedy} ({text})"))
 }
