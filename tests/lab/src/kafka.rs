@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use futures::executor::block_on;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -14,7 +13,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
 
-use crate::error::{Error, Result};
+use crate::error::{Context, Error, Result};
 
 const LIMIT: Duration = Duration::from_secs(15);
 /// An election takes some tenths of a second.
@@ -82,9 +81,7 @@ impl Kafka {
         for (name, partitions) in list_partitions(&client, None)? {
             let mut offsets = 0;
             for partition in &partitions {
-                let (low, high) = client
-                    .fetch_watermarks(&name, *partition, LIMIT)
-                    .map_err(during(|| format!("the ends of {name}")))?;
+                let (low, high) = ends(&client, &name, *partition)?;
                 offsets += high - low;
             }
             topics.push(Topic { name, partitions: partitions.len(), offsets });
@@ -99,14 +96,15 @@ impl Kafka {
             topic = topic.set(setting, value);
         }
         let what = || format!("creating {name}");
-        let made = block_on(self.admin()?.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(LIMIT))));
+        let made =
+            wait_for(self.admin()?.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(LIMIT))))?;
         first(made.map_err(during(what))?, what)
     }
 
     /// Deletes a topic.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let what = || format!("deleting {name}");
-        let gone = block_on(self.admin()?.delete_topics(&[name], &AdminOptions::new().operation_timeout(Some(LIMIT))));
+        let gone = wait_for(self.admin()?.delete_topics(&[name], &AdminOptions::new().operation_timeout(Some(LIMIT))))?;
         first(gone.map_err(during(what))?, what)
     }
 
@@ -130,9 +128,7 @@ impl Kafka {
         let mut open = std::collections::BTreeSet::new();
         for (name, partitions) in list_partitions(&client, Some(topic))? {
             for partition in partitions {
-                let (low, high) = client
-                    .fetch_watermarks(&name, partition, LIMIT)
-                    .map_err(during(|| format!("the ends of {name}")))?;
+                let (low, high) = ends(&client, &name, partition)?;
                 if low < high {
                     let placed = assignment.add_partition_offset(&name, partition, Offset::Offset(low));
                     placed.map_err(during(|| format!("reading {name}")))?;
@@ -156,6 +152,8 @@ impl Kafka {
                     open.remove(&partition);
                 }
                 Some(Err(source)) => return Err(Error::Kafka { what: format!("reading {topic}"), source }),
+                // A poll may also come back empty-handed because something else happened in the client.
+                None if latest.elapsed() < LIMIT => {}
                 None => {
                     return Err(Error::Conflict(format!(
                         "{topic}: nothing came for {}s before the end",
@@ -176,7 +174,7 @@ impl Kafka {
         let admin = self.group_admin()?;
         for group in list.groups() {
             // Not the list's own word: it knows the classic protocol alone and calls a KIP-848 group dead.
-            let described = block_on(admin.describe_consumer_group(group.name(), LIMIT))
+            let described = wait_for(admin.describe_consumer_group(group.name(), LIMIT))?
                 .map_err(|error| Error::Conflict(format!("describing the group {}: {error}", group.name())))?;
             let row = |topic: &str, committed, lag| GroupTopic {
                 name: group.name().to_owned(),
@@ -288,6 +286,17 @@ fn first(results: Vec<Result<String, (String, RDKafkaErrorCode)>>, what: impl Fn
     results.into_iter().try_for_each(|result| match result {
         Ok(_) => Ok(()),
         Err((_, code)) => Err(Error::Kafka { what: what(), source: KafkaError::AdminOp(code) }),
+    })
+}
+
+/// Waits for an answer on a thread of its own: the caller may be inside a runtime, which must not be blocked by another one.
+fn wait_for<T: Send>(answer: impl Future<Output = T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            runtime.during(|| "making a runtime".to_owned()).map(|runtime| runtime.block_on(answer))
+        });
+        thread.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
     })
 }
 
