@@ -27,7 +27,7 @@ impl Engine {
         };
         self.return_slot(ended.flight.kind);
         if ended.cancelled.is_some() && self.breaks(Wrong::LeakSlotOnCancel) {
-            self.policy.concurrency = self.policy.concurrency.saturating_sub(1);
+            self.calls.leak();
         }
         let claim = ended.flight.claim;
         if claim.stale {

@@ -23,7 +23,7 @@ impl Engine {
         }
         self.next_round = now + self.policy.commit_interval;
         self.uncommitted = false;
-        let idle_slots = self.calls.len() < self.policy.concurrency;
+        let idle_slots = self.calls.len() < self.limiter.limit();
         for index in 0..self.partitions.len() {
             let partition = &mut self.partitions[index];
             if !matches!(partition.phase, Phase::Flowing | Phase::Stopped) {

@@ -66,7 +66,7 @@ impl Engine {
         loop {
             let busy = self.calls.len();
             let forwards = busy + self.forwards.len();
-            if busy >= self.policy.concurrency
+            if busy >= self.limiter.limit()
                 || (self.policy.forwards() && forwards >= self.forward_room)
                 || self.taken.solo
             {

@@ -156,9 +156,10 @@ impl World {
             shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe });
             shell.held[tp].started.insert(index);
         }
-        let calls = self.workers[worker].calls.len();
-        if calls > self.config.policy.concurrency as usize {
-            return violated("slots", format!("{calls} calls in progress"));
+        let shell = &self.workers[worker];
+        let (calls, limit) = (shell.calls.len(), shell.engine.view().concurrency);
+        if calls > limit as usize {
+            return violated("slots", format!("{calls} calls in progress, {limit} allowed"));
         }
         Ok(())
     }
