@@ -33,15 +33,15 @@ lint:
 
 unit: ## Unit and property tests, golden files, drift checks
 	@echo "make test: unit and property tests (cold about 6 min, warm about 2 min)"
-	$(CARGO) test $(PROFILE) --workspace --exclude penstock-e2e
+	$(CARGO) test $(PROFILE) --workspace --exclude penstock-lab --exclude penstock-e2e
 
 e2e: ## End-to-end tests on a real cluster and a real Kafka
 	@echo "make test: end to end on the lab (cold about 12 min for Kubernetes and Kafka, warm about 8 min)"
 	$(CARGO) build $(PROFILE) --bins
-	LAB_DIR=$(TEST_LAB) $(CARGO) test $(PROFILE) -p penstock-e2e; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; exit $$status
+	LAB_DIR=$(TEST_LAB) $(CARGO) test $(PROFILE) -p penstock-lab -p penstock-e2e; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; exit $$status
 
 generate: ## Write the generated files again: CRD, chart, reference tables, golden files
-	PENSTOCK_GENERATE=1 $(CARGO) test $(PROFILE) --workspace --exclude penstock-e2e
+	PENSTOCK_GENERATE=1 $(CARGO) test $(PROFILE) --workspace --exclude penstock-lab --exclude penstock-e2e
 
 lab: ## Bring the lab up and leave it up (target/release/lab down ends it)
 	$(CARGO) build $(PROFILE) -p penstock-lab
