@@ -7,12 +7,18 @@ use rdkafka_sys as sys;
 
 use crate::error::{ErrorCode, KafkaError};
 
-/// librdkafka's codes as bindgen gives them to us: a Rust enum, which a broker newer than librdkafka could take us outside
-/// of, so a code enters it only if librdkafka lists it.
+/// librdkafka's codes as bindgen gives them to us: a Rust enum. Brokers newer than librdkafka may send others; where they land
+/// in a struct's field they are read as the numbers they are, see [`code_in`].
 pub(crate) type Code = sys::bindings::rd_kafka_resp_err_t;
 
 pub(crate) fn code(err: Code) -> ErrorCode {
     ErrorCode(err as i32)
+}
+
+/// The code in a field of a struct that librdkafka filled with what a broker sent.
+pub(crate) fn code_in(field: &Code) -> ErrorCode {
+    // SAFETY: the enum is `repr(i32)`, so the field is an aligned i32, whatever its value.
+    ErrorCode(unsafe { std::ptr::from_ref(field).cast::<i32>().read() })
 }
 
 fn described<T>(code: ErrorCode, pick: impl Fn(&sys::bindings::rd_kafka_err_desc) -> T) -> Option<T> {
@@ -63,11 +69,13 @@ pub(crate) unsafe fn text(text: *const c_char) -> String {
 /// The error in `err`, with `text` or else its own description; `None` for no error.
 pub(crate) fn error(err: Code, text: String, fatal: bool) -> Option<KafkaError> {
     let code = code(err);
-    if code == ErrorCode::NONE {
-        return None;
-    }
+    (code != ErrorCode::NONE).then(|| named(code, text, fatal))
+}
+
+/// The error of a code, with `text` or else its own description.
+pub(crate) fn named(code: ErrorCode, text: String, fatal: bool) -> KafkaError {
     let text = if text.is_empty() { code.description().to_owned() } else { text };
-    Some(KafkaError { code, text, fatal })
+    KafkaError { code, text, fatal }
 }
 
 /// Takes ownership of a `rd_kafka_error_t`; null is success.

@@ -133,7 +133,7 @@ impl Entry<'_> {
     }
 
     pub(crate) fn result(&self) -> Result<(), ErrorCode> {
-        match error::code(self.0.err) {
+        match error::code_in(&self.0.err) {
             ErrorCode::NONE => Ok(()),
             code => Err(code),
         }

@@ -124,7 +124,7 @@ pub(crate) fn reports(event: &Event<'_>) -> Vec<Report> {
                 partition: message.partition,
                 offset: message.offset,
                 bytes: message.len + message.key_len,
-                error: error::error(message.err, error::text(produce_error(message)), false),
+                error: produce_error(message),
             });
         }
         reports
@@ -133,12 +133,14 @@ pub(crate) fn reports(event: &Event<'_>) -> Vec<Report> {
 
 /// # Safety
 /// `message` comes from a delivery report.
-unsafe fn produce_error(message: &sys::rd_kafka_message_t) -> *const c_char {
-    if message.err == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-        return std::ptr::null();
+unsafe fn produce_error(message: &sys::rd_kafka_message_t) -> Option<KafkaError> {
+    let code = error::code_in(&message.err);
+    if code == ErrorCode::NONE {
+        return None;
     }
-    // SAFETY: the caller's promise; the text lives as long as the message.
-    unsafe { sys::rd_kafka_message_produce_errstr(message) }
+    // SAFETY: the caller's promise; the text is copied.
+    let text = unsafe { error::text(sys::rd_kafka_message_produce_errstr(message)) };
+    Some(error::named(code, text, false))
 }
 
 /// What the producer still holds is dropped and reported as purged.

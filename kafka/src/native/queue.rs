@@ -12,7 +12,7 @@ use rdkafka_sys::bindings as sys;
 use super::client::{Client, millis};
 use super::event::Event;
 use super::headers;
-use crate::error::KafkaError;
+use crate::error::{ErrorCode, KafkaError};
 use crate::record::{BorrowedRecord, RecordSink, Timestamp};
 use crate::wake::Waker;
 
@@ -189,10 +189,12 @@ impl Message {
         // SAFETY: a valid message; its text is copied.
         unsafe {
             let message = self.0.as_ref();
-            if message.err == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            let code = super::error::code_in(&message.err);
+            if code == ErrorCode::NONE {
                 return None;
             }
-            super::error::error(message.err, super::error::text(sys::rd_kafka_message_errstr(message)), false)
+            let text = super::error::text(sys::rd_kafka_message_errstr(message));
+            Some(super::error::named(code, text, false))
         }
     }
 

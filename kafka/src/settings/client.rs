@@ -73,6 +73,8 @@ impl Connection {
         layers.by_default("socket.keepalive.enable", true);
         // Idle connections are closed by brokers as a matter of course; not worth a log line each.
         layers.always("log.connection.close", false);
+        // A broker that comes back is noticed within this time; librdkafka would wait up to 10 s, Java's clients wait 1 s.
+        layers.by_default("reconnect.backoff.max.ms", 2_000);
         // New partitions are noticed within this time.
         layers.by_default("topic.metadata.refresh.interval.ms", 30_000);
         self.security.apply(&mut layers);
