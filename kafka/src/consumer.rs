@@ -172,11 +172,11 @@ impl Consumer {
     /// Gives the partition a queue of its own, anew at each assignment: librdkafka may have replaced the one we knew.
     fn split(&mut self, partition: &TopicPartition, topic: CString) -> Result<(), KafkaError> {
         // The old handle first: dropping it takes the signal off a queue that the new one may share.
-        self.partitions.remove(partition);
+        let assigned = self.partitions.remove(partition).is_some_and(|old| old.assigned);
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
-        self.partitions.insert(partition.clone(), Split { queue, topic, assigned: false });
+        self.partitions.insert(partition.clone(), Split { queue, topic, assigned });
         Ok(())
     }
 

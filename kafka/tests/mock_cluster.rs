@@ -206,6 +206,28 @@ fn partitions_given_up_and_taken_again_deliver() {
 }
 
 #[test]
+fn partitions_revoked_before_they_were_read_are_let_go() {
+    for protocol in [GroupProtocol::Consumer, GroupProtocol::Classic] {
+        let mock = Mock::new(1);
+        mock.topic(TOPIC, 4);
+        fill(&mock, 4, 10);
+        let mut slow = Member::join(&mock.bootstrap(), &settings("g", "slow", protocol), &[TOPIC]);
+        (slow.confirm, slow.hold_loads) = (Confirm::AtOnce, true);
+        assert!(slow.run(PATIENCE, |member| !member.rebalances.is_empty()));
+        let mut quick = Member::join(&mock.bootstrap(), &settings("g", "quick", protocol), &[TOPIC]);
+        let deadline = Instant::now() + PATIENCE;
+        while quick.owned.len() < 2 && Instant::now() < deadline {
+            slow.run(Duration::from_millis(20), |_| false);
+            quick.run(Duration::from_millis(20), |_| false);
+        }
+        assert_eq!(quick.owned.len(), 2, "{protocol:?} {:?} {:?}", slow.rebalances, quick.rebalances);
+        assert!(quick.run(PATIENCE, |member| member.count == 20));
+        slow.close();
+        quick.close();
+    }
+}
+
+#[test]
 fn every_record_wakes_the_thread() {
     let mock = Mock::new(1);
     mock.topic(TOPIC, 3);

@@ -59,6 +59,8 @@ pub(crate) struct Member {
     /// Longest sleep.
     pub(crate) cap: Duration,
     pub(crate) confirm: Confirm,
+    /// Offsets of assigned partitions are not asked for while this is set.
+    pub(crate) hold_loads: bool,
     /// Where to start without a committed offset.
     pub(crate) beginning: i64,
     /// Revocations are kept here, unanswered, while this is set.
@@ -105,6 +107,7 @@ impl Member {
             sleeper,
             cap: Duration::from_millis(50),
             confirm: Confirm::WhenLoaded,
+            hold_loads: false,
             beginning: 0,
             hold_revocations: false,
             held: Vec::new(),
@@ -198,6 +201,9 @@ impl Member {
     fn load(&mut self, partitions: &[TopicPartition]) {
         if self.confirm == Confirm::AtOnce {
             self.consumer.assign(&[]).expect("an empty confirmation");
+        }
+        if self.hold_loads {
+            return;
         }
         let seq = LOADS + self.seq();
         self.consumer.fetch_committed(seq, partitions, PATIENCE).expect("a request for offsets");
