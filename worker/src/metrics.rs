@@ -1,14 +1,21 @@
 //! What a worker counts. Names begin with `penstock_worker_` and end in their unit; labels are from bounded sets.
 
+mod engine;
+
 use penstock_engine::seam::Outcome;
+
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, core::Collector,
 };
+
+pub use self::engine::EngineMetrics;
 
 /// All metrics of one worker, in a registry of their own.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    /// What the engine counts.
+    pub engine: EngineMetrics,
     /// Records taken from Kafka.
     pub records_received: IntCounter,
     /// Bytes of keys, values and headers taken from Kafka.
@@ -53,6 +60,7 @@ impl Metrics {
         let registry = Registry::new();
         let calls = counters(&registry, "calls_total", "Ended calls to the processor", &["outcome"])?;
         Ok(Self {
+            engine: EngineMetrics::new(&registry)?,
             records_received: counter(&registry, "records_received_total", "Records taken from Kafka")?,
             bytes_received: counter(&registry, "received_bytes_total", "Keys, values and headers taken from Kafka")?,
             acknowledged: calls.with_label_values(&["ack"]),

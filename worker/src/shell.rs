@@ -37,6 +37,8 @@ use crate::processor::Calls;
 const FETCH_RECORDS: usize = 1024;
 /// Most bytes taken from one partition before the others have their turn.
 const FETCH_BYTES: usize = 1 << 20;
+/// How often the engine's totals become metrics.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
 const LEAVE: Duration = Duration::from_secs(5);
 /// A refusal by the cluster (credentials, rights) that lasts longer than this ends the worker, with the reason.
@@ -93,6 +95,7 @@ pub struct Shell<K, C> {
     refused: Option<(Instant, KafkaError)>,
     /// When each kind of trouble was last logged.
     logged: HashMap<ErrorCode, Instant>,
+    publish_at: Instant,
     metrics: Arc<Metrics>,
     state: Arc<State>,
 }
@@ -120,6 +123,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             cut_short: false,
             refused: None,
             logged: HashMap::new(),
+            publish_at: now,
             settings,
             metrics,
             state,
@@ -151,7 +155,17 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             worked = true;
         }
         self.finish_leaving(now);
+        self.publish(now);
         worked
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if self.phase != Phase::Left && now < self.publish_at {
+            return;
+        }
+        self.publish_at = now + PUBLISH_EVERY;
+        let partitions = self.engine.partitions(now).map(|view| (&self.partitions.get(view.tp).name, view));
+        self.metrics.engine.publish(self.engine.counters(), &self.engine.view(), partitions);
     }
 
     /// Whether a turn would find something: to be asked between announcing a sleep and sleeping.

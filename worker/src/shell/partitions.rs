@@ -3,15 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use penstock_engine::seam::Tp;
+use penstock_engine::seam::{RECORD_OVERHEAD_BYTES, Tp};
 use penstock_kafka::TopicPartition;
 use penstock_kafka::consumer::Fetched;
 
 use crate::contract::request::Origin;
-
-/// What the engine counts against a partition's credit for each record beside its bytes: its places in arena and ledger.
-/// The tests of the shell would see the two sums drift apart.
-const RECORD_OVERHEAD_BYTES: usize = 128;
 
 /// One partition that was ever seen.
 #[derive(Debug)]
@@ -53,7 +49,7 @@ impl Partition {
 
     /// Books what was taken.
     pub(super) fn took(&mut self, fetched: &Fetched) {
-        let weight = fetched.bytes.saturating_add(fetched.records.saturating_mul(RECORD_OVERHEAD_BYTES));
+        let weight = fetched.bytes.saturating_add(fetched.records.saturating_mul(RECORD_OVERHEAD_BYTES as usize));
         self.credit = self.credit.saturating_sub(i64::try_from(weight).unwrap_or(i64::MAX));
         if fetched.records > 0 {
             self.arena_hint = (fetched.records, fetched.bytes);

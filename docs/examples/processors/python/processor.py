@@ -72,8 +72,13 @@ class Processor(BaseHTTPRequestHandler):
         """A line a record would be too much."""
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 1024  # all of Penstock's connections may come at once; Python's own 5 would leave some hanging
+
+    def handle_error(self, request, client_address):
+        """A connection that breaks is Penstock's to make again."""
+
+
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
-    server = ThreadingHTTPServer(("", port), Processor)
-    server.daemon_threads = True
-    server.serve_forever()
+    Server(("", int(sys.argv[1]) if len(sys.argv) > 1 else 8080), Processor).serve_forever()

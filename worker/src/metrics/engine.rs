@@ -1,0 +1,142 @@
+//! The engine's own totals and the state of each partition, copied into metrics once a second.
+
+use penstock_engine::{Counters, EngineView, PartitionView};
+use penstock_kafka::TopicPartition;
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+
+use super::{counter, counters, gauge, name, registered};
+
+const PARTITION: [&str; 2] = ["topic", "partition"];
+
+/// What the engine lets others see.
+#[derive(Debug)]
+pub struct EngineMetrics {
+    done: IntCounterVec,
+    passed_over: IntCounterVec,
+    attempts_charged: IntCounter,
+    timeouts: IntCounter,
+    suspects: IntCounter,
+    starts_deferred: IntCounter,
+    offsets_lost: IntCounter,
+    checkpoints_cut: IntCounter,
+    checkpoints_rejected: IntCounter,
+    concurrency: IntGauge,
+    committed: IntGaugeVec,
+    undone: IntGaugeVec,
+    held_bytes: IntGaugeVec,
+    failing: IntGaugeVec,
+    blocked_seconds: GaugeVec,
+    held: IntGaugeVec,
+    /// What was copied last: counters of this crate only rise by differences.
+    last: std::sync::Mutex<Counters>,
+}
+
+impl EngineMetrics {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let each = |suffix: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
+            registered(registry, IntGaugeVec::new(Opts::new(name(suffix), help), &PARTITION)?)
+        };
+        let blocked =
+            Opts::new(name("partition_blocked_seconds"), "For how long the record at the frontier has been failing");
+        Ok(Self {
+            done: counters(registry, "records_done_total", "Records that are done, by how", &["how"])?,
+            passed_over: counters(
+                registry,
+                "records_passed_over_total",
+                "Records received and not called, by why",
+                &["why"],
+            )?,
+            attempts_charged: counter(
+                registry,
+                "attempts_charged_total",
+                "Failed calls that count against maxAttempts",
+            )?,
+            timeouts: counter(registry, "call_timeouts_total", "Calls cancelled at delivery.timeout")?,
+            suspects: counter(registry, "suspects_total", "Records in flight when a connection broke")?,
+            starts_deferred: counter(
+                registry,
+                "starts_deferred_total",
+                "Calls put off for want of room in the checkpoint",
+            )?,
+            offsets_lost: counter(registry, "offsets_lost_total", "Offsets gone from the log before they were read")?,
+            checkpoints_cut: counter(registry, "checkpoints_cut_total", "Checkpoints that left out done records")?,
+            checkpoints_rejected: counter(
+                registry,
+                "checkpoints_rejected_total",
+                "Commit metadata that was no checkpoint for its offset",
+            )?,
+            concurrency: gauge(registry, "concurrency", "Calls that may be in progress at once now")?,
+            committed: each("partition_committed_offset", "Offset that the group has acknowledged")?,
+            undone: each("partition_undone_records", "Records received and not done")?,
+            held_bytes: each("partition_held_bytes", "Records held")?,
+            failing: each("partition_failing_records", "Records with failed calls that are not done")?,
+            blocked_seconds: registered(registry, GaugeVec::new(blocked, &PARTITION)?)?,
+            held: registered(
+                registry,
+                IntGaugeVec::new(
+                    Opts::new(name("partition_on_hold"), "1 while nothing is delivered, by why"),
+                    &["topic", "partition", "why"],
+                )?,
+            )?,
+            last: std::sync::Mutex::default(),
+        })
+    }
+
+    /// Copies totals, and the state of the partitions owned. Those that are no longer owned disappear.
+    pub fn publish<'a>(
+        &self,
+        now: Counters,
+        view: &EngineView,
+        partitions: impl Iterator<Item = (&'a TopicPartition, PartitionView)>,
+    ) {
+        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let rise = |of: fn(&Counters) -> u64| of(&now).saturating_sub(of(&last));
+        for (how, rise) in [
+            ("acknowledged", rise(|c| c.acknowledged)),
+            ("skipped", rise(|c| c.skipped)),
+            ("discarded", rise(|c| c.discarded)),
+            ("dead_lettered", rise(|c| c.dead_lettered)),
+            ("output", rise(|c| c.forwarded_output)),
+        ] {
+            self.done.with_label_values(&[how]).inc_by(rise);
+        }
+        for (why, rise) in [
+            ("done_before", rise(|c| c.done_before)),
+            ("received_again", rise(|c| c.received_again)),
+            ("assignment_over", rise(|c| c.stray)),
+        ] {
+            self.passed_over.with_label_values(&[why]).inc_by(rise);
+        }
+        self.attempts_charged.inc_by(rise(|c| c.attempts_charged));
+        self.timeouts.inc_by(rise(|c| c.timeouts));
+        self.suspects.inc_by(rise(|c| c.suspects));
+        self.starts_deferred.inc_by(rise(|c| c.starts_deferred));
+        self.offsets_lost.inc_by(rise(|c| c.offsets_lost));
+        self.checkpoints_cut.inc_by(rise(|c| c.checkpoints_cut));
+        self.checkpoints_rejected.inc_by(rise(|c| c.checkpoints_rejected));
+        *last = now;
+        drop(last);
+        self.concurrency.set(view.concurrency.into());
+        for one in [&self.committed, &self.undone, &self.held_bytes, &self.failing, &self.held] {
+            one.reset();
+        }
+        self.blocked_seconds.reset();
+        for (name, partition) in partitions {
+            self.publish_partition(name, &partition);
+        }
+    }
+
+    fn publish_partition(&self, name: &TopicPartition, view: &PartitionView) {
+        let number = name.partition.to_string();
+        let labels = [&*name.topic, number.as_str()];
+        self.committed.with_label_values(&labels).set(view.committed);
+        self.undone.with_label_values(&labels).set(i64::try_from(view.undone).unwrap_or(i64::MAX));
+        self.held_bytes.with_label_values(&labels).set(i64::try_from(view.held_bytes).unwrap_or(i64::MAX));
+        self.failing.with_label_values(&labels).set(i64::try_from(view.failing).unwrap_or(i64::MAX));
+        let blocked = view.blocked_for.unwrap_or_default();
+        self.blocked_seconds.with_label_values(&labels).set(blocked.as_secs_f64());
+        if let Some(reason) = view.hold {
+            self.held.with_label_values(&[&*name.topic, number.as_str(), reason.as_str()]).set(1);
+        }
+    }
+}
