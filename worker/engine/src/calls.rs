@@ -57,6 +57,10 @@ pub(crate) struct Ended {
     pub(crate) cancelled: Option<CancelCause>,
     /// Whether the call held this record alone.
     pub(crate) single: bool,
+    /// Whether it is the call's first record, which took the slot.
+    pub(crate) first: bool,
+    /// Whether the call has ended with it.
+    pub(crate) last: bool,
 }
 
 #[derive(Debug)]
@@ -67,6 +71,7 @@ pub(crate) struct Calls {
     oldest: u32,
     newest: u32,
     in_use: u32,
+    records: u32,
 }
 
 #[derive(Debug)]
@@ -85,7 +90,7 @@ struct Call {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), oldest: NO_SLOT, newest: NO_SLOT, in_use: 0 }
+        Self { slots: Vec::new(), free: Vec::new(), oldest: NO_SLOT, newest: NO_SLOT, in_use: 0, records: 0 }
     }
 
     /// Calls in progress.
@@ -117,7 +122,22 @@ impl Calls {
         }
         self.newest = slot;
         self.in_use += 1;
+        self.records += 1;
         Ticket { call: CallId { slot, serial }, item: 0 }
+    }
+
+    /// Adds a record to a call that was just opened.
+    pub(crate) fn add(&mut self, id: CallId, flight: Flight) -> Ticket {
+        let call = &mut self.slots[id.slot as usize];
+        call.rest.push(Some(flight));
+        call.open += 1;
+        self.records += 1;
+        Ticket { call: id, item: u32::try_from(call.rest.len()).unwrap_or(u32::MAX) } // at most `batch.maxRecords`
+    }
+
+    /// Records of calls in progress.
+    pub(crate) fn records(&self) -> u32 {
+        self.records
     }
 
     /// Ends one record of a call; `None` for a ticket that is not open.
@@ -130,8 +150,10 @@ impl Calls {
             0 => call.first.take()?,
             item => call.rest.get_mut(item as usize - 1)?.take()?,
         };
-        let ended = Ended { flight, cancelled: call.cancelled, single: call.rest.is_empty() };
         call.open -= 1;
+        let (first, last, single) = (ticket.item == 0, call.open == 0, call.rest.is_empty());
+        let ended = Ended { flight, cancelled: call.cancelled, single, first, last };
+        self.records -= 1;
         if call.open == 0 {
             call.rest.clear();
             if ended.cancelled.is_none() {

@@ -6,9 +6,10 @@ mod commits;
 mod drains;
 mod forwarding;
 mod intake;
+mod picks;
 mod starts;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::calls::Calls;
 use crate::circuit::Circuit;
@@ -18,7 +19,7 @@ use crate::limiter::Limiter;
 use crate::partition::{Partition, Phase};
 use crate::policy::Policy;
 use crate::room::Room;
-use crate::seam::{Effect, Event, Tp};
+use crate::seam::{CallId, Effect, Event, Tp};
 use crate::time::Instant;
 use crate::timers::{Alarm, Timers};
 use crate::views::{EngineView, PartitionView};
@@ -39,7 +40,21 @@ pub struct Engine {
     fresh: VecDeque<Tp>,
     /// Partitions with due retries, each once, in turn.
     again: VecDeque<Tp>,
-    suspects: VecDeque<Suspect>,
+    /// In flight when a connection broke.
+    suspects: VecDeque<Group>,
+    /// In a batch that failed as a whole.
+    groups: VecDeque<Group>,
+    /// Groups whose back-off runs, by number.
+    waiting: BTreeMap<u64, Group>,
+    group_number: u64,
+    /// Records of calls that have not ended yet, of which some failed together.
+    failed_together: Vec<(CallId, Member)>,
+    /// Lanes of calls that have not ended yet, of which a record was not taken.
+    stopped_lanes: Vec<(CallId, Tp, u64)>,
+    /// Forwards that were held back until all before them in their lane were done.
+    released: Vec<(Tp, u64)>,
+    /// Until when a batch waits for more records.
+    batch_due: Option<Instant>,
     /// Slots by the right they were taken.
     taken: Taken,
     circuit: Circuit,
@@ -69,9 +84,17 @@ pub struct Engine {
     pub(crate) wrong: Option<Wrong>,
 }
 
-/// A record that was in flight when a connection broke, or in a batch that failed as a whole.
+/// Records that are tried again together, or alone.
+#[derive(Debug)]
+struct Group {
+    members: Vec<Member>,
+    /// A connection broke: whoever is in flight beside them may be the culprit.
+    broken: bool,
+}
+
+/// A record of a group.
 #[derive(Clone, Copy, Debug)]
-struct Suspect {
+struct Member {
     tp: Tp,
     epoch: u32,
     seq: u64,
@@ -113,6 +136,13 @@ impl Engine {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             suspects: VecDeque::new(),
+            groups: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            group_number: 0,
+            failed_together: Vec::new(),
+            stopped_lanes: Vec::new(),
+            released: Vec::new(),
+            batch_due: None,
             taken: Taken::default(),
             circuit: Circuit::default(),
             limiter,
@@ -168,6 +198,7 @@ impl Engine {
             Event::Resume => self.paused = false,
             Event::Drain { deadline } => self.drain(deadline),
         }
+        self.send_released(effects);
         self.advance_drains(now, effects);
         self.fill(now, effects);
         self.commit_round(now, effects);
@@ -180,7 +211,8 @@ impl Engine {
         let drains = self.drains.iter().map(|drain| self.next_of_drain(drain)).min();
         // A probe that is due and was not started waits for something else.
         let probe = self.circuit.next_probe().filter(|at| *at > self.last_turn && self.has_ready());
-        [self.timers.next(), self.calls.deadline(), commits, drains, probe].into_iter().flatten().min()
+        let batch = self.batch_due.filter(|at| *at > self.last_turn);
+        [self.timers.next(), self.calls.deadline(), commits, drains, probe, batch].into_iter().flatten().min()
     }
 
     /// Totals since the engine began.
@@ -195,7 +227,8 @@ impl Engine {
             concurrency: self.limiter.limit(),
             circuit_open: self.circuit.is_open().map(|(class, _)| class),
             forwarding: self.forwards.len(),
-            suspects: self.suspects.len() + self.taken.suspects as usize,
+            suspects: self.suspects.iter().chain(&self.groups).map(|group| group.members.len()).sum::<usize>()
+                + self.taken.suspects as usize,
             checkpoint_chars: self.room.chars(),
         }
     }
@@ -214,6 +247,7 @@ impl Engine {
         while let Some(alarm) = self.timers.pop_due(now) {
             match alarm {
                 Alarm::Retry { tp, epoch, seq } => self.retry_due(tp, epoch, seq),
+                Alarm::Group(id) => self.group_due(id),
                 Alarm::Forward(id) => self.forward_due(id, effects),
                 Alarm::Fetch { tp, epoch } => self.fetch_again(tp, epoch, effects),
                 Alarm::Probe => self.probe(effects),
@@ -229,7 +263,7 @@ impl Engine {
     /// Whether no suspect holds others back.
     #[cfg(test)]
     pub(crate) fn no_suspects(&self) -> bool {
-        self.suspects.is_empty() && self.taken.suspects == 0
+        self.suspects.is_empty() && self.groups.is_empty() && self.taken.suspects == 0
     }
 
     /// Places in the producer that forwards take, those that wait to be repeated too.

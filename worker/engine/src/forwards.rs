@@ -39,6 +39,13 @@ impl Forwards {
         ForwardId { slot, serial: *serial }
     }
 
+    /// The forward of an entry of the present ledger.
+    pub(crate) fn find(&self, tp: Tp, seq: u64) -> Option<ForwardId> {
+        let mine = |claim: &Claim| claim.tp == tp && claim.seq == seq && !claim.stale;
+        let place = (0..).zip(&self.slots).find(|(_, (_, place))| place.as_ref().is_some_and(|one| mine(&one.claim)));
+        place.map(|(slot, (serial, _))| ForwardId { slot, serial: *serial })
+    }
+
     pub(crate) fn get_mut(&mut self, id: ForwardId) -> Option<&mut Forwarding> {
         let (serial, place) = self.slots.get_mut(id.slot as usize)?;
         if *serial == id.serial { place.as_mut() } else { None }

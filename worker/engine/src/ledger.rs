@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     next: u32,
     segment: u32,
     index: u32,
-    weight: u32,
+    pub(crate) weight: u32,
     pub(crate) state: State,
     /// Whether the partition's table of troubles knows more about it.
     pub(crate) troubled: bool,

@@ -117,7 +117,10 @@ pub(crate) struct UnderWay {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Usage {
     pub(crate) processed: u64,
+    /// Records with the processor.
     pub(crate) in_flight: u32,
+    /// Calls that count as this partition's.
+    slots: u32,
     pub(crate) lane_blocked: Duration,
     busy_nanos: u64,
     since: Instant,
@@ -206,9 +209,25 @@ impl Partition {
         }
     }
 
-    /// Marks an entry done and opens its lane to the next.
-    pub(crate) fn complete(&mut self, seq: u64) {
-        let Some(entry) = self.ledger.get(seq).filter(|entry| entry.state != State::Done) else { return };
+    /// The same for the new head of a lane, which may run already: in the batch of the one before it, or as a forward.
+    fn queue_if_idle(&mut self, seq: u64) {
+        if self.ledger.get(seq).is_some_and(|entry| entry.state == State::Queued) {
+            self.queue(seq);
+        }
+    }
+
+    /// A call said nothing about the entry: it stands in its lane as before, at the head if those before it are done.
+    pub(crate) fn back_to_its_lane(&mut self, seq: u64) {
+        self.ledger.set(seq, State::Queued);
+        let lane = self.ledger.get(seq).map(|entry| entry.lane);
+        if lane.and_then(|lane| self.lanes.head(lane)) == Some(seq) {
+            self.queue(seq);
+        }
+    }
+
+    /// Marks an entry done and opens its lane to the next, which is returned if it is a forward held back until now.
+    pub(crate) fn complete(&mut self, seq: u64) -> Option<u64> {
+        let entry = self.ledger.get(seq).filter(|entry| entry.state != State::Done)?;
         let (lane, offset, troubled) = (entry.lane, entry.offset, entry.troubled);
         let next = (lane != LaneId::NONE && self.lanes.head(lane) == Some(seq)).then(|| self.ledger.following(seq));
         self.ledger.done(seq);
@@ -217,9 +236,15 @@ impl Partition {
         }
         self.usage.processed += 1;
         self.commits.changed = true;
-        if let Some(ready) = next.and_then(|next| self.lanes.advance(lane, next)) {
-            self.queue(ready);
-        }
+        let free = self.lanes.advance(lane, next?)?;
+        self.open_lane(free)
+    }
+
+    /// A lane's head may go on: into the queue, or to the producer, where it was held back so that what a key puts out
+    /// keeps its order.
+    pub(crate) fn open_lane(&mut self, head: u64) -> Option<u64> {
+        self.queue_if_idle(head);
+        self.ledger.get(head).is_some_and(|entry| entry.state == State::Forwarding).then_some(head)
     }
 
     /// The entry of the record that the claim is on, if it still has to be done.
@@ -294,16 +319,18 @@ impl Commits {
 }
 
 impl Usage {
-    /// A call of this partition begins.
-    pub(crate) fn begin(&mut self, now: Instant) {
+    /// A record is handed to the processor; the first of its call takes the slot for all of them.
+    pub(crate) fn begin(&mut self, takes_slot: bool, now: Instant) {
         self.accrue(now);
         self.in_flight += 1;
+        self.slots += u32::from(takes_slot);
     }
 
-    /// A call of this partition ended.
-    pub(crate) fn end(&mut self, now: Instant) {
+    /// A record's call ended.
+    pub(crate) fn end(&mut self, gives_slot: bool, now: Instant) {
         self.accrue(now);
         self.in_flight -= 1;
+        self.slots -= u32::from(gives_slot);
     }
 
     /// Slot-milliseconds up to now, running calls included.
@@ -314,7 +341,7 @@ impl Usage {
 
     fn accrue(&mut self, now: Instant) {
         let elapsed = nanos(now.since(self.since));
-        self.busy_nanos = self.busy_nanos.saturating_add(elapsed.saturating_mul(u64::from(self.in_flight)));
+        self.busy_nanos = self.busy_nanos.saturating_add(elapsed.saturating_mul(u64::from(self.slots)));
         self.since = now;
     }
 }

@@ -9,6 +9,8 @@ pub struct Policy {
     pub ordering: Ordering,
     /// Calls in progress, ≥ 1.
     pub concurrency: u32,
+    /// How many records a call may hold.
+    pub batch: Batch,
     /// How long a call may take before it is cancelled and charged.
     pub timeout: Duration,
     /// When and how often a failed record is tried again.
@@ -42,6 +44,20 @@ pub enum Ordering {
     Partition,
     /// Every record on its own.
     Unordered,
+}
+
+/// `delivery.batch`: one record per lane in a call, or, under `same_lane`, a lane's next ones too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// Records in a call, ≥ 1; 1 for no batches.
+    pub max_records: u32,
+    /// A call that holds so many bytes takes no further record.
+    pub max_bytes: u64,
+    /// How long a call waits for more records while others are in flight.
+    pub max_wait: Duration,
+    /// Whether a call may hold several records of a lane, in order. The processor must stop a lane at its first failure:
+    /// answers after it are ignored and charge nothing.
+    pub same_lane: bool,
 }
 
 /// `delivery.retry`.
@@ -82,6 +98,7 @@ impl Default for Policy {
         Self {
             ordering: Ordering::Key,
             concurrency: 64,
+            batch: Batch::default(),
             timeout: Duration::from_secs(30),
             retry: Retry::default(),
             on_exhausted: OnExhausted::DeadLetter,
@@ -94,6 +111,12 @@ impl Default for Policy {
             session_timeout: Duration::from_secs(45),
             incarnation: 0,
         }
+    }
+}
+
+impl Default for Batch {
+    fn default() -> Self {
+        Self { max_records: 1, max_bytes: 1 << 20, max_wait: Duration::ZERO, same_lane: false }
     }
 }
 

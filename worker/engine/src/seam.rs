@@ -7,7 +7,8 @@
 //! - Feed events one at a time through [`crate::Engine::on`]; carry out the effects in order. They tolerate being
 //!   delayed against each other; they do not tolerate being dropped.
 //! - Call `on(Event::Tick, …)` no later than [`crate::Engine::next_wake`]. Waking early is harmless.
-//! - Every [`Effect::Start`] is answered by exactly one [`Finished`] for each of its tickets, also after a cancel.
+//! - Every [`Effect::Start`] is answered by exactly one [`Finished`] for each of its tickets, in their order, also after a
+//!   cancel.
 //! - Every [`Effect::Forward`] is answered by exactly one [`Forwarded`], every [`Effect::Commit`] by one
 //!   [`Event::Committed`], every [`Effect::FetchCheckpoint`] by one [`Event::CheckpointLoaded`].
 

@@ -11,6 +11,8 @@ use crate::time::Instant;
 pub(crate) enum Alarm {
     /// A record's back-off has passed.
     Retry { tp: Tp, epoch: u32, seq: u64 },
+    /// The back-off of records that are tried again together has passed.
+    Group(u64),
     /// A forward's back-off has passed.
     Forward(ForwardId),
     /// Ask for the checkpoint again.

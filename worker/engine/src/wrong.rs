@@ -14,6 +14,10 @@ pub(crate) enum Wrong {
     StaleUnassign,
     /// Charges every record that was in flight when a connection broke.
     ChargeTheNeighbours,
+    /// Charges every record of a batch that failed.
+    ChargeTheBatch,
+    /// Believes answers for records behind a failed one of their lane.
+    BelieveAnswersAfterAFailure,
     /// Sends a failed commit once more after a newer one.
     LowerCommitAfterHigher,
     /// Pairs the newest checkpoint with the offset before.

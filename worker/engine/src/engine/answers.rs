@@ -3,11 +3,12 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::Engine;
+use super::{Engine, Group, Member};
 use crate::backoff;
-use crate::calls::{CancelCause, Claim, Ended};
+use crate::calls::{CancelCause, Claim, Ended, Flight, Kind};
 use crate::circuit::PROBE_MAX;
 use crate::hash;
+use crate::lanes::LaneId;
 use crate::ledger::State;
 use crate::partition::{Fact, Phase};
 use crate::policy::OnExhausted;
@@ -21,69 +22,102 @@ const OVERLOADS_UNCHARGED: u32 = 16;
 
 impl Engine {
     pub(super) fn finished(&mut self, finished: Finished, now: Instant, effects: &mut Vec<Effect>) {
+        let call = finished.ticket.call;
         let Some(ended) = self.calls.finish(finished.ticket) else {
             self.counters.stray += 1;
             return;
         };
-        self.return_slot(ended.flight.kind);
+        if ended.last {
+            self.return_slot(ended.flight.kind);
+        }
         if ended.cancelled.is_some() && self.breaks(Wrong::LeakSlotOnCancel) {
             self.calls.leak();
         }
         let claim = ended.flight.claim;
-        if claim.stale {
-            self.circuit.unanswered(finished.ticket.call, now);
-            self.late(claim, finished.outcome, effects);
-            return;
-        }
-        self.partitions[claim.tp.index()].usage.end(now);
-        let call = finished.ticket.call;
         let outcome = outcome_of(finished.outcome, &ended);
-        self.learn(call, &claim, &outcome, ended.cancelled, now);
+        let stopped = self.stops(call, &ended, &outcome);
+        if claim.stale {
+            self.circuit.unanswered(call, now);
+            self.late(claim, if stopped { Outcome::Cancelled } else { outcome }, effects);
+        } else {
+            self.partitions[claim.tp.index()].usage.end(ended.first, now);
+            self.learn(call, &claim, &outcome, ended.cancelled, now);
+            if stopped {
+                self.partitions[claim.tp.index()].back_to_its_lane(claim.seq);
+            } else {
+                self.judge(call, &ended, outcome, now, effects);
+            }
+            self.wake(claim.tp);
+        }
+        if ended.last {
+            self.stopped_lanes.retain(|(other, ..)| *other != call);
+            self.split(call, now);
+        }
+    }
+
+    /// What an answer means for its record.
+    fn judge(&mut self, call: CallId, ended: &Ended, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
+        let Ended { flight: Flight { claim, kind }, single, .. } = *ended;
+        let Claim { tp, seq, .. } = claim;
         match outcome {
             Outcome::Ack => {
                 self.counters.acknowledged += 1;
-                self.complete(claim.tp, claim.seq);
+                self.complete(tp, seq);
             }
             Outcome::Skip => {
                 self.counters.skipped += 1;
-                self.complete(claim.tp, claim.seq);
+                self.complete(tp, seq);
             }
             Outcome::AckWith(output) => self.forward(claim, Destination::Output(Arc::new(*output)), effects),
-            Outcome::Retry(failure) => self.charge(claim.tp, claim.seq, failure, false, now, effects),
-            Outcome::Reject(failure) => self.charge(claim.tp, claim.seq, failure, true, now, effects),
+            Outcome::Retry(failure) => self.charge(tp, seq, failure, false, now, effects),
+            Outcome::Reject(failure) => self.charge(tp, seq, failure, true, now, effects),
             Outcome::Overload(failure) => {
                 self.counters.overloads += 1;
-                self.overloaded(claim.tp, claim.seq, failure, now, effects);
+                self.overloaded(tp, seq, failure, now, effects);
             }
             Outcome::Unavailable(failure) => {
                 self.counters.outages += 1;
                 if self.breaks(Wrong::OutageCharges) {
-                    return self.charge(claim.tp, claim.seq, failure, false, now, effects);
+                    return self.charge(tp, seq, failure, false, now, effects);
                 }
-                self.put_off(claim.tp, claim.seq, Some(&failure), PROBE_MAX, now);
+                self.put_off(tp, seq, Some(&failure), PROBE_MAX, now);
             }
-            Outcome::BatchFailed(failure) if ended.single => {
-                self.charge(claim.tp, claim.seq, failure, false, now, effects);
+            Outcome::BatchFailed(failure) if single || self.breaks(Wrong::ChargeTheBatch) => {
+                self.charge(tp, seq, failure, false, now, effects);
             }
-            Outcome::ConnectionLost(failure) if ended.flight.kind == crate::calls::Kind::Solo => {
-                self.charge(claim.tp, claim.seq, failure, false, now, effects);
+            Outcome::ConnectionLost(failure) if kind == Kind::Solo || self.breaks(Wrong::ChargeTheNeighbours) => {
+                self.charge(tp, seq, failure, false, now, effects);
             }
-            Outcome::BatchFailed(failure) | Outcome::ConnectionLost(failure) => {
-                self.suspect(claim.tp, claim.seq, failure, now, effects);
-            }
-            Outcome::Cancelled => self.put_off(claim.tp, claim.seq, None, PROBE_MAX, now),
+            Outcome::BatchFailed(_) => self.suspect(call, &claim, false, now),
+            Outcome::ConnectionLost(_) => self.suspect(call, &claim, true, now),
+            Outcome::Cancelled => self.put_off(tp, seq, None, PROBE_MAX, now),
         }
-        self.wake(claim.tp);
+    }
+
+    /// Under `batch.sameLane`, whether the lane has stopped before this record: then its answer is not believed. Notes that
+    /// the lane stops here if the record was not taken.
+    fn stops(&mut self, call: CallId, ended: &Ended, outcome: &Outcome) -> bool {
+        let claim = &ended.flight.claim;
+        if ended.single || !self.policy.batch.same_lane || claim.lane == LaneId::NONE {
+            return false;
+        }
+        let lane = (call, claim.tp, self.partitions[claim.tp.index()].lane_hash(claim));
+        let stopped = self.stopped_lanes.contains(&lane);
+        if !stopped && !matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+            self.stopped_lanes.push(lane);
+        }
+        stopped && !self.breaks(Wrong::BelieveAnswersAfterAFailure)
     }
 
     /// The record is done.
     pub(super) fn complete(&mut self, tp: Tp, seq: u64) {
         let partition = &mut self.partitions[tp.index()];
-        partition.complete(seq);
+        let held_back = partition.complete(seq);
         self.uncommitted = true;
         if partition.credit + partition.ledger.held() <= self.credit_mark {
             self.creditors.push(tp);
         }
+        self.released.extend(held_back.map(|seq| (tp, seq)));
     }
 
     /// Charges an attempt and decides what follows.
@@ -160,7 +194,7 @@ impl Engine {
                 self.circuit.outage(call, lane, failure.class, now);
             }
             Outcome::Cancelled | Outcome::ConnectionLost(_) => self.circuit.unanswered(call, now),
-            Outcome::Retry(_) if cancelled.is_some() => self.circuit.unanswered(call, now),
+            Outcome::Retry(_) | Outcome::BatchFailed(_) if cancelled.is_some() => self.circuit.unanswered(call, now),
             Outcome::Overload(_) => {
                 self.limiter.overloaded(now);
                 self.circuit.answered();
@@ -192,19 +226,37 @@ impl Engine {
         self.timers.set(now + wait, Alarm::Retry { tp, epoch, seq });
     }
 
-    /// Whoever was in flight may have done it: nobody is charged before it failed alone.
-    fn suspect(&mut self, tp: Tp, seq: u64, failure: Box<Failure>, now: Instant, effects: &mut Vec<Effect>) {
+    /// Whoever was in the call, or in flight, may have done it: nobody is charged before it failed alone.
+    fn suspect(&mut self, call: CallId, claim: &Claim, broken: bool, now: Instant) {
         self.counters.suspects += 1;
-        if self.breaks(Wrong::ChargeTheNeighbours) {
-            return self.charge(tp, seq, failure, false, now, effects);
-        }
+        let Claim { tp, seq, offset, .. } = *claim;
         let partition = &mut self.partitions[tp.index()];
-        let Some(entry) = partition.ledger.get_mut(seq) else { return };
-        entry.troubled = true;
-        let offset = entry.offset;
+        if let Some(entry) = partition.ledger.get_mut(seq) {
+            (entry.troubled, entry.state) = (true, State::Waiting);
+        }
         let trouble = partition.troubles.entry(offset, now);
-        trouble.suspicion = trouble.suspicion.saturating_add(1);
-        self.put_off(tp, seq, Some(&failure), PROBE_MAX, now);
+        trouble.suspicion = if broken { trouble.suspicion.saturating_add(1) } else { 0 };
+        partition.ledger.detach(seq);
+        self.failed_together.push((call, Member { tp, epoch: partition.epoch, seq }));
+    }
+
+    /// A call has ended: those of its records that failed together are tried again in halves, the last one alone.
+    fn split(&mut self, call: CallId, now: Instant) {
+        if self.failed_together.is_empty() {
+            return;
+        }
+        let of_call = |(other, _): &mut (CallId, Member)| *other == call;
+        let members: Vec<Member> = self.failed_together.extract_if(.., of_call).map(|(_, member)| member).collect();
+        let half = members.len().div_ceil(2).max(1);
+        for members in members.chunks(half) {
+            let Some(leader) = members.first() else { continue };
+            let partition = &self.partitions[leader.tp.index()];
+            let Some(offset) = partition.ledger.get(leader.seq).map(|entry| entry.offset) else { continue };
+            let broken = partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0);
+            let suspicion = partition.troubles.get(offset).map_or(1, |trouble| trouble.suspicion.max(1));
+            let wait = self.back_off(leader.tp, offset, suspicion, None).min(PROBE_MAX);
+            self.group_waits(Group { members: members.to_vec(), broken }, now + wait);
+        }
     }
 
     /// The record failed for good.
@@ -266,11 +318,8 @@ impl Engine {
     pub(super) fn let_go(&mut self, claim: &Claim) {
         let partition = &mut self.partitions[claim.tp.index()];
         partition.stale_claims -= 1;
-        let opened = partition.lanes.let_go(claim.lane);
-        let queued = |seq: &u64| partition.ledger.get(*seq).is_some_and(|entry| entry.state == State::Queued);
-        if let Some(seq) = opened.filter(queued) {
-            partition.queue(seq);
-        }
+        let held_back = partition.lanes.let_go(claim.lane).and_then(|head| partition.open_lane(head));
+        self.released.extend(held_back.map(|seq| (claim.tp, seq)));
         self.wake(claim.tp);
     }
 }
@@ -280,6 +329,9 @@ fn outcome_of(outcome: Outcome, ended: &Ended) -> Outcome {
     match (ended.cancelled, outcome) {
         (None, outcome) | (_, outcome @ (Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip | Outcome::Reject(_))) => {
             outcome
+        }
+        (Some(CancelCause::Timeout), _) if !ended.single => {
+            Outcome::BatchFailed(Failure::new(ErrorClass::Timeout, "no answer before delivery.timeout"))
         }
         (Some(CancelCause::Timeout), _) => {
             Outcome::Retry(Failure::new(ErrorClass::Timeout, "no answer before delivery.timeout"))

@@ -4,6 +4,7 @@ use super::Engine;
 use crate::backoff;
 use crate::calls::Claim;
 use crate::forwards::Forwarding;
+use crate::lanes::LaneId;
 use crate::ledger::State;
 use crate::seam::{Destination, Effect, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded, Tp};
 use crate::time::Instant;
@@ -16,14 +17,27 @@ impl Engine {
     pub(super) fn forward(&mut self, claim: Claim, to: Destination, effects: &mut Vec<Effect>) {
         let partition = &mut self.partitions[claim.tp.index()];
         let Some(record) = partition.ledger.record(claim.seq) else { return };
+        let is_dead_letter = matches!(to, Destination::DeadLetter(_));
         partition.ledger.set(claim.seq, State::Forwarding);
         partition.ledger.touch(claim.offset);
         partition.forwarding += 1;
-        let is_dead_letter = matches!(to, Destination::DeadLetter(_));
+        // What a lane puts out keeps the order of its records: only its head's is on its way.
+        let head = claim.lane == LaneId::NONE || partition.lanes.head(claim.lane) == Some(claim.seq);
         let id = self.forwards.insert(Forwarding { claim, to, record, failures: 0, sent: false });
-        self.send(id, effects);
+        if head {
+            self.send(id, effects);
+        }
         if is_dead_letter && self.breaks(Wrong::CommitBeforeDeadLetter) {
             self.complete(claim.tp, claim.seq);
+        }
+    }
+
+    /// Sends what was held back until now.
+    pub(super) fn send_released(&mut self, effects: &mut Vec<Effect>) {
+        while let Some((tp, seq)) = self.released.pop() {
+            if let Some(id) = self.forwards.find(tp, seq) {
+                self.send(id, effects);
+            }
         }
     }
 

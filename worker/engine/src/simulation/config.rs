@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::rng::Rng;
-use crate::policy::{OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
+use crate::policy::{Batch, OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
 
 pub(super) const PARTITIONS: usize = 2;
 pub(super) const WORKERS: usize = 2;
@@ -39,6 +39,12 @@ impl Config {
                 Ordering::Unordered,
             ]),
             concurrency: rng.pick(&[1, 2, 2, 2, 4]),
+            batch: Batch {
+                max_records: rng.pick(&[1, 1, 2, 4]),
+                max_bytes: RECORD_WEIGHT * rng.pick(&[2, 100]),
+                max_wait: Duration::from_millis(rng.pick(&[0, 0, 200])),
+                same_lane: rng.percent(50),
+            },
             timeout: Duration::from_secs(5),
             retry: Retry {
                 max_attempts: rng.pick(&[1, 2, 3]),

@@ -41,6 +41,11 @@ pub(super) enum Reached {
     CircuitClosed,
     Fenced,
     LimitLowered,
+    Batch,
+    BatchFailed,
+    BatchBroken,
+    ItemMissing,
+    AnswerBehindAFailure,
     End,
 }
 

@@ -9,16 +9,20 @@ use super::worker::{Call, Cancelled, Held, PendingForward};
 use super::world::World;
 use crate::policy::OnExhausted;
 use crate::seam::{
-    Destination, ErrorClass, Event, Failure, Finished, ForwardResult, Forwarded, Outcome, Output, OutputRecord,
+    CallId, Destination, ErrorClass, Event, Failure, Finished, ForwardResult, Forwarded, Outcome, Output, OutputRecord,
 };
 
 impl World {
     pub(super) fn can_finish(&self, worker: usize) -> bool {
-        let finishable = |call: &Call| {
-            let hangs = matches!(self.logs[call.tp].records[call.index].plan, Plan::Hangs(1..));
-            call.cancelled.is_some() || !hangs
-        };
-        self.workers[worker].calls.iter().any(finishable)
+        let shell = &self.workers[worker];
+        shell.calls.iter().any(|call| !self.hangs(worker, call.ticket.call))
+    }
+
+    /// Whether a call gives no answer until it is cancelled.
+    fn hangs(&self, worker: usize, id: CallId) -> bool {
+        let of_call = |call: &&Call| call.ticket.call == id;
+        let hang = |call: &Call| matches!(self.logs[call.tp].records[call.index].plan, Plan::Hangs(1..));
+        self.workers[worker].calls.iter().filter(of_call).any(|call| call.cancelled.is_none() && hang(call))
     }
 
     /// One call ends, or a few at once.
@@ -29,45 +33,81 @@ impl World {
             if calls == 0 {
                 break;
             }
-            let index = self.rng.below(calls);
-            self.finish_one(worker, index, &mut finished);
+            let id = self.workers[worker].calls[self.rng.below(calls)].ticket.call;
+            if !self.hangs(worker, id) {
+                self.finish_call(worker, id, &mut finished);
+            }
         }
         if finished.is_empty() { Ok(()) } else { self.on(worker, Event::Finished(finished)) }
     }
 
-    pub(super) fn finish_one(&mut self, worker: usize, which: usize, finished: &mut Vec<Finished>) {
-        let call = &self.workers[worker].calls[which];
-        let (tp, index, cancelled) = (call.tp, call.index, call.cancelled);
-        let plan = self.logs[tp].records[index].plan;
-        if cancelled.is_none() && matches!(plan, Plan::Hangs(1..)) {
-            return;
-        }
+    fn finish_call(&mut self, worker: usize, id: CallId, finished: &mut Vec<Finished>) {
         let up = !self.workers[worker].down;
-        if up && cancelled.is_none() && matches!(plan, Plan::Breaks(1..)) {
-            return self.break_connections(worker, which, finished);
+        let breaks = |call: &Call| matches!(self.logs[call.tp].records[call.index].plan, Plan::Breaks(1..));
+        let culprit = self.workers[worker].calls.iter().find(|call| call.ticket.call == id && breaks(call));
+        if let Some(culprit) = culprit.filter(|call| up && call.cancelled.is_none()) {
+            let (tp, index) = (culprit.tp, culprit.index);
+            return self.break_connections(worker, tp, index, finished);
         }
-        let raced = up && cancelled.is_some() && matches!(plan, Plan::Good | Plan::Skip) && self.rng.percent(30);
-        if raced {
-            self.coverage.reach(Reached::CancelRacedWithAck);
-        }
-        let call = self.workers[worker].calls.swap_remove(which);
-        let outcome = match cancelled {
-            Some(cause) if !raced => {
-                if cause == Cancelled::Timeout {
-                    self.coverage.reach(Reached::Timeout);
-                    self.verdict(worker, tp, index, call.seq);
-                }
-                self.spend(tp, index);
-                // The processor may have done it all the same.
-                if plan == Plan::Good && self.rng.percent(30) {
-                    self.truth.settle(tp, index, false);
-                }
-                Outcome::Cancelled
+        let calls = core::mem::take(&mut self.workers[worker].calls);
+        let (mut ended, rest): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.ticket.call == id);
+        self.workers[worker].calls = rest;
+        ended.sort_by_key(|call| call.ticket.item);
+        let plan = |world: &Self, call: &Call| world.logs[call.tp].records[call.index].plan;
+        let fails = |world: &Self, call: &Call| matches!(plan(world, call), Plan::Fails(1..) | Plan::Rejects);
+        let bad = ended.iter().any(|call| fails(self, call));
+        let whole = up && ended.len() > 1 && bad && self.rng.percent(50);
+        let missing = (up && ended.len() > 1 && self.rng.percent(10)).then(|| self.rng.below(ended.len()));
+        let mut stopped: Vec<(usize, Option<u8>)> = Vec::new();
+        for (item, call) in ended.into_iter().enumerate() {
+            let (tp, index) = (call.tp, call.index);
+            let lane = (tp, lane_of(&self.config, &self.logs[tp].records[index]));
+            let failed = || Outcome::BatchFailed(Failure::new(ErrorClass::ServerError, "as planned"));
+            let outcome = if call.cancelled.is_some() {
+                self.cancelled(worker, &call)
+            } else if lane.1.is_some() && stopped.contains(&lane) {
+                self.coverage.reach(Reached::AnswerBehindAFailure);
+                if self.rng.percent(50) { Outcome::Ack } else { failed() }
+            } else if whole {
+                self.coverage.reach(Reached::BatchFailed);
+                failed()
+            } else if missing == Some(item) {
+                self.coverage.reach(Reached::ItemMissing);
+                failed()
+            } else {
+                self.outcome(worker, tp, index, call.seq)
+            };
+            if !matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+                stopped.push(lane);
             }
-            _ => self.outcome(worker, tp, index, call.seq),
-        };
-        self.learn(worker, &call, &outcome);
-        finished.push(Finished { ticket: call.ticket, outcome });
+            self.learn(worker, &call, &outcome);
+            finished.push(Finished { ticket: call.ticket, outcome });
+        }
+    }
+
+    /// A cancelled call: mostly nothing is known, sometimes the answer was faster.
+    fn cancelled(&mut self, worker: usize, call: &Call) -> Outcome {
+        let (tp, index) = (call.tp, call.index);
+        let plan = self.logs[tp].records[index].plan;
+        let single = !self.workers[worker].batched.remove(&call.ticket.call);
+        let good = single && !self.workers[worker].down && matches!(plan, Plan::Good | Plan::Skip);
+        if good && self.rng.percent(30) {
+            self.coverage.reach(Reached::CancelRacedWithAck);
+            return self.outcome(worker, tp, index, call.seq);
+        }
+        if !single {
+            self.workers[worker].batched.insert(call.ticket.call);
+        }
+        if single && call.cancelled == Some(Cancelled::Timeout) {
+            self.coverage.reach(Reached::Timeout);
+            self.verdict(worker, tp, index, call.seq);
+        }
+        self.spend(tp, index);
+        // The processor may have done it all the same.
+        if single && plan == Plan::Good && self.rng.percent(30) {
+            self.truth.settle(tp, index, false);
+        }
+        Outcome::Cancelled
     }
 
     /// Whether the circuit has to be open after this answer.
@@ -118,6 +158,7 @@ impl World {
                 Outcome::Unavailable(failure(ErrorClass::Unreachable))
             }
             Plan::Outputs => {
+                self.truth.succeed(tp, index);
                 let held = &mut self.workers[worker].held[tp];
                 if held.seq == Some(seq) {
                     held.answered.insert(index);
@@ -134,12 +175,14 @@ impl World {
     }
 
     /// Everything in flight on this worker breaks at once.
-    pub(super) fn break_connections(&mut self, worker: usize, culprit: usize, finished: &mut Vec<Finished>) {
-        let (tp, index) = (self.workers[worker].calls[culprit].tp, self.workers[worker].calls[culprit].index);
+    pub(super) fn break_connections(&mut self, worker: usize, tp: usize, index: usize, finished: &mut Vec<Finished>) {
         self.spend(tp, index);
         let calls = core::mem::take(&mut self.workers[worker].calls);
         let (broken, rest): (Vec<_>, Vec<_>) = calls.into_iter().partition(|call| call.cancelled.is_none());
         self.workers[worker].calls = rest;
+        if broken.iter().any(|call| call.ticket.item > 0) {
+            self.coverage.reach(Reached::BatchBroken);
+        }
         self.coverage.reach(if broken.len() > 1 {
             Reached::ConnectionLostInCompany
         } else {
@@ -231,7 +274,11 @@ impl World {
                 if !is_output {
                     self.coverage.reach(Reached::DeadLetter);
                 }
-                self.truth.settle(tp, index, !is_output);
+                if is_output {
+                    self.truth.put_out(tp, index);
+                } else {
+                    self.truth.settle(tp, index, true);
+                }
                 self.workers[worker].held[tp].output_pending.remove(&index);
                 self.answered(worker, tp, index, seq);
                 ForwardResult::Confirmed

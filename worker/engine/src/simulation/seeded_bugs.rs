@@ -32,6 +32,8 @@ seeded_bugs! {
     commit_before_the_dead_letter_is_confirmed: CommitBeforeDeadLetter => "S2" | "S8";
     stale_unassign: StaleUnassign => "L1";
     charge_the_neighbours: ChargeTheNeighbours => "S12" | "S6" | "S2";
+    charge_the_whole_batch: ChargeTheBatch => "S12" | "S6" | "S2";
+    believe_answers_after_a_failure: BelieveAnswersAfterAFailure => "S2" | "S5" | "S8";
     a_lower_commit_after_a_higher: LowerCommitAfterHigher => "S3" | "S7";
     a_checkpoint_newer_than_its_offset: CheckpointNewerThanOffset => "S8";
     skip_one_on_resume: SkipOneOnResume => "S2";

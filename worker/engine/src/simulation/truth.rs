@@ -41,6 +41,8 @@ pub(super) struct Fate {
     pub(super) rejected: bool,
     /// When it was first taken or dead-lettered, in order of events.
     pub(super) settled_at: Option<u64>,
+    /// When its output was first confirmed.
+    pub(super) output_at: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +56,18 @@ impl Truth {
     pub(super) fn new(partitions: &[Partition]) -> Self {
         let fates = partitions.iter().map(|partition| vec![Fate::default(); partition.records.len()]).collect();
         Self { fates, clock: 0 }
+    }
+
+    /// The processor answered with output, which is not confirmed yet.
+    pub(super) fn succeed(&mut self, tp: usize, index: usize) {
+        self.clock += 1;
+        self.fates[tp][index].settled_at.get_or_insert(self.clock);
+    }
+
+    /// The output of a record is confirmed.
+    pub(super) fn put_out(&mut self, tp: usize, index: usize) {
+        self.settle(tp, index, false);
+        self.fates[tp][index].output_at.get_or_insert(self.clock);
     }
 
     /// The record was taken, or its dead letter confirmed.
@@ -121,14 +135,26 @@ impl Truth {
     pub(super) fn check_order(&self, config: &Config, partitions: &[Partition]) -> Checked {
         for (tp, log) in partitions.iter().enumerate() {
             for lane in lanes(config, log) {
-                let mut latest = 0;
+                let (mut latest, mut latest_output) = (0, 0);
                 for index in lane {
-                    let Some(at) = self.fates[tp][index].settled_at else { continue };
-                    if at < latest {
-                        let offset = log.records[index].offset;
-                        return violated("S5", format!("{offset} of {tp} was done after a later record of its key"));
+                    let (fate, offset) = (&self.fates[tp][index], log.records[index].offset);
+                    if fate.settled_at.is_some_and(|at| at < latest) {
+                        return violated(
+                            "S5",
+                            format!("{offset} of {tp} was done before an earlier record of its key"),
+                        );
                     }
-                    latest = at;
+                    latest = fate.settled_at.unwrap_or(latest);
+                    if fate.dead_letter || is_discarded(config, fate) {
+                        continue; // settled without output; what a second owner makes of it may come later
+                    }
+                    if fate.output_at.is_some_and(|at| at < latest_output) {
+                        return violated(
+                            "S5",
+                            format!("{offset} of {tp} was put out before an earlier record of its key"),
+                        );
+                    }
+                    latest_output = fate.output_at.unwrap_or(latest_output);
                 }
             }
         }

@@ -6,7 +6,7 @@ use penstock_crds::checkpoint::Checkpoint;
 
 use super::config::{Config, PARTITIONS};
 use crate::Engine;
-use crate::seam::{CommitId, Destination, Event, ForwardId, Loaded, Ticket};
+use crate::seam::{CallId, CommitId, Destination, Event, ForwardId, Loaded, Ticket};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -107,6 +107,8 @@ pub(super) struct Worker {
     /// Distinct lanes that met the outage since the last other answer.
     pub(super) outage_lanes: BTreeSet<(usize, Option<u8>, usize)>,
     pub(super) last_turn: Instant,
+    /// Calls with more than one record.
+    pub(super) batched: BTreeSet<CallId>,
 }
 
 impl Worker {
@@ -132,7 +134,20 @@ impl Worker {
             down: false,
             outage_lanes: BTreeSet::new(),
             last_turn: Instant::ZERO,
+            batched: BTreeSet::new(),
         }
+    }
+
+    /// Calls, not records.
+    pub(super) fn calls_in_progress(&self) -> usize {
+        self.calls
+            .iter()
+            .filter(|call| {
+                self.calls
+                    .iter()
+                    .all(|other| other.ticket.call != call.ticket.call || other.ticket.item >= call.ticket.item)
+            })
+            .count()
     }
 
     /// Whether the circuit has to be open.

@@ -86,11 +86,15 @@ impl World {
             Effect::Start(start) => return self.start(worker, &start),
             Effect::Cancel { call } => {
                 let now = self.now;
-                let Some(call) = shell.calls.iter_mut().find(|one| one.ticket.call == call) else {
+                let mut found = false;
+                for record in shell.calls.iter_mut().filter(|one| one.ticket.call == call) {
+                    let timeout = now >= record.deadline;
+                    record.cancelled = Some(if timeout { Cancelled::Timeout } else { Cancelled::GivingUp });
+                    found = true;
+                }
+                if !found {
                     return violated("seam", format!("{call:?} is cancelled but not in progress"));
-                };
-                let cause = if now >= call.deadline { Cancelled::Timeout } else { Cancelled::GivingUp };
-                call.cancelled = Some(cause);
+                }
             }
             Effect::Forward(forward) => return self.forward(worker, *forward),
             Effect::Commit { tp, commit, offset, leader_epoch, checkpoint } => {
@@ -146,8 +150,9 @@ impl World {
             let seq = self.check_start(worker, delivery, index)?;
             let shell = &mut self.workers[worker];
             shell.calls.iter_mut().for_each(|call| call.alone = false);
-            let alone = shell.calls.is_empty();
-            if !alone {
+            let call = delivery.ticket.call;
+            let alone = shell.calls.is_empty() && start.deliveries.as_slice().len() == 1;
+            if shell.calls.iter().any(|other| other.ticket.call != call) {
                 let key = self.logs[tp].records[index].key;
                 self.coverage.reach(if key.is_none() { Reached::NullKeysSideBySide } else { Reached::KeysSideBySide });
             }
@@ -157,7 +162,15 @@ impl World {
             shell.held[tp].started.insert(index);
         }
         let shell = &self.workers[worker];
-        let (calls, limit) = (shell.calls.len(), shell.engine.view().concurrency);
+        let (calls, limit) = (shell.calls_in_progress(), shell.engine.view().concurrency);
+        if start.deliveries.as_slice().len() > 1 {
+            self.coverage.reach(Reached::Batch);
+            let call = start.call;
+            self.workers[worker].batched.insert(call);
+        }
+        if start.deliveries.as_slice().len() > self.config.policy.batch.max_records as usize {
+            return violated("batch", format!("{} records in a call", start.deliveries.as_slice().len()));
+        }
         if calls > limit as usize {
             return violated("slots", format!("{calls} calls in progress, {limit} allowed"));
         }
@@ -176,12 +189,18 @@ impl World {
             return broken("S10", format!("{offset} of {tp} is started while nothing may start"));
         }
         let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
-        let excludes = |other: usize| other == index || (lane(index).is_some() && lane(index) == lane(other));
-        if let Some(call) = shell.calls.iter().find(|call| call.tp == tp && excludes(call.index)) {
+        let same_lane = |other: usize| lane(index).is_some() && lane(index) == lane(other);
+        let together = |call: &Call| {
+            let behind = call.ticket.call == delivery.ticket.call && call.index < index;
+            self.config.policy.batch.same_lane && behind
+        };
+        let excludes =
+            |call: &&Call| call.tp == tp && (call.index == index || (same_lane(call.index) && !together(call)));
+        if let Some(call) = shell.calls.iter().find(excludes) {
             let other = self.logs[tp].records[call.index].offset;
             return broken("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
         }
-        if shell.must_probe() && shell.calls.iter().any(|call| call.probe) {
+        if shell.must_probe() && shell.calls.iter().any(|call| call.probe && call.ticket.call != delivery.ticket.call) {
             return broken("S11", format!("{offset} of {tp} is started beside a probe"));
         }
         let half = self.config.policy.session_timeout / 2;
@@ -313,7 +332,9 @@ impl World {
     fn check_idle_slots(&self, worker: usize) -> Checked {
         let shell = &self.workers[worker];
         let room = shell.forward_room as usize;
-        let free = shell.calls.len() < shell.engine.view().concurrency as usize
+        let waits = !self.config.policy.batch.max_wait.is_zero() && !shell.calls.is_empty();
+        let free = shell.calls_in_progress() < shell.engine.view().concurrency as usize
+            && !waits
             && shell.engine.view().circuit_open.is_none()
             && shell.calls.len() + shell.engine.forwards_out() < room
             && shell.calls.iter().all(|call| call.cancelled.is_none())

@@ -1,0 +1,252 @@
+//! Who is started next.
+//!
+//! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
+//! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
+//! that did not clear it. What was in a batch that failed runs in halves of it, down to a call of its own.
+
+use super::{Engine, Group, Member};
+use crate::calls::Kind;
+use crate::ledger::{Entry, State};
+use crate::partition::{Partition, Phase, Queue};
+use crate::room::Room;
+use crate::seam::Tp;
+use crate::time::Instant;
+use crate::timers::Alarm;
+
+/// Times a suspect may break in company before it runs alone.
+const SUSPICION_IN_COMPANY: u32 = 1;
+
+/// What the next call is made of.
+pub(super) enum Picked {
+    One(Tp, u64, Kind),
+    Group(Vec<Member>, Kind),
+}
+
+enum Suspected {
+    Start(Picked),
+    Wait,
+    Nobody,
+}
+
+impl Engine {
+    /// Lets the rota know that a partition may have something to start.
+    pub(super) fn wake(&mut self, tp: Tp) {
+        let partition = &mut self.partitions[tp.index()];
+        if !partition.may_start() {
+            return;
+        }
+        if !partition.fresh.in_rota && !partition.fresh.seqs.is_empty() {
+            partition.fresh.in_rota = true;
+            self.fresh.push_back(tp);
+        }
+        if !partition.again.in_rota && !partition.again.seqs.is_empty() {
+            partition.again.in_rota = true;
+            self.again.push_back(tp);
+        }
+    }
+
+    /// A record's back-off has passed.
+    pub(super) fn retry_due(&mut self, tp: Tp, epoch: u32, seq: u64) {
+        let member = Member { tp, epoch, seq };
+        let Some(suspected) = self.make_ready(member) else { return };
+        if suspected {
+            self.suspects.push_back(Group { members: vec![member], broken: true });
+        } else {
+            self.partitions[tp.index()].again.seqs.push_back(seq);
+            self.wake(tp);
+        }
+    }
+
+    /// A group's back-off has passed.
+    pub(super) fn group_due(&mut self, id: u64) {
+        let Some(mut group) = self.waiting.remove(&id) else { return };
+        group.members.retain(|member| self.make_ready(*member).is_some());
+        match (group.members.is_empty(), group.broken) {
+            (true, _) => {}
+            (false, true) => self.suspects.push_back(group),
+            (false, false) => self.groups.push_back(group),
+        }
+    }
+
+    /// Lets a group wait.
+    pub(super) fn group_waits(&mut self, group: Group, until: Instant) {
+        self.group_number += 1;
+        self.waiting.insert(self.group_number, group);
+        self.timers.set(until, Alarm::Group(self.group_number));
+    }
+
+    /// Members that found no room in their call run after it.
+    pub(super) fn return_group(&mut self, members: Vec<Member>, kind: Kind) {
+        let broken = kind == Kind::Suspect;
+        let queue = if broken { &mut self.suspects } else { &mut self.groups };
+        queue.push_back(Group { members, broken });
+    }
+
+    /// Whether a record waits for nothing but a slot.
+    pub(super) fn has_ready(&self) -> bool {
+        let batches = self.groups.is_empty() && self.suspects.is_empty();
+        !batches || !self.fresh.is_empty() || !self.again.is_empty()
+    }
+
+    pub(super) fn pick(&mut self) -> Option<Picked> {
+        if !self.suspects.is_empty() && self.taken.suspects == 0 {
+            match self.pick_suspect() {
+                Suspected::Start(picked) => return Some(picked),
+                Suspected::Wait => return None,
+                Suspected::Nobody => {}
+            }
+        }
+        if !self.groups.is_empty()
+            && (self.fresh.is_empty() || self.retries_may_start())
+            && let Some(members) = self.pick_group()
+        {
+            return Some(Picked::Group(members, Kind::Again));
+        }
+        self.pick_plain().map(|(tp, seq, kind)| Picked::One(tp, seq, kind))
+    }
+
+    /// A retry or a fresh record.
+    pub(super) fn pick_plain(&mut self) -> Option<(Tp, u64, Kind)> {
+        loop {
+            let retry_first = !self.again.is_empty() && (self.fresh.is_empty() || self.retries_may_start());
+            let (rota, kind) =
+                if retry_first { (&mut self.again, Kind::Again) } else { (&mut self.fresh, Kind::Fresh) };
+            let tp = rota.pop_front()?;
+            let partition = &mut self.partitions[tp.index()];
+            let (picked, more) = partition.pick(kind, self.room);
+            if more {
+                rota.push_back(tp);
+            }
+            match picked {
+                Some(seq) => return Some((tp, seq, kind)),
+                None => self.counters.starts_deferred += u64::from(!partition.queue_of(kind).seqs.is_empty()),
+            }
+        }
+    }
+
+    fn retries_may_start(&self) -> bool {
+        let quarter = self.limiter.limit() / 4;
+        if quarter > 0 { self.taken.again + self.taken.suspects < quarter } else { self.taken.fresh_in_a_row >= 3 }
+    }
+
+    fn pick_suspect(&mut self) -> Suspected {
+        let mut index = 0;
+        while index < self.suspects.len() {
+            let Some((members, suspicion)) = self.startable(index, true) else {
+                index += 1; // the one at the frontier may stand behind it
+                continue;
+            };
+            if members.is_empty() {
+                self.suspects.remove(index);
+                continue;
+            }
+            let alone = members.len() == 1 && suspicion > SUSPICION_IN_COMPANY;
+            if alone && self.calls.len() > 0 {
+                return Suspected::Wait; // let the others end
+            }
+            self.suspects.remove(index);
+            return Suspected::Start(match (members.as_slice(), alone) {
+                ([member], true) => Picked::One(member.tp, member.seq, Kind::Solo),
+                ([member], false) => Picked::One(member.tp, member.seq, Kind::Suspect),
+                _ => Picked::Group(members, Kind::Suspect),
+            });
+        }
+        Suspected::Nobody
+    }
+
+    fn pick_group(&mut self) -> Option<Vec<Member>> {
+        let mut index = 0;
+        while index < self.groups.len() {
+            match self.startable(index, false) {
+                None => index += 1,
+                Some((members, _)) => {
+                    self.groups.remove(index);
+                    if !members.is_empty() {
+                        return Some(members);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The members of a group that are still to be run, and the suspicion of the first. `None` if it has to wait: its
+    /// partition may not start, or the checkpoint has no room.
+    fn startable(&mut self, index: usize, broken: bool) -> Option<(Vec<Member>, u32)> {
+        let group = if broken { self.suspects.get(index)? } else { self.groups.get(index)? };
+        let current = |member: &&Member| {
+            let partition = &self.partitions[member.tp.index()];
+            let entry = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
+            partition.epoch == member.epoch && partition.phase == Phase::Flowing && entry
+        };
+        let members: Vec<Member> = group.members.iter().filter(current).copied().collect();
+        let Some(leader) = members.first() else { return Some((members, 0)) };
+        let (tp, seq) = (leader.tp, leader.seq);
+        if members.iter().any(|member| !self.partitions[member.tp.index()].may_start()) {
+            return None;
+        }
+        let partition = &mut self.partitions[tp.index()];
+        let offset = partition.ledger.get(seq)?.offset;
+        let admitted = partition.ledger.first() == Some(seq) || self.room.admits(partition, offset);
+        let suspicion = partition.troubles.get(offset).map_or(0, |trouble| trouble.suspicion);
+        admitted.then_some((members, suspicion))
+    }
+
+    /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone.
+    fn make_ready(&mut self, member: Member) -> Option<bool> {
+        let partition = &mut self.partitions[member.tp.index()];
+        if partition.epoch != member.epoch || partition.phase != Phase::Flowing {
+            return None;
+        }
+        let entry = partition.ledger.get_mut(member.seq).filter(|entry| entry.state == State::Waiting)?;
+        entry.state = State::Ready;
+        let offset = entry.offset;
+        Some(partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0))
+    }
+}
+
+impl Partition {
+    /// The next entry of a queue that may start, and whether the queue has more.
+    fn pick(&mut self, kind: Kind, room: Room) -> (Option<u64>, bool) {
+        let startable = self.may_start();
+        let picked = if startable { self.pop(kind, room) } else { None };
+        let queue = self.queue_of(kind);
+        let more = picked.is_some() && !queue.seqs.is_empty();
+        queue.in_rota = more;
+        (picked, more)
+    }
+
+    fn pop(&mut self, kind: Kind, room: Room) -> Option<u64> {
+        while let Some(seq) = self.queue_of(kind).seqs.front().copied() {
+            let Some(entry) = self.ledger.get(seq).filter(|entry| entry.state == State::Ready) else {
+                self.queue_of(kind).seqs.pop_front(); // started out of turn as the record at the frontier
+                continue;
+            };
+            let offset = entry.offset;
+            if self.ledger.first() == Some(seq) || room.admits(self, offset) {
+                self.queue_of(kind).seqs.pop_front();
+                return Some(seq);
+            }
+            return self.ledger.first().filter(|first| self.is_ready(*first));
+        }
+        None
+    }
+
+    /// Whether a record may be in the same batch as the one before it in its lane.
+    pub(super) fn may_follow(&mut self, seq: u64, room: Room) -> bool {
+        let plain = |entry: &&Entry| entry.state == State::Queued && !entry.troubled;
+        let Some(offset) = self.ledger.get(seq).filter(plain).map(|entry| entry.offset) else { return false };
+        room.admits(self, offset)
+    }
+
+    fn is_ready(&self, seq: u64) -> bool {
+        let ready = |entry: &&Entry| entry.state == State::Ready;
+        let trouble = self.ledger.get(seq).filter(ready).map(|entry| self.troubles.get(entry.offset));
+        // A suspect waits for its own turn, out of this queue.
+        trouble.is_some_and(|trouble| trouble.is_none_or(|trouble| trouble.suspicion == 0))
+    }
+
+    fn queue_of(&mut self, kind: Kind) -> &mut Queue {
+        if kind == Kind::Fresh { &mut self.fresh } else { &mut self.again }
+    }
+}
