@@ -46,7 +46,8 @@ pub fn decide(
     let preparation = prepared(pipeline, observed, memory.changed, context);
     let deployment = observed.live.deployment.as_deref();
     let workers = workers::workers(deployment, &observed.pods, &mut memory.settling, now);
-    let settled = settled(&preparation);
+    // What never ran is made when it may run, and not before: a Deployment of no replicas would only look like one that fails.
+    let settled = settled(&preparation).filter(|_| preparation.gate == Gate::Open || deployment.is_some());
     let decision = match (&settled, preparation.gate) {
         (Some(settled), Gate::Open) => {
             let state = memory.scaler.get_or_insert_with(|| State::restore(learned(&observed.status)));

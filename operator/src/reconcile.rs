@@ -79,6 +79,7 @@ async fn look(resource: &ConsumerPipeline, scope: &Scope) -> Result<Action, Reco
     let context = &scope.context;
     scope.wait_until_ready().await;
     let place = context.memories.of(resource);
+    context.metrics.looks_after(context.memories.len());
     let mut memory = place.memory.lock().await;
     let now = context.clock.now();
 

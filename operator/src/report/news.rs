@@ -42,7 +42,7 @@ fn reason(word: &str) -> Option<Reason> {
     Reason::ALL.iter().copied().find(|reason| reason.as_str() == word)
 }
 
-/// Replicas that changed by this reconcile.
+/// Replicas that changed by this reconcile. The decision's own words have both numbers; without a decision there is only that.
 pub fn scaled(before: Option<i32>, after: Option<i32>, explanation: &str) -> Option<Trouble> {
     let (before, after) = (before?, after?);
     let reason = match after.cmp(&before) {
@@ -50,7 +50,8 @@ pub fn scaled(before: Option<i32>, after: Option<i32>, explanation: &str) -> Opt
         std::cmp::Ordering::Less => Reason::ScaledDown,
         std::cmp::Ordering::Equal => return None,
     };
-    Some(Trouble { reason, message: format!("From {before} to {after} replicas. {explanation}") })
+    let message = if explanation.is_empty() { format!("From {before} to {after} replicas.") } else { explanation.to_owned() };
+    Some(Trouble { reason, message })
 }
 
 #[cfg(test)]
@@ -96,10 +97,12 @@ mod tests {
     }
 
     #[test]
-    fn scaling_is_told_with_both_numbers() {
-        assert_eq!(scaled(Some(2), Some(2), ""), None);
-        assert_eq!(scaled(None, Some(2), ""), None);
+    fn scaling_is_told_in_the_words_of_the_decision() {
+        assert_eq!(scaled(Some(2), Some(2), "Why."), None);
+        assert_eq!(scaled(None, Some(2), "Why."), None);
         let up = scaled(Some(1), Some(12), "Why.").unwrap();
-        assert_eq!((up.reason, up.message.as_str()), (Reason::ScaledUp, "From 1 to 12 replicas. Why."));
+        assert_eq!((up.reason, up.message.as_str()), (Reason::ScaledUp, "Why."));
+        let down = scaled(Some(3), Some(0), "").unwrap();
+        assert_eq!((down.reason, down.message.as_str()), (Reason::ScaledDown, "From 3 to 0 replicas."));
     }
 }

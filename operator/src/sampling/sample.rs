@@ -288,8 +288,13 @@ fn read(committed: &Committed, cluster_id: &str, topic: Option<&TopicFact>, part
 
 impl GroupFact {
     fn of(group: &ConsumerGroup, at: Timestamp) -> Self {
-        let members = group.members.iter().map(|member| member.client_id.clone()).collect();
-        Self { state: group.state, members, at }
+        let members: Vec<String> = group.members.iter().map(|member| member.client_id.clone()).collect();
+        let state = match group.state {
+            // KIP-848's Assigning and Reconciling, which librdkafka has no words for.
+            GroupState::Unknown if !members.is_empty() => GroupState::CompletingRebalance,
+            known => known,
+        };
+        Self { state, members, at }
     }
 }
 
