@@ -117,17 +117,27 @@ pub async fn apply(
 ) -> Result<ObjectSet<Applied>, ApplyError> {
     let owner = owner_uid(&objects.deployment);
     let put = Put { door, owner: &owner, now };
+    // All names are looked at before anything is sent: a pipeline that cannot have one of them gets none.
+    let found = Live {
+        service_account: match &objects.service_account {
+            Some(account) => put.find(account, live.service_account.as_ref()).await?,
+            None => None,
+        },
+        config: put.find(&objects.config, live.config.as_ref()).await?,
+        disruption_budget: put.find(&objects.disruption_budget, live.disruption_budget.as_ref()).await?,
+        deployment: put.find(&objects.deployment, live.deployment.as_ref()).await?,
+    };
     let service_account = match &objects.service_account {
-        Some(account) => Some(put.one(account, live.service_account.as_ref(), &mut slots.service_account).await?),
+        Some(account) => Some(put.one(account, found.service_account, &mut slots.service_account).await?),
         None => None,
     };
-    let config = put.one(&objects.config, live.config.as_ref(), &mut slots.config).await?;
+    let config = put.one(&objects.config, found.config, &mut slots.config).await?;
     let disruption_budget =
-        put.one(&objects.disruption_budget, live.disruption_budget.as_ref(), &mut slots.disruption_budget).await?;
+        put.one(&objects.disruption_budget, found.disruption_budget, &mut slots.disruption_budget).await?;
     let mut deployment = objects.deployment;
     // An old leader's replicas that arrive late meet a newer version and are refused.
-    deployment.metadata.resource_version = live.deployment.as_ref().and_then(|live| live.resource_version());
-    let deployment = put.one(&deployment, live.deployment.as_ref(), &mut slots.deployment).await?;
+    deployment.metadata.resource_version = found.deployment.as_ref().and_then(|live| live.resource_version());
+    let deployment = put.one(&deployment, found.deployment, &mut slots.deployment).await?;
     if let (None, Some(account)) = (&objects.service_account, &live.service_account) {
         put.retire(account.as_ref()).await?;
     }
@@ -150,29 +160,26 @@ struct Put<'a> {
 }
 
 impl Put<'_> {
-    async fn one<K: Child>(
-        &self,
-        wanted: &K,
-        live: Option<&Arc<K>>,
-        slot: &mut Slot<K>,
-    ) -> Result<Arc<K>, ApplyError> {
-        let foreign;
-        let live = match live {
-            Some(live) => Some(live),
+    /// The object in the cluster, if there is one. It is ours, or this fails.
+    async fn find<K: Child>(&self, wanted: &K, known: Option<&Arc<K>>) -> Result<Option<Arc<K>>, ApplyError> {
+        let live = match known {
+            Some(live) => Some(Arc::clone(live)),
             // Not one of ours; there may still be one without our labels, and applying would adopt it.
-            None => {
-                foreign = self.door.look(wanted).await.map_err(|source| failed("read", wanted, source))?.map(Arc::new);
-                foreign.as_ref()
-            }
+            None => self.door.look(wanted).await.map_err(|source| failed("read", wanted, source))?.map(Arc::new),
         };
-        if let Some(live) = live {
+        if let Some(live) = &live {
             refuse_foreign(live.as_ref(), self.owner)?;
-            if slot.is_settled(wanted, live) {
-                return Ok(Arc::clone(live));
-            }
+        }
+        Ok(live)
+    }
+
+    async fn one<K: Child>(&self, wanted: &K, live: Option<Arc<K>>, slot: &mut Slot<K>) -> Result<Arc<K>, ApplyError> {
+        let before = live.as_ref().and_then(|live| live.resource_version());
+        if let Some(live) = live.filter(|live| slot.is_settled(wanted, live)) {
+            return Ok(live);
         }
         let answer = self.door.apply(wanted).await.map_err(|source| failed("applied", wanted, source))?;
-        Ok(slot.sent(wanted, live.and_then(|live| live.resource_version()), answer, self.now))
+        Ok(slot.sent(wanted, before, answer, self.now))
     }
 
     async fn retire<K: Child>(&self, live: &K) -> Result<(), ApplyError> {
@@ -201,12 +208,13 @@ fn refuse_foreign<K: Child>(live: &K, ours: &str) -> Result<(), ApplyError> {
         Some(owner) if owner.kind == penstock_crds::ConsumerPipeline::kind(&()) => {
             Err(ApplyError::Outgoing { kind, name })
         }
-        Some(owner) => {
-            Err(ApplyError::NameConflict { kind, name, holder: format!("{} {}", owner.kind, owner.name) })
-        }
+        Some(owner) => Err(ApplyError::NameConflict { kind, name, holder: format!("{} {}", owner.kind, owner.name) }),
         None => {
-            let manager = live.managed_fields().iter().find_map(|entry| entry.manager.clone());
-            let holder = manager.map_or_else(|| "nobody we know".to_owned(), |manager| format!("whoever used {manager}"));
+            // Not the controller that only writes its status.
+            let wrote = live.managed_fields().iter().find(|entry| entry.subresource.is_none());
+            let manager = wrote.and_then(|entry| entry.manager.clone());
+            let holder =
+                manager.map_or_else(|| "nobody we know".to_owned(), |manager| format!("whoever used {manager}"));
             Err(ApplyError::NameConflict { kind, name, holder })
         }
     }

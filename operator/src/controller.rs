@@ -42,7 +42,8 @@ pub async fn run(
     let (children, touched) = Children::watch(&client, namespace.as_deref());
     let (pipelines, writer) = store();
     let scope = Arc::new(Scope::new(context, children, pipelines.clone()));
-    let watched = reflector(writer, watcher(api(&client, namespace.as_deref()), watcher::Config::default()).default_backoff());
+    let watched =
+        reflector(writer, watcher(api(&client, namespace.as_deref()), watcher::Config::default()).default_backoff());
     let forgetting = Arc::clone(&scope);
     let events = watched.inspect(move |event| {
         if let Ok(watcher::Event::Delete(_) | watcher::Event::InitDone) = event {

@@ -92,13 +92,7 @@ fn settled(preparation: &Preparation) -> Option<Settled> {
     Some(Settled { replicas: None, group_protocol, pinned_topics })
 }
 
-fn pace(
-    pipeline: &Pipeline,
-    observed: &Observed,
-    preparation: &Preparation,
-    workers: &Workers,
-    replicas: u32,
-) -> Pace {
+fn pace(pipeline: &Pipeline, observed: &Observed, preparation: &Preparation, workers: &Workers, replicas: u32) -> Pace {
     let pinned = preparation.source.pin.is_some_and(|pin| pin != PinState::Intended);
     if preparation.gate != Gate::Open || !pinned {
         Pace::Preparing

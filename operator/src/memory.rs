@@ -115,7 +115,8 @@ impl Memories {
     pub fn keep_only(&self, namespace: Option<&str>, present: &BTreeSet<String>) -> Vec<Identity> {
         let mut gone = Vec::new();
         self.lock().retain(|uid, place| {
-            let keep = present.contains(uid) || namespace.is_some_and(|namespace| namespace != place.identity.namespace);
+            let keep =
+                present.contains(uid) || namespace.is_some_and(|namespace| namespace != place.identity.namespace);
             if !keep {
                 gone.push(place.identity.clone());
             }

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use prometheus::{
-    Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// The metrics. Clones share them.
 #[derive(Clone)]
@@ -60,7 +58,11 @@ impl Metrics {
             reconcile_seconds: Histogram::with_opts(
                 HistogramOpts::new("penstock_operator_reconcile_duration_seconds", duration).buckets(buckets),
             )?,
-            reconciles: counter("reconciles_total", "Reconciles by outcome: ok, or the reason of the failure.", &["outcome"])?,
+            reconciles: counter(
+                "reconciles_total",
+                "Reconciles by outcome: ok, or the reason of the failure.",
+                &["outcome"],
+            )?,
             writes: counter(
                 "api_writes_total",
                 "Requests that write to the API server, by kind, verb and result.",

@@ -65,8 +65,13 @@ pub fn prepare(pipeline: &Pipeline, evidence: &Evidence<'_>) -> Preparation {
         source.cluster_id.clone_from(&sample.cluster_id);
     }
     let topics = topics::check(pipeline, sample);
-    let mut preparation =
-        Preparation { gate: Gate::Hold, chore: topics.chore, group: Group::NotAsked, obstacles: topics.obstacles, source };
+    let mut preparation = Preparation {
+        gate: Gate::Hold,
+        chore: topics.chore,
+        group: Group::NotAsked,
+        obstacles: topics.obstacles,
+        source,
+    };
     if let Some(rival) = evidence.rival {
         preparation.gate = Gate::Closed;
         preparation.chore = None;

@@ -119,20 +119,12 @@ async fn act(
     let obstacles = plan.preparation.obstacles.iter().chain(failed.map(|failed| &failed.trouble)).cloned().collect();
     let applied = match objects {
         None => Ok(None),
-        Some(objects) => {
-            apply(objects, &observed.live, &mut memory.slots, &scope.context.door, now).await.map(Some)
-        }
+        Some(objects) => apply(objects, &observed.live, &mut memory.slots, &scope.context.door, now).await.map(Some),
     };
     Done { outcome, obstacles, applied }
 }
 
-async fn do_chore(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    memory: &mut Memory,
-    scope: &Scope,
-    now: Timestamp,
-) -> Outcome {
+async fn do_chore(pipeline: &Pipeline, plan: &Plan, memory: &mut Memory, scope: &Scope, now: Timestamp) -> Outcome {
     let Some(chore) = &plan.preparation.chore else {
         memory.failed.clear();
         return Outcome::default();

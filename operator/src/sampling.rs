@@ -25,8 +25,8 @@ use tokio::sync::Notify;
 use self::book::Book;
 pub use self::book::{Pace, Subscription};
 use self::pool::Pool;
-pub use self::tick::Asked;
 pub use self::sample::{GroupFact, PartitionFact, Sample, TopicFact, Trouble, TroubleKind};
+pub use self::tick::Asked;
 use crate::clock::Clock;
 
 /// How long one admin call may take: below the pace of active pipelines, so that ticks do not pile up.

@@ -9,14 +9,12 @@ use serde_json::Value;
 pub fn covers(live: &Value, wanted: &Value) -> bool {
     match (live, wanted) {
         (_, Value::Null) => true,
-        (Value::Object(live), Value::Object(wanted)) => {
-            wanted.iter().all(|(key, wanted)| match live.get(key) {
-                Some(live) if key == "limits" || key == "requests" => covers_quantities(live, wanted),
-                Some(Value::String(live)) if key == "sizeLimit" => same_quantity(live, wanted.as_str().unwrap_or_default()),
-                Some(live) => covers(live, wanted),
-                None => is_empty(wanted),
-            })
-        }
+        (Value::Object(live), Value::Object(wanted)) => wanted.iter().all(|(key, wanted)| match live.get(key) {
+            Some(live) if key == "limits" || key == "requests" => covers_quantities(live, wanted),
+            Some(Value::String(live)) if key == "sizeLimit" => same_quantity(live, wanted.as_str().unwrap_or_default()),
+            Some(live) => covers(live, wanted),
+            None => is_empty(wanted),
+        }),
         (Value::Array(live), Value::Array(wanted)) => {
             live.len() == wanted.len() && live.iter().zip(wanted).all(|(live, wanted)| covers(live, wanted))
         }
@@ -86,14 +84,17 @@ mod tests {
 
     #[test]
     fn what_the_server_adds_is_no_difference() {
-        let live = json!({"spec": {"replicas": 2, "paused": false, "list": [{"name": "a", "protocol": "TCP"}]}, "status": {}});
+        let live =
+            json!({"spec": {"replicas": 2, "paused": false, "list": [{"name": "a", "protocol": "TCP"}]}, "status": {}});
         assert!(covers(&live, &json!({"spec": {"replicas": 2, "list": [{"name": "a"}], "none": null, "empty": []}})));
     }
 
     #[test]
     fn a_changed_or_missing_value_and_a_longer_list_are_differences() {
         let live = json!({"replicas": 2, "list": [1, 2], "map": {"a": "b"}});
-        for wanted in [json!({"replicas": 3}), json!({"list": [1]}), json!({"map": {"c": "d"}}), json!({"list": [2, 1]})] {
+        for wanted in
+            [json!({"replicas": 3}), json!({"list": [1]}), json!({"map": {"c": "d"}}), json!({"list": [2, 1]})]
+        {
             assert!(!covers(&live, &wanted), "{wanted}");
         }
     }

@@ -21,10 +21,7 @@ fn at(seconds: u64) -> Timestamp {
 #[test]
 fn only_an_object_with_our_uid_as_its_controller_is_touched() {
     assert!(refuse_foreign(&owned("u1", "ConsumerPipeline"), "u1").is_ok());
-    assert!(matches!(
-        refuse_foreign(&owned("u0", "ConsumerPipeline"), "u1"),
-        Err(ApplyError::Outgoing { .. })
-    ));
+    assert!(matches!(refuse_foreign(&owned("u0", "ConsumerPipeline"), "u1"), Err(ApplyError::Outgoing { .. })));
     let theirs = refuse_foreign(&owned("u2", "Deployment"), "u1").unwrap_err();
     assert_eq!(theirs.trouble().unwrap().reason, Reason::NameConflict);
     let bare = config(&json!({"metadata": {"name": "orders-pipeline", "managedFields": [{"manager": "kubectl"}]}}));

@@ -92,7 +92,9 @@ fn watched<K: Child + Send + Sync + 'static>(api: Api<K>) -> (Store<K>, Touched)
         .modify(|object| object.managed_fields_mut().clear())
         .reflect(writer)
         .touched_objects()
-        .filter_map(|event| async move { owner(&event.inspect_err(|error| complain(K::kind(&()).as_ref(), error)).ok()?) });
+        .filter_map(
+            |event| async move { owner(&event.inspect_err(|error| complain(K::kind(&()).as_ref(), error)).ok()?) },
+        );
     (reader, touched.boxed())
 }
 

@@ -11,10 +11,7 @@ use super::secret::SecretData;
 const CLIENT_ID: &str = "penstock-operator";
 
 /// The configuration of the client that asks on this pipeline's behalf, or why there is none.
-pub fn connection(
-    pipeline: &Pipeline,
-    secret: Option<&Result<SecretData, Trouble>>,
-) -> Result<ClientConfig, Trouble> {
+pub fn connection(pipeline: &Pipeline, secret: Option<&Result<SecretData, Trouble>>) -> Result<ClientConfig, Trouble> {
     let secret = match secret {
         None => None,
         Some(Ok(data)) => Some(data.as_ref()),

@@ -95,10 +95,7 @@ fn stuck(failing: &[Failing], frontier: i64) -> Option<StuckRecord> {
 }
 
 /// How Kafka answers, for status. `disconnected` says why there is no client to ask through, and since when.
-pub fn reachability(
-    sample: Option<&Sample>,
-    disconnected: Option<(&Trouble, Timestamp)>,
-) -> Reachability {
+pub fn reachability(sample: Option<&Sample>, disconnected: Option<(&Trouble, Timestamp)>) -> Reachability {
     let last_sample = sample.and_then(last_complete).map(time);
     if let Some((trouble, since)) = disconnected {
         return Reachability::Unreachable { trouble: trouble.clone(), since: time(since), last_sample };

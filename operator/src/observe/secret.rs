@@ -68,7 +68,8 @@ impl Read {
             return age >= RETRY;
         }
         // FNV-1a over the UID: a fixed place in the interval for each pipeline.
-        let hash = spread.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        let hash =
+            spread.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
         age >= REFRESH + Duration::from_secs(u64::from(hash) % REFRESH.as_secs())
     }
 }

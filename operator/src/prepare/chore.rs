@@ -143,7 +143,9 @@ async fn create(client: &AdminClient, new: &[NewTopic]) -> Result<Outcome, Chore
     let mut news = Vec::new();
     for (topic, answer) in client.create_topics(new, CALL_TIMEOUT).await? {
         match answer {
-            Ok(()) => news.push(Trouble { reason: Reason::TopicCreated, message: format!("Topic {topic} was created.") }),
+            Ok(()) => {
+                news.push(Trouble { reason: Reason::TopicCreated, message: format!("Topic {topic} was created.") })
+            }
             // Made by somebody else, or by ourselves before an answer got lost: as wanted.
             Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
             Err(error) => return Err(error.into()),
@@ -173,7 +175,8 @@ async fn source_max_bytes(client: &AdminClient, pipeline: &Pipeline) -> Result<u
     let resources: Vec<_> = pipeline.topic_names().map(|name| ConfigResource::Topic(name.to_owned())).collect();
     let answers = client.describe_configs(&resources, CALL_TIMEOUT).await?;
     let entries = answers.into_iter().filter_map(|(_, answer)| answer.ok()).flatten();
-    let limits = entries.filter(|entry| entry.name == "max.message.bytes").filter_map(|entry| entry.value?.parse().ok());
+    let limits =
+        entries.filter(|entry| entry.name == "max.message.bytes").filter_map(|entry| entry.value?.parse().ok());
     Ok(limits.max().unwrap_or(topics::MESSAGE_MAX_BYTES))
 }
 
@@ -185,8 +188,7 @@ async fn settle(client: &AdminClient, pipeline: &Pipeline, source: &SourceStatus
         Some(decided) => decided.clone(),
         None => protocol(client, cluster.nodes.first().map(|node| node.id)).await.as_str().to_owned(),
     };
-    let settled =
-        SourceStatus { cluster_id: Some(cluster.id), group_protocol: Some(group_protocol), ..source.clone() };
+    let settled = SourceStatus { cluster_id: Some(cluster.id), group_protocol: Some(group_protocol), ..source.clone() };
     if committed.values().any(Option::is_some) {
         let kept = start::by_topic(committed.into_iter().map(|(one, offset)| (one, offset.unwrap_or(start::NONE))));
         let message = "The group has offsets already, so source.startFrom is ignored.".to_owned();
@@ -215,10 +217,7 @@ async fn committed(
     partitions: &[TopicPartition],
 ) -> Answer<BTreeMap<TopicPartition, Option<i64>>> {
     let answers = client.list_consumer_group_offsets(group, Some(partitions), true, CALL_TIMEOUT).await?;
-    answers
-        .into_iter()
-        .map(|(partition, answer)| Ok((partition, answer?.map(|committed| committed.offset))))
-        .collect()
+    answers.into_iter().map(|(partition, answer)| Ok((partition, answer?.map(|committed| committed.offset)))).collect()
 }
 
 /// KIP-848 where the broker says that it serves it; the classic protocol where it does not, or where we may not ask.

@@ -37,7 +37,9 @@ impl Claims {
         let rivals = self.groups.entry(claim.group.clone()).or_default();
         let better = rivals
             .iter()
-            .filter(|(other, rival)| *other != uid && rival.cluster_id.is_some() && rival.cluster_id == claim.cluster_id)
+            .filter(|(other, rival)| {
+                *other != uid && rival.cluster_id.is_some() && rival.cluster_id == claim.cluster_id
+            })
             .filter(|(other, rival)| rival.rank(other) < claim.rank(uid))
             .min_by(|(one, a), (other, b)| a.rank(one).cmp(&b.rank(other)))
             .map(|(_, rival)| rival.pipeline.clone());

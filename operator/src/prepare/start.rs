@@ -60,7 +60,9 @@ fn rest(recorded: &SourceStatus, committed: &Committed) -> Start {
     let vanished: Vec<TopicPartition> = committed
         .keys()
         .filter(|partition| gone(partition))
-        .filter(|partition| noted.get(*partition).or_else(|| known.get(*partition)).is_some_and(|offset| *offset != NONE))
+        .filter(|partition| {
+            noted.get(*partition).or_else(|| known.get(*partition)).is_some_and(|offset| *offset != NONE)
+        })
         .cloned()
         .collect();
     let (lost, restorable): (Vec<_>, Vec<_>) =
@@ -106,7 +108,8 @@ pub fn offsets(topics: &[PinnedTopic]) -> BTreeMap<TopicPartition, i64> {
     let of_topic = |topic: &PinnedTopic| {
         let name: std::sync::Arc<str> = topic.topic.as_str().into();
         let partitions = (0..).zip(topic.offsets.clone());
-        partitions.map(move |(partition, offset)| (TopicPartition::new(std::sync::Arc::clone(&name), partition), offset))
+        partitions
+            .map(move |(partition, offset)| (TopicPartition::new(std::sync::Arc::clone(&name), partition), offset))
     };
     topics.iter().flat_map(of_topic).collect()
 }

@@ -64,7 +64,10 @@ fn recorded(pin: PinState, start: &[i64], resting: &[i64]) -> SourceStatus {
 }
 
 fn look(source: &SourceStatus, sample: &Sample, workers_seen: bool) -> Preparation {
-    prepare(&pipeline(false), &Evidence { source, sample: Some(sample), rival: None, workers_seen, offsets_since: Timestamp::default() })
+    prepare(
+        &pipeline(false),
+        &Evidence { source, sample: Some(sample), rival: None, workers_seen, offsets_since: Timestamp::default() },
+    )
 }
 
 #[test]
@@ -90,7 +93,13 @@ fn nothing_is_decided_while_an_offset_is_unknown() {
     unknown.partitions.entry(TopicPartition::new("orders", 1)).and_modify(|fact| fact.committed = None);
     let first = look(&SourceStatus::default(), &unknown, false);
     assert_eq!((first.gate, first.chore), (Gate::Hold, None));
-    let no_sample = Evidence { source: &SourceStatus::default(), sample: None, rival: None, workers_seen: false, offsets_since: Timestamp::default() };
+    let no_sample = Evidence {
+        source: &SourceStatus::default(),
+        sample: None,
+        rival: None,
+        workers_seen: false,
+        offsets_since: Timestamp::default(),
+    };
     assert_eq!(prepare(&pipeline(false), &no_sample).gate, Gate::Hold);
 }
 
@@ -161,7 +170,13 @@ fn strangers_in_the_group_are_waited_for_unless_our_workers_run() {
 fn the_loser_of_a_shared_group_runs_nothing_and_changes_nothing() {
     let source = SourceStatus::default();
     let sample = sample(&[None]);
-    let evidence = Evidence { source: &source, sample: Some(&sample), rival: Some("n/old"), workers_seen: false, offsets_since: Timestamp::default() };
+    let evidence = Evidence {
+        source: &source,
+        sample: Some(&sample),
+        rival: Some("n/old"),
+        workers_seen: false,
+        offsets_since: Timestamp::default(),
+    };
     let lost = prepare(&pipeline(false), &evidence);
     assert_eq!((lost.gate, lost.chore), (Gate::Closed, None));
     assert_eq!(lost.group, Group::InUse { pipeline: "n/old".to_owned() });
@@ -175,7 +190,13 @@ fn a_missing_topic_is_made_where_that_is_wished_and_named_where_it_is_not() {
     assert_eq!((named.gate, named.chore), (Gate::Hold, None));
     assert_eq!(named.obstacles[0].reason, Reason::TopicMissing);
     let source = SourceStatus::default();
-    let evidence = Evidence { source: &source, sample: Some(&missing), rival: None, workers_seen: false, offsets_since: Timestamp::default() };
+    let evidence = Evidence {
+        source: &source,
+        sample: Some(&missing),
+        rival: None,
+        workers_seen: false,
+        offsets_since: Timestamp::default(),
+    };
     let Some(Chore::CreateTopics(topics)) = prepare(&pipeline(true), &evidence).chore else { panic!("no topic") };
     assert_eq!((topics[0].name.as_str(), topics[0].partitions), ("orders", Some(4)));
 }
@@ -184,7 +205,13 @@ fn a_missing_topic_is_made_where_that_is_wished_and_named_where_it_is_not() {
 fn topics_grow_where_allowed_and_the_dead_letter_topic_with_them() {
     let source = recorded(PinState::Done, &[0, 0], &[0, 0]);
     let small = sample(&[Some(0), Some(0)]);
-    let evidence = Evidence { source: &source, sample: Some(&small), rival: None, workers_seen: false, offsets_since: Timestamp::default() };
+    let evidence = Evidence {
+        source: &source,
+        sample: Some(&small),
+        rival: None,
+        workers_seen: false,
+        offsets_since: Timestamp::default(),
+    };
     let Some(Chore::GrowTopics(growth)) = prepare(&pipeline(true), &evidence).chore else { panic!("no growth") };
     assert_eq!((growth[0].topic.as_str(), growth[0].total), ("orders", 4));
     let mut behind = sample(&[Some(0), Some(0)]);

@@ -48,7 +48,8 @@ pub fn check(pipeline: &Pipeline, sample: &Sample) -> Topics {
     if let Some(dead_letter) = &pipeline.delivery.dead_letter {
         match (fact(&dead_letter.topic), dead_letter.create) {
             (Some(TopicFact::Missing), true) => {
-                chore = chore.or(Some(Chore::CreateDeadLetter { topic: dead_letter.topic.clone(), partitions: largest }));
+                chore =
+                    chore.or(Some(Chore::CreateDeadLetter { topic: dead_letter.topic.clone(), partitions: largest }));
             }
             (Some(TopicFact::Missing), false) => {
                 obstacles.push(missing_topic(&dead_letter.topic, "create it, or set deadLetter.create"));

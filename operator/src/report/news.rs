@@ -13,7 +13,8 @@ pub fn news(old: &ConsumerPipelineStatus, new: &ConsumerPipelineStatus) -> Vec<T
     let mut news: Vec<Trouble> = Vec::new();
     for condition in &new.conditions {
         let before = old.conditions.iter().find(|before| before.type_ == condition.type_);
-        let same = before.is_some_and(|before| (&before.status, &before.reason) == (&condition.status, &condition.reason));
+        let same =
+            before.is_some_and(|before| (&before.status, &before.reason) == (&condition.status, &condition.reason));
         let Some(reason) = reason(&condition.reason).filter(|_| !same) else { continue };
         let recovered = condition.status == "True"
             && before.is_some_and(|before| before.status == "False")
@@ -50,7 +51,8 @@ pub fn scaled(before: Option<i32>, after: Option<i32>, explanation: &str) -> Opt
         std::cmp::Ordering::Less => Reason::ScaledDown,
         std::cmp::Ordering::Equal => return None,
     };
-    let message = if explanation.is_empty() { format!("From {before} to {after} replicas.") } else { explanation.to_owned() };
+    let message =
+        if explanation.is_empty() { format!("From {before} to {after} replicas.") } else { explanation.to_owned() };
     Some(Trouble { reason, message })
 }
 
@@ -81,10 +83,8 @@ mod tests {
 
     #[test]
     fn trouble_is_told_once_for_all_conditions_that_it_turns() {
-        let broken = status(&[
-            (KAFKA_REACHABLE, "False", Reason::KafkaUnreachable),
-            (READY, "False", Reason::KafkaUnreachable),
-        ]);
+        let broken =
+            status(&[(KAFKA_REACHABLE, "False", Reason::KafkaUnreachable), (READY, "False", Reason::KafkaUnreachable)]);
         assert_eq!(reasons(&status(&[]), &broken), [Reason::KafkaUnreachable]);
         assert_eq!(reasons(&broken, &broken), []);
         let mended = status(&[(KAFKA_REACHABLE, "True", Reason::KafkaReachable), (READY, "True", Reason::Ready)]);

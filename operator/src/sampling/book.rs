@@ -17,6 +17,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// Questions that come due within this are asked with the ones that are due now, so that pipelines of one cluster share requests.
 const TOGETHER: Duration = Duration::from_millis(250);
 
+/// A question that failed is asked again this soon, however good its answers usually are for.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// How often a pipeline is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
@@ -118,10 +121,8 @@ impl Book {
             return true;
         }
         let sample = Arc::new(Sample::empty(now));
-        self.pipelines.insert(
-            subscription.uid.clone(),
-            Entry { subscription, sample, due: BTreeMap::new(), asking: false },
-        );
+        self.pipelines
+            .insert(subscription.uid.clone(), Entry { subscription, sample, due: BTreeMap::new(), asking: false });
         true
     }
 
@@ -185,7 +186,12 @@ impl Book {
             if entry.subscription.config != answers.config {
                 continue;
             }
-            entry.sample = Arc::new(entry.sample.after(&entry.subscription, &answers));
+            let sample = entry.sample.after(&entry.subscription, &answers);
+            for asked in sample.troubles.keys() {
+                let due = entry.due.entry(*asked).or_default();
+                *due = (*due).min(answers.at + AGAIN);
+            }
+            entry.sample = Arc::new(sample);
             fresh.push(entry.subscription.pipeline.clone());
         }
         fresh

@@ -82,7 +82,11 @@ mod tests {
     #[test]
     fn few_offsets_another_owner_or_a_step_back_teach_nothing() {
         let start = Density::default().after(0, &checkpoint(1, 0));
-        for next in [start.after(100, &checkpoint(1, 1)), start.after(1000, &checkpoint(2, 1)), start.after(-5, &checkpoint(1, 9))] {
+        for next in [
+            start.after(100, &checkpoint(1, 1)),
+            start.after(1000, &checkpoint(2, 1)),
+            start.after(-5, &checkpoint(1, 9)),
+        ] {
             assert!((next.per_offset() - 1.0).abs() < 1e-9);
         }
     }

@@ -148,7 +148,7 @@ impl Sample {
     pub(super) fn after(&self, subscription: &Subscription, answers: &Answers) -> Self {
         let mut next = self.clone();
         if let Some(answer) = &answers.cluster
-            && let Some(cluster) = next.settle(Asked::Cluster, answer, answers.at)
+            && let Some(cluster) = next.settle(Asked::Cluster, answer, answers.began, answers.at)
         {
             next.cluster_id = Some(cluster.id.clone());
         }
@@ -159,7 +159,13 @@ impl Sample {
     }
 
     /// Keeps book of a question that was answered or failed.
-    fn settle<'a, T>(&mut self, asked: Asked, answer: &'a Result<T, AdminError>, at: Timestamp) -> Option<&'a T> {
+    fn settle<'a, T>(
+        &mut self,
+        asked: Asked,
+        answer: &'a Result<T, AdminError>,
+        began: Timestamp,
+        at: Timestamp,
+    ) -> Option<&'a T> {
         match answer {
             Ok(value) => {
                 self.troubles.remove(&asked);
@@ -167,20 +173,24 @@ impl Sample {
                 Some(value)
             }
             Err(error) => {
-                self.fail(asked, error, at);
+                self.fail(asked, error, began);
                 None
             }
         }
     }
 
-    fn fail(&mut self, asked: Asked, error: &AdminError, at: Timestamp) {
-        let since = self.troubles.get(&asked).map_or(at, |trouble| trouble.since);
-        self.troubles.insert(asked, Trouble::of(error, since));
+    /// Of failures in a row of one kind the first is kept: words that change a little with each try would be news every time.
+    fn fail(&mut self, asked: Asked, error: &AdminError, began: Timestamp) {
+        let since = self.troubles.get(&asked).map_or(began, |trouble| trouble.since);
+        let trouble = Trouble::of(error, since);
+        if self.troubles.get(&asked).is_none_or(|known| known.kind != trouble.kind) {
+            self.troubles.insert(asked, trouble);
+        }
     }
 
     fn note_topics(&mut self, subscription: &Subscription, answers: &Answers) {
         let Some(answer) = &answers.topics else { return };
-        let Some(topics) = self.settle(Asked::Topics, answer, answers.at) else { return };
+        let Some(topics) = self.settle(Asked::Topics, answer, answers.began, answers.at) else { return };
         for (name, answer) in topics.iter().filter(|(name, _)| subscription.names(name)) {
             match answer {
                 Ok(topic) => self.note_topic(name, topic, subscription.sources.contains(name)),
@@ -188,7 +198,7 @@ impl Sample {
                     self.topics.insert(name.clone(), TopicFact::Missing);
                     self.partitions.retain(|partition, _| *partition.topic != **name);
                 }
-                Err(error) => self.fail(Asked::Topics, error, answers.at),
+                Err(error) => self.fail(Asked::Topics, error, answers.began),
             }
         }
     }
@@ -218,7 +228,7 @@ impl Sample {
             (Asked::StableEnd, &answers.stable_ends),
         ] {
             let Some(answer) = answer else { continue };
-            let Some(offsets) = self.settle(asked, answer, answers.at) else { continue };
+            let Some(offsets) = self.settle(asked, answer, answers.began, answers.at) else { continue };
             let mut failure = None;
             for (partition, fact) in &mut self.partitions {
                 match offsets.get(partition) {
@@ -228,19 +238,19 @@ impl Sample {
                 }
             }
             if let Some(error) = failure {
-                self.fail(asked, &error, answers.at);
+                self.fail(asked, &error, answers.began);
             }
         }
     }
 
     fn note_group(&mut self, uid: &str, answers: &Answers) {
         if let Some((answer, at)) = answers.groups.get(uid)
-            && let Some(group) = self.settle(Asked::Group, answer, *at)
+            && let Some(group) = self.settle(Asked::Group, answer, answers.began, *at)
         {
             self.group = Some(GroupFact::of(group, *at));
         }
         if let Some((answer, at)) = answers.offsets.get(uid)
-            && let Some(offsets) = self.settle(Asked::Offsets, answer, *at)
+            && let Some(offsets) = self.settle(Asked::Offsets, answer, answers.began, *at)
         {
             self.note_offsets(offsets, *at);
         }
@@ -255,7 +265,12 @@ impl Sample {
             match answer {
                 Ok(committed) => {
                     fact.checkpoint = committed.as_ref().and_then(|committed| {
-                        read(committed, self.cluster_id.as_deref()?, self.topics.get(&*partition.topic), partition.partition)
+                        read(
+                            committed,
+                            self.cluster_id.as_deref()?,
+                            self.topics.get(&*partition.topic),
+                            partition.partition,
+                        )
                     });
                     fact.committed = Some(committed.as_ref().map(|committed| committed.offset));
                     if let (Some(Some(offset)), Some(checkpoint)) = (fact.committed, &fact.checkpoint) {

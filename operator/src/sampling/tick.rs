@@ -60,6 +60,9 @@ type Offsets = BTreeMap<TopicPartition, Answer<i64>>;
 pub(super) struct Answers {
     pub config: ClientConfig,
     pub uids: Vec<String>,
+    /// When the round began: what fails has failed since then.
+    pub began: Timestamp,
+    /// When the last answer came.
     pub at: Timestamp,
     pub cluster: Option<Answer<Cluster>>,
     pub topics: Option<Answer<Vec<(String, Answer<Topic>)>>>,
@@ -108,6 +111,7 @@ impl Answers {
         Self {
             config: round.config.clone(),
             uids: round.questions.iter().map(|question| question.uid.clone()).collect(),
+            began: at,
             at,
             cluster: None,
             topics: None,
@@ -147,9 +151,8 @@ impl Partitions<'_> {
         if let Some(Ok(topics)) = self.topics {
             for (name, answer) in topics.iter().filter(|(name, _)| question.sources.contains(name)) {
                 match answer {
-                    Ok(topic) => partitions.extend(
-                        topic.partitions.iter().map(|one| TopicPartition::new(name.as_str(), one.partition)),
-                    ),
+                    Ok(topic) => partitions
+                        .extend(topic.partitions.iter().map(|one| TopicPartition::new(name.as_str(), one.partition))),
                     Err(AdminError::NotFound(_)) => partitions.retain(|one| *one.topic != **name),
                     Err(_) => {}
                 }

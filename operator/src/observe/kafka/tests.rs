@@ -31,7 +31,8 @@ fn sample(facts: Vec<PartitionFact>) -> Sample {
 
 #[test]
 fn a_complete_sample_goes_to_the_scaler_partition_by_partition() {
-    let source = SourceStatus { pinned: start::by_topic([(TopicPartition::new("t", 0), 7)]), ..SourceStatus::default() };
+    let source =
+        SourceStatus { pinned: start::by_topic([(TopicPartition::new("t", 0), 7)]), ..SourceStatus::default() };
     let Kafka::Sampled { group, partitions } = kafka(Some(&sample(vec![fact()])), &source, at(9)) else { panic!() };
     assert_eq!(group, penstock_scaling::GroupState::Stable);
     assert_eq!((partitions[0].unread(), partitions[0].start_pin), (60, Some(7)));
@@ -53,7 +54,13 @@ fn a_checkpoint_is_translated_and_names_the_record_that_holds_its_partition() {
         owner: 3,
         done: vec![45..50, 60..61],
         failing: vec![failing(40, 2), failing(41, 9)],
-        counters: Some(Counters { incarnation: 8, worker_millis: 9_000, processed: 5, busy_millis: 1_500, lane_blocked_millis: 0 }),
+        counters: Some(Counters {
+            incarnation: 8,
+            worker_millis: 9_000,
+            processed: 5,
+            busy_millis: 1_500,
+            lane_blocked_millis: 0,
+        }),
         gauges: Some(Gauges { in_flight: 1, oldest_call_millis: 2_000, concurrency: 64 }),
         hold: None,
     };

@@ -90,7 +90,8 @@ fn a_topic_that_was_made_again_has_another_log() {
     let known = known.after(&subscription(), &Answers { log_ends: offsets(&[10]), ..answers(2) });
     let again = known.after(&subscription(), &with_topic(30, 2, 1));
     assert_eq!(partition(&again, 0).end, None);
-    let gone = Answers { topics: Some(Ok(vec![("t".to_owned(), Err(AdminError::NotFound("t".to_owned())))])), ..answers(40) };
+    let gone =
+        Answers { topics: Some(Ok(vec![("t".to_owned(), Err(AdminError::NotFound("t".to_owned())))])), ..answers(40) };
     let gone = again.after(&subscription(), &gone);
     assert_eq!((gone.topics.get("t"), gone.partitions.len()), (Some(&TopicFact::Missing), 0));
 }
