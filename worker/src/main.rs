@@ -27,8 +27,8 @@ fn check(pipeline: &Path) -> ExitCode {
     let (text, code) = match Config::read(pipeline) {
         Ok(config) => (format!("{} is right\n", config.pipeline_name()), ExitCode::SUCCESS),
         Err(violations) => {
-            let lines = violations.iter().map(|violation| format!("{violation}\n")).collect();
-            (lines, ExitCode::from(EXIT_WRONG))
+            let lines: Vec<String> = violations.iter().map(ToString::to_string).collect();
+            (lines.join("\n") + "\n", ExitCode::from(EXIT_WRONG))
         }
     };
     // Whoever closed the pipe has read enough.

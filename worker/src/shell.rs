@@ -33,10 +33,8 @@ use crate::kafka::KafkaIo;
 use crate::metrics::Metrics;
 use crate::processor::Calls;
 
-/// Most records taken from one partition before the others have their turn.
-const FETCH_RECORDS: usize = 1024;
-/// Most bytes taken from one partition before the others have their turn.
-const FETCH_BYTES: usize = 1 << 20;
+/// The most that is taken from one partition before the others have their turn.
+const FETCH: FetchLimit = FetchLimit { max_records: 1024, max_bytes: 1 << 20 };
 /// How often the engine's totals become metrics.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
@@ -260,11 +258,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     /// Takes what one partition has, within its credit.
     fn fetch(&mut self, index: usize, now: Instant) -> bool {
         let Some(partition) = self.partitions.reading_at(index) else { return false };
-        let Some(credit) = partition.credit_bytes() else { return false };
+        let Some(limit) = partition.fetch_limit(FETCH) else { return false };
         if !self.io.has_records(&partition.name) {
             return false;
         }
-        let limit = FetchLimit { max_records: FETCH_RECORDS, max_bytes: credit.min(FETCH_BYTES) };
         let (records, bytes) = partition.arena_hint;
         let mut arena = ArenaBuilder::with_capacity(records, bytes);
         let fetched = self.io.fetch(&partition.name, limit, &mut arena);

@@ -55,7 +55,7 @@ pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
     state.turned();
     runtime.block_on(async {
         tokio::spawn(Server::bind(args.http, Arc::clone(&state), Arc::clone(&metrics)).await?.serve());
-        stop_on_signals(Arc::clone(&state), waker.clone())
+        stop_on_signals(&state, &waker)
     })?;
     let endpoint = endpoint(config)?;
     let Some(cluster) = runtime.block_on(startup::cluster(config, &connection, &state))? else {
@@ -146,10 +146,10 @@ fn runtime() -> Result<Runtime, Failure> {
         .map_err(|error| Failure::new(WORKER_ERROR, format!("no threads for HTTP: {error}")))
 }
 
-fn stop_on_signals(state: Arc<State>, waker: wake::Waker) -> Result<(), Failure> {
+fn stop_on_signals(state: &Arc<State>, waker: &wake::Waker) -> Result<(), Failure> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt()] {
         let mut signals = signal(kind).map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?;
-        let (state, waker) = (Arc::clone(&state), waker.clone());
+        let (state, waker) = (Arc::clone(state), waker.clone());
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 tracing::info!("told to stop: finishing calls in progress");

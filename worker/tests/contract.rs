@@ -1,5 +1,7 @@
 //! The processor contract against real little servers: what arrives there, and what their answers mean.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod client;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The example processors of docs/examples keep the contract: each is started as its first line says and asked the same.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod client;
 
 use std::net::TcpListener;
@@ -103,8 +105,8 @@ fn go() {
     let built = std::env::temp_dir().join(format!("penstock-example-{}", std::process::id()));
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/processors/go");
     let path = built.to_str().unwrap();
-    let build = Command::new("go").args(["build", "-o", path, "processor.go"]).current_dir(folder).status().unwrap();
-    assert!(build.success());
+    let compiled = Command::new("go").args(["build", "-o", path, "processor.go"]).current_dir(folder).status().unwrap();
+    assert!(compiled.success());
     Server::start(path, &[]).keeps_the_contract();
     std::fs::remove_file(built).unwrap();
 }

@@ -1,5 +1,7 @@
 //! Percent-encoding of bytes that an HTTP header cannot carry (RFC 3986), and the list of a record's headers.
 
+use penstock_engine::seam::OutputHeader;
+
 /// Which bytes stay as they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
@@ -36,15 +38,12 @@ pub fn decode(text: &[u8]) -> Vec<u8> {
     let mut rest = text;
     while let Some((&first, tail)) = rest.split_first() {
         let digits = tail.get(..2).and_then(|two| Some(digit(two[0])? << 4 | digit(two[1])?));
-        match (first, digits) {
-            (b'%', Some(byte)) => {
-                bytes.push(byte);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
+        if let (b'%', Some(byte)) = (first, digits) {
+            bytes.push(byte);
+            rest = &tail[2..];
+        } else {
+            bytes.push(first);
+            rest = tail;
         }
     }
     bytes
@@ -70,7 +69,7 @@ pub fn encode_headers<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u
 }
 
 /// The names and values of [`encode_headers`]; an empty list has no headers.
-pub fn decode_headers(list: &[u8]) -> Vec<(Box<[u8]>, Option<Box<[u8]>>)> {
+pub fn decode_headers(list: &[u8]) -> Vec<OutputHeader> {
     if list.is_empty() {
         return Vec::new();
     }

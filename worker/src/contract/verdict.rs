@@ -60,6 +60,7 @@ fn by_status(status: StatusCode, failure: impl Fn(ErrorClass) -> Box<Failure>) -
     }
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "outcomes carry it boxed")]
 fn failure(class: ErrorClass, status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Box<Failure> {
     let text = |value: &hyper::header::HeaderValue| {
         let bytes = decode(&value.as_bytes()[..value.len().min(FAILURE_DETAIL_BYTES_MAX)]);

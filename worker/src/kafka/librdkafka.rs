@@ -179,12 +179,11 @@ impl KafkaIo for Librdkafka {
     }
 
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
-        let producer = match &mut self.producer {
-            Some(producer) => producer,
-            None => {
-                let config = self.settings.connection.producer(&self.settings.consumer.client_id);
-                self.producer.insert(Producer::new(&config, self.waker.clone())?)
-            }
+        let producer = if let Some(producer) = &mut self.producer {
+            producer
+        } else {
+            let config = self.settings.connection.producer(&self.settings.consumer.client_id);
+            self.producer.insert(Producer::new(&config, self.waker.clone())?)
         };
         producer.send(record, token)
     }

@@ -150,6 +150,7 @@ fn is_refused(code: ErrorCode) -> bool {
     matches!(code, ErrorCode::MESSAGE_TOO_LARGE | INVALID_RECORD | RECORD_LIST_TOO_LARGE)
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]
 fn failure(to: &str, error: &KafkaError) -> Box<Failure> {
     let class =
         if to == "output" && is_refused(error.code) { ErrorClass::OutputRefused } else { ErrorClass::ForwardFailed };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use penstock_engine::seam::{RECORD_OVERHEAD_BYTES, Tp};
 use penstock_kafka::TopicPartition;
-use penstock_kafka::consumer::Fetched;
+use penstock_kafka::consumer::{FetchLimit, Fetched};
 
 use crate::contract::request::Origin;
 
@@ -24,8 +24,8 @@ pub(super) struct Partition {
     pub(super) reading: bool,
     /// Records and bytes to make room for: as many as the last time.
     pub(super) arena_hint: (usize, usize),
-    /// Bytes that may still be handed over; overdrawn by one record at most.
-    credit: i64,
+    /// Bytes that may still be handed over, as the engine weighs records.
+    credit: u64,
     /// The position that the engine knows.
     position: i64,
 }
@@ -42,22 +42,29 @@ impl Partition {
         self.credit > 0
     }
 
-    /// What may be taken now; `None` for nothing.
-    pub(super) fn credit_bytes(&self) -> Option<usize> {
-        usize::try_from(self.credit).ok().filter(|bytes| *bytes > 0)
+    /// What may be taken now, if anything. A record weighs more than its bytes, by how much in all is known only
+    /// afterwards: records as large as the last ones are reckoned with.
+    pub(super) fn fetch_limit(&self, most: FetchLimit) -> Option<FetchLimit> {
+        let credit = usize::try_from(self.credit).ok().filter(|bytes| *bytes > 0)?;
+        let (records, bytes) = self.arena_hint;
+        let weight = bytes.checked_div(records).unwrap_or_default() + RECORD_OVERHEAD_BYTES as usize;
+        Some(FetchLimit {
+            max_records: (credit / weight).clamp(1, most.max_records),
+            max_bytes: credit.min(most.max_bytes),
+        })
     }
 
-    /// Books what was taken.
+    /// Books what was taken. The engine forgets an overdraft, so it is forgotten here too.
     pub(super) fn took(&mut self, fetched: &Fetched) {
         let weight = fetched.bytes.saturating_add(fetched.records.saturating_mul(RECORD_OVERHEAD_BYTES as usize));
-        self.credit = self.credit.saturating_sub(i64::try_from(weight).unwrap_or(i64::MAX));
+        self.credit = self.credit.saturating_sub(weight as u64);
         if fetched.records > 0 {
             self.arena_hint = (fetched.records, fetched.bytes);
         }
     }
 
     pub(super) fn add_credit(&mut self, bytes: u64) {
-        self.credit = self.credit.saturating_add(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.credit = self.credit.saturating_add(bytes);
     }
 
     /// Reading begins under this assignment; credit of an older one is void.

@@ -14,21 +14,21 @@ use penstock_worker::processor::{Calls, HttpProcessor};
 use tokio::runtime::{Builder, Runtime};
 
 /// Headers of a record.
-pub type Headers<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
+pub(crate) type Headers<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
 
 /// A processor client as the loop has it, with the loop's sleeper.
-pub struct Client {
-    pub calls: HttpProcessor,
-    pub sleeper: Sleeper,
+pub(crate) struct Client {
+    pub(crate) calls: HttpProcessor,
+    pub(crate) sleeper: Sleeper,
     serial: u32,
 }
 
-pub fn runtime() -> Runtime {
+pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 impl Client {
-    pub fn of(runtime: &Runtime, url: &str) -> Self {
+    pub(crate) fn of(runtime: &Runtime, url: &str) -> Self {
         let (sleeper, waker) = pair().unwrap();
         let endpoint = Endpoint::new(url, "shop/orders").unwrap();
         let tasks = (runtime.handle().clone(), waker);
@@ -37,7 +37,7 @@ impl Client {
         Self { calls, sleeper, serial: 0 }
     }
 
-    pub fn start(&mut self, slot: u32, new: NewRecord<'_>, headers: Headers<'_>) -> CallId {
+    pub(crate) fn start(&mut self, slot: u32, new: NewRecord<'_>, headers: Headers<'_>) -> CallId {
         self.serial += 1;
         let call = CallId { slot, serial: self.serial };
         let mut arena = ArenaBuilder::default();
@@ -56,7 +56,7 @@ impl Client {
     }
 
     /// Sleeps as the loop does until `count` calls have ended.
-    pub fn finished(&mut self, count: usize) -> Vec<Finished> {
+    pub(crate) fn finished(&mut self, count: usize) -> Vec<Finished> {
         let mut finished = Vec::new();
         while finished.len() < count {
             self.calls.take_finished(&mut finished);
@@ -72,12 +72,12 @@ impl Client {
         finished
     }
 
-    pub fn call(&mut self, new: NewRecord<'_>, headers: Headers<'_>) -> Outcome {
+    pub(crate) fn call(&mut self, new: NewRecord<'_>, headers: Headers<'_>) -> Outcome {
         self.start(0, new, headers);
         self.finished(1).remove(0).outcome
     }
 
-    pub fn value(&mut self, value: &[u8]) -> Outcome {
+    pub(crate) fn value(&mut self, value: &[u8]) -> Outcome {
         self.call(NewRecord { key: Some(b"k"), value: Some(value), ..NewRecord::default() }, &[])
     }
 }

@@ -1,0 +1,310 @@
+//! A cluster that answers late, refuses, takes partitions away, and reads every commit.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::rc::Rc;
+use std::time::Duration;
+
+use penstock_engine::Instant;
+use penstock_engine::seam::{ArenaBuilder, Loaded, NewRecord, TopicId};
+use penstock_kafka::consumer::{CommitOffset, CommitReply, FetchLimit, Fetched, Rebalance, RebalanceKind, StartAt};
+use penstock_kafka::producer::{OutgoingRecord, SendError};
+use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
+
+use super::world::{Chance, Chaos, PARTITIONS, RECORDS, Truth, key_of};
+use crate::kafka::{KafkaEvent, KafkaIo};
+
+const TOPIC: &str = "orders";
+const ALL: [i32; PARTITIONS as usize] = [0, 1, 2];
+const VALUE: &[u8] = &[7; 40];
+
+#[derive(Debug)]
+pub(super) struct ModelKafka {
+    pub(super) now: Instant,
+    chance: Chance,
+    chaos: Chaos,
+    truth: Rc<RefCell<Truth>>,
+    /// What happens when, not necessarily in the order of the questions.
+    events: VecDeque<(Instant, KafkaEvent)>,
+    /// Partitions of ours by the group's opinion.
+    owned: BTreeSet<i32>,
+    /// Position of those that are read.
+    reading: BTreeMap<i32, i64>,
+    /// A rebalance waits for this answer.
+    unanswered: Option<RebalanceKind>,
+    committed: BTreeMap<i32, (i64, String)>,
+    counts: BTreeMap<&'static str, u32>,
+    next_trouble: Instant,
+    closing: bool,
+    /// librdkafka gave up; the shell will hear of it.
+    failed: bool,
+}
+
+fn name(partition: i32) -> TopicPartition {
+    TopicPartition::new(TOPIC, partition)
+}
+
+impl ModelKafka {
+    pub(super) fn new(seed: u64, chaos: Chaos, truth: Rc<RefCell<Truth>>) -> Self {
+        let mut kafka = Self {
+            now: Instant::ZERO,
+            chance: Chance::new(seed),
+            chaos,
+            truth,
+            events: VecDeque::new(),
+            owned: BTreeSet::new(),
+            reading: BTreeMap::new(),
+            unanswered: None,
+            committed: BTreeMap::new(),
+            counts: BTreeMap::new(),
+            next_trouble: Instant::from_millis(50),
+            closing: false,
+            failed: false,
+        };
+        kafka.give(&ALL);
+        kafka
+    }
+
+    pub(super) fn count(&self, what: &str) -> u32 {
+        self.counts.get(what).copied().unwrap_or_default()
+    }
+
+    pub(super) fn assigned(&self) -> Vec<i32> {
+        self.reading.keys().copied().collect()
+    }
+
+    pub(super) fn committed_offset(&self, partition: i32) -> i64 {
+        self.committed.get(&partition).map_or(0, |(offset, _)| *offset)
+    }
+
+    pub(super) fn is_all_committed(&self) -> bool {
+        (0..PARTITIONS).all(|partition| self.committed_offset(partition) == RECORDS)
+    }
+
+    pub(super) fn revoke_all(&mut self) {
+        let partitions: Vec<i32> = self.owned.iter().copied().collect();
+        self.take(&partitions, false);
+    }
+
+    /// librdkafka gives up.
+    pub(super) fn fail(&mut self) {
+        self.events.retain(|(_, event)| matches!(event, KafkaEvent::Sent { .. }));
+        self.owned.clear();
+        self.reading.clear();
+        self.unanswered = None;
+        self.failed = true;
+        let error = KafkaError { fatal: true, ..KafkaError::of(ErrorCode::FATAL) };
+        self.later(KafkaEvent::ConsumerFailed(error));
+    }
+
+    fn later(&mut self, event: KafkaEvent) {
+        let due = self.now + Duration::from_millis(self.chance.below(15));
+        self.events.push_back((due, event));
+    }
+
+    fn give(&mut self, partitions: &[i32]) {
+        self.unanswered = Some(RebalanceKind::Assign);
+        self.owned.extend(partitions);
+        self.rebalance(RebalanceKind::Assign, partitions, false);
+    }
+
+    fn take(&mut self, partitions: &[i32], lost: bool) {
+        self.unanswered = Some(RebalanceKind::Revoke);
+        self.rebalance(RebalanceKind::Revoke, partitions, lost);
+    }
+
+    fn rebalance(&mut self, kind: RebalanceKind, partitions: &[i32], assignment_lost: bool) {
+        let partitions = partitions.iter().map(|partition| name(*partition)).collect();
+        self.later(KafkaEvent::Rebalance(Rebalance { kind, partitions, assignment_lost, seq: 0 }));
+    }
+
+    /// Lets something happen now and then, one thing at a time.
+    fn trouble(&mut self) {
+        if !self.chaos.rebalances
+            || self.closing
+            || self.failed
+            || self.unanswered.is_some()
+            || self.now < self.next_trouble
+        {
+            return;
+        }
+        self.next_trouble = self.now + Duration::from_millis(20 + self.chance.below(400));
+        let missing: Vec<i32> = (0..PARTITIONS).filter(|partition| !self.owned.contains(partition)).collect();
+        match self.chance.below(8) {
+            _ if !missing.is_empty() => self.give(&missing),
+            0 if self.chaos.failures => self.fail(),
+            1 => self.take(&ALL, true),
+            2..=4 => {
+                let some: Vec<i32> = ALL.into_iter().filter(|_| self.chance.one_in(2)).collect();
+                self.take(&some, false);
+            }
+            _ => {}
+        }
+    }
+
+    fn check(&self, offset: &CommitOffset) {
+        let (partition, truth) = (offset.partition.partition, self.truth.borrow());
+        let undone = (0..offset.offset).find(|one| !truth.done.contains(&(partition, *one)));
+        assert_eq!(undone, None, "S2: {partition} committed at {} before that was done", offset.offset);
+        let before = self.committed_offset(partition);
+        assert!(!self.reading.contains_key(&partition) || offset.offset >= before, "S3: {partition} goes back");
+    }
+}
+
+impl KafkaIo for ModelKafka {
+    fn next_event(&mut self) -> Option<KafkaEvent> {
+        self.trouble();
+        let index = self.events.iter().position(|(due, _)| *due <= self.now)?;
+        let (_, event) = self.events.remove(index)?;
+        Some(event)
+    }
+
+    fn maybe_ready(&self) -> bool {
+        self.events.iter().any(|(due, _)| *due <= self.now)
+    }
+
+    fn has_records(&self, partition: &TopicPartition) -> bool {
+        // As in librdkafka, nothing is delivered while a rebalance waits for its answer.
+        self.unanswered.is_none() && self.reading.get(&partition.partition).is_some_and(|position| *position < RECORDS)
+    }
+
+    fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, into: &mut ArenaBuilder) -> Fetched {
+        let mut fetched = Fetched { empty: true, ..Fetched::default() };
+        let Some(position) = self.reading.get_mut(&partition.partition) else { return fetched };
+        while *position < RECORDS {
+            if fetched.records >= limit.max_records || fetched.bytes >= limit.max_bytes {
+                fetched.empty = false;
+                break;
+            }
+            let key = key_of(*position).to_be_bytes();
+            let new = NewRecord {
+                offset: *position,
+                leader_epoch: 0,
+                key: Some(&key),
+                value: Some(VALUE),
+                ..NewRecord::default()
+            };
+            into.push(new).unwrap();
+            fetched.records += 1;
+            fetched.bytes += key.len() + VALUE.len();
+            *position += 1;
+        }
+        fetched
+    }
+
+    fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.reading.get(&partition.partition).copied()
+    }
+
+    fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError> {
+        if self.failed {
+            return Err(KafkaError { fatal: true, ..KafkaError::of(ErrorCode::FATAL) });
+        }
+        if self.unanswered == Some(RebalanceKind::Assign) {
+            self.unanswered = None;
+        }
+        for start in partitions {
+            let number = start.partition.partition;
+            assert!(self.owned.contains(&number), "{number} is read though the group did not give it");
+            self.reading.insert(number, start.offset);
+        }
+        Ok(())
+    }
+
+    fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
+        for partition in partitions {
+            self.reading.remove(&partition.partition);
+            self.owned.remove(&partition.partition);
+        }
+        self.unanswered = None;
+        Ok(())
+    }
+
+    fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError> {
+        self.reading.insert(to.partition.partition, to.offset);
+        Ok(())
+    }
+
+    fn commit(&mut self, seq: u64, offsets: &[CommitOffset]) -> Result<(), KafkaError> {
+        let mut partitions = Vec::new();
+        let refused = self.chaos.refusals && self.chance.one_in(10);
+        for offset in offsets {
+            self.check(offset);
+            let result = if refused { Err(ErrorCode::NOT_COORDINATOR) } else { Ok(()) };
+            if !refused {
+                let metadata = String::from_utf8(offset.metadata.clone()).unwrap();
+                self.committed.insert(offset.partition.partition, (offset.offset, metadata));
+            }
+            partitions.push((offset.partition.clone(), offset.offset, result));
+        }
+        self.later(KafkaEvent::Committed(CommitReply { seq, error: None, partitions }));
+        Ok(())
+    }
+
+    fn load(&mut self, partitions: Vec<TopicPartition>, seq: u64) {
+        for partition in partitions {
+            let result = if self.chaos.refusals && self.chance.one_in(10) {
+                Err("the coordinator is moving".to_owned())
+            } else {
+                let (offset, metadata) = self.committed.get(&partition.partition).cloned().unwrap_or_default();
+                let (cluster_id, topic_id) = ("c".into(), TopicId(1));
+                Ok(Loaded { cluster_id, topic_id, offset, leader_epoch: 0, metadata })
+            };
+            self.later(KafkaEvent::Loaded { partition, seq, result });
+        }
+    }
+
+    fn find_ends(&mut self, partition: &TopicPartition, seq: u64) {
+        let result = Ok((0, RECORDS, TopicId(1)));
+        self.later(KafkaEvent::Ends { partition: partition.clone(), seq, result });
+    }
+
+    fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
+        assert_eq!((record.topic, record.value), ("dlq", Some(VALUE)));
+        if self.chaos.refusals && self.chance.one_in(10) {
+            let error = KafkaError::of(ErrorCode::TIMED_OUT);
+            self.later(KafkaEvent::Sent { token, result: Err(error) });
+            return Ok(());
+        }
+        let header = |name: &str| {
+            let (_, value) = record.headers.iter().find(|(own, _)| *own == name.as_bytes()).unwrap();
+            String::from_utf8(value.unwrap().to_vec()).unwrap()
+        };
+        let origin =
+            (header("penstock.origin.partition").parse().unwrap(), header("penstock.origin.offset").parse().unwrap());
+        assert_eq!(record.partition, Some(origin.0), "same partition where it exists");
+        // In the log from now on, whoever learns of it when: the commit may follow the confirmation at once.
+        let mut truth = self.truth.borrow_mut();
+        truth.done.insert(origin);
+        truth.dead.insert(origin);
+        drop(truth);
+        self.later(KafkaEvent::Sent { token, result: Ok(()) });
+        Ok(())
+    }
+
+    fn partitions_of(&self, topic: &str) -> Option<i32> {
+        (topic == "dlq").then_some(PARTITIONS)
+    }
+
+    fn rebuild_consumer(&mut self) -> Result<(), KafkaError> {
+        *self.counts.entry("rebuild").or_default() += 1;
+        self.failed = false;
+        self.events.retain(|(_, event)| matches!(event, KafkaEvent::Sent { .. }));
+        self.give(&ALL);
+        Ok(())
+    }
+
+    fn rebuild_producer(&mut self) {}
+
+    fn close(&mut self) -> Result<(), KafkaError> {
+        self.closing = true;
+        if self.unanswered.is_none() && !self.owned.is_empty() {
+            self.revoke_all();
+        }
+        Ok(())
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closing && self.reading.is_empty() && self.unanswered.is_none()
+    }
+}

@@ -1,0 +1,100 @@
+//! A processor that takes its time, changes its mind, and is watched.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_engine::Instant;
+use penstock_engine::seam::{CallId, ErrorClass, Failure, Finished, Outcome, Start, Tp};
+
+use super::world::{Chance, Truth, is_poison, key_of};
+use crate::contract::request::Origin;
+use crate::processor::Calls;
+
+#[derive(Debug)]
+struct Running {
+    ends: Instant,
+    finished: Finished,
+    record: (i32, i64),
+}
+
+#[derive(Debug)]
+pub(super) struct ModelProcessor {
+    pub(super) now: Instant,
+    /// No call ends by itself.
+    pub(super) stuck: bool,
+    running: BTreeMap<CallId, Running>,
+    chance: Chance,
+    truth: Rc<RefCell<Truth>>,
+}
+
+impl ModelProcessor {
+    pub(super) fn new(seed: u64, truth: Rc<RefCell<Truth>>) -> Self {
+        let chance = Chance::new(seed ^ 0xCA11);
+        Self { now: Instant::ZERO, stuck: false, running: BTreeMap::new(), chance, truth }
+    }
+
+    fn outcome(&mut self, offset: i64) -> Outcome {
+        if is_poison(offset) {
+            Outcome::Reject(Failure::new(ErrorClass::Rejected, "HTTP 422"))
+        } else if self.chance.one_in(40) {
+            Outcome::Overload(Failure::new(ErrorClass::Overload, "HTTP 503"))
+        } else {
+            Outcome::Ack
+        }
+    }
+}
+
+impl Calls for ModelProcessor {
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>) {
+        let [delivery] = start.deliveries.as_slice() else { panic!("one record a call") };
+        let (partition, offset) = (origin(delivery.tp).partition, delivery.record.offset());
+        let same_key = |running: &Running| running.record.0 == partition && key_of(running.record.1) == key_of(offset);
+        assert!(!self.running.values().any(same_key), "S5: two calls at once for the key of {partition}/{offset}");
+        assert_eq!(delivery.record.key().unwrap(), key_of(offset).to_be_bytes());
+        let took = Duration::from_millis(self.chance.below(12));
+        let finished = Finished { ticket: delivery.ticket, outcome: self.outcome(offset) };
+        let running = Running { ends: now + took, finished, record: (partition, offset) };
+        assert!(self.running.insert(start.call, running).is_none(), "the slot was free");
+    }
+
+    fn cancel(&mut self, call: CallId) {
+        let now = self.now;
+        if let Some(running) = self.running.get_mut(&call) {
+            running.ends = now;
+            running.finished.outcome = Outcome::Cancelled;
+        }
+    }
+
+    fn take_finished(&mut self, into: &mut Vec<Finished>) {
+        let (now, stuck) = (self.now, self.stuck);
+        let over = |running: &mut Running| {
+            running.ends <= now && (!stuck || matches!(running.finished.outcome, Outcome::Cancelled))
+        };
+        for (_, running) in self.running.extract_if(.., |_, running| over(running)) {
+            if matches!(running.finished.outcome, Outcome::Ack) {
+                let (partition, offset) = running.record;
+                let mut truth = self.truth.borrow_mut();
+                if truth.done.insert(running.record) {
+                    let last = truth.last.entry((partition, key_of(offset))).or_insert(-1);
+                    assert!(*last < offset, "S5: {partition}/{offset} succeeded after {last}");
+                    *last = offset;
+                }
+            }
+            into.push(running.finished);
+        }
+    }
+
+    fn probe(&mut self) {}
+
+    fn health(&mut self) -> Option<bool> {
+        Some(true)
+    }
+
+    fn maybe_ready(&self) -> bool {
+        let cancelled = |running: &Running| matches!(running.finished.outcome, Outcome::Cancelled);
+        self.running.values().any(|running| running.ends <= self.now && (!self.stuck || cancelled(running)))
+    }
+}
