@@ -96,17 +96,13 @@ impl Engine {
                 Suspected::Nobody => {}
             }
         }
-        if !self.groups.is_empty()
-            && (self.fresh.is_empty() || self.retries_may_start())
-            && let Some(members) = self.pick_group()
-        {
-            return Some(Picked::Group(members, Kind::Again));
-        }
-        self.pick_plain().map(|(tp, seq, kind)| Picked::One(tp, seq, kind))
+        let retries_first = self.fresh.is_empty() || self.retries_may_start();
+        let group = if retries_first { self.pick_group() } else { None };
+        group.or_else(|| self.pick_plain()).or_else(|| self.pick_group())
     }
 
     /// A retry or a fresh record.
-    pub(super) fn pick_plain(&mut self) -> Option<(Tp, u64, Kind)> {
+    pub(super) fn pick_plain(&mut self) -> Option<Picked> {
         loop {
             let retry_first = !self.again.is_empty() && (self.fresh.is_empty() || self.retries_may_start());
             let (rota, kind) =
@@ -118,7 +114,7 @@ impl Engine {
                 rota.push_back(tp);
             }
             match picked {
-                Some(seq) => return Some((tp, seq, kind)),
+                Some(seq) => return Some(Picked::One(tp, seq, kind)),
                 None => self.counters.starts_deferred += u64::from(!partition.queue_of(kind).seqs.is_empty()),
             }
         }
@@ -154,7 +150,7 @@ impl Engine {
         Suspected::Nobody
     }
 
-    fn pick_group(&mut self) -> Option<Vec<Member>> {
+    fn pick_group(&mut self) -> Option<Picked> {
         let mut index = 0;
         while index < self.groups.len() {
             match self.startable(index, false) {
@@ -162,7 +158,7 @@ impl Engine {
                 Some((members, _)) => {
                     self.groups.remove(index);
                     if !members.is_empty() {
-                        return Some(members);
+                        return Some(Picked::Group(members, Kind::Again));
                     }
                 }
             }
@@ -179,17 +175,28 @@ impl Engine {
             let entry = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
             partition.epoch == member.epoch && partition.phase == Phase::Flowing && entry
         };
-        let members: Vec<Member> = group.members.iter().filter(current).copied().collect();
-        let Some(leader) = members.first() else { return Some((members, 0)) };
-        let (tp, seq) = (leader.tp, leader.seq);
+        let mut members: Vec<Member> = group.members.iter().filter(current).copied().collect();
         if members.iter().any(|member| !self.partitions[member.tp.index()].may_start()) {
             return None;
         }
-        let partition = &mut self.partitions[tp.index()];
-        let offset = partition.ledger.get(seq)?.offset;
-        let admitted = partition.ledger.first() == Some(seq) || self.room.admits(partition, offset);
+        if members.is_empty() {
+            return Some((members, 0));
+        }
+        // The record at a frontier leads its group: there is always room for it.
+        let leader = members.iter().position(|member| self.has_room(*member))?;
+        members.swap(0, leader);
+        let partition = &self.partitions[members[0].tp.index()];
+        let offset = partition.ledger.get(members[0].seq)?.offset;
         let suspicion = partition.troubles.get(offset).map_or(0, |trouble| trouble.suspicion);
-        admitted.then_some((members, suspicion))
+        Some((members, suspicion))
+    }
+
+    /// Whether the checkpoint has room for what a start of the record could add.
+    pub(super) fn has_room(&mut self, member: Member) -> bool {
+        let partition = &mut self.partitions[member.tp.index()];
+        let first = partition.ledger.first() == Some(member.seq);
+        let Some(offset) = partition.ledger.get(member.seq).map(|entry| entry.offset) else { return false };
+        first || self.room.admits(partition, offset)
     }
 
     /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone.

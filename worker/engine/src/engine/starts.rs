@@ -1,7 +1,7 @@
 //! Slots: calls are made up and started.
 
+use super::Engine;
 use super::picks::Picked;
-use super::{Engine, Member};
 use crate::calls::{Claim, Flight, Kind};
 use crate::ledger::State;
 use crate::policy::OnExhausted;
@@ -76,7 +76,7 @@ impl Engine {
         let mut draft = Draft { kind, deadline, deliveries, first: None, bytes: 0 };
         let mut left = Vec::new();
         for member in members {
-            if self.may_join(&member) {
+            if self.has_place() && self.has_room(member) {
                 let delivery = self.add(&mut draft, member.tp, member.seq, now, effects);
                 draft.deliveries.extend(delivery);
             } else {
@@ -106,7 +106,7 @@ impl Engine {
             if full {
                 break;
             }
-            let Some((tp, seq, _)) = self.pick_plain() else { break };
+            let Some(Picked::One(tp, seq, _)) = self.pick_plain() else { break };
             let delivery = self.add(&mut draft, tp, seq, now, effects);
             draft.deliveries.extend(delivery);
         }
@@ -180,15 +180,6 @@ impl Engine {
         self.circuit.started(call);
         self.counters.calls += 1;
         effects.push(Effect::Start(Start { call, deadline, deliveries }));
-    }
-
-    /// Whether a member of a group may be handed over together with those before it.
-    fn may_join(&mut self, member: &Member) -> bool {
-        let place = self.has_place();
-        let partition = &mut self.partitions[member.tp.index()];
-        let first = partition.ledger.first() == Some(member.seq);
-        let Some(offset) = partition.ledger.get(member.seq).map(|entry| entry.offset) else { return false };
-        place && (first || self.room.admits(partition, offset))
     }
 
     fn take_slot(&mut self, kind: Kind) {

@@ -12,6 +12,9 @@ const SCHEDULES: u64 = 100_000;
 pub(super) fn run(seed: u64, wrong: Option<Wrong>, tell: bool) -> (Result<(), Violation>, Coverage) {
     let mut world = World::new(seed, wrong, tell);
     let result = world.run();
+    if tell {
+        world.workers.iter().for_each(|worker| eprintln!("{:#?}", worker.engine));
+    }
     let deferred = world.workers.iter().any(|worker| worker.engine.counters().starts_deferred > 0);
     if deferred {
         world.coverage.reach(Reached::StartDeferred);
