@@ -7,6 +7,7 @@ mod client;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use penstock_engine::seam::{NewRecord, Outcome, OutputRecord};
@@ -18,6 +19,14 @@ use crate::client::{Client, Headers, runtime};
 
 /// Compiling the Go example takes some seconds the first time.
 const START_MAX: Duration = Duration::from_secs(120);
+
+/// A port below those that the kernel gives to connections: one that connects to itself would look like a server.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = u16::try_from(std::process::id() % 1000).unwrap() * 10;
+    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, SeqCst)) % 10_000).find(free).unwrap()
+}
 
 /// A server in a process of its own; gone when this goes.
 struct Server {
@@ -35,7 +44,7 @@ impl Drop for Server {
 
 impl Server {
     fn start(program: &str, arguments: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let port = free_port().to_string();
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/processors");
         let mut command = Command::new(program);
         command.args(arguments).arg(&port).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
