@@ -48,14 +48,14 @@ pub enum ApplyError {
         /// What was tried: `read`, `applied`, `deleted`.
         done: &'static str,
         /// Why not.
-        source: kube::Error,
+        source: Box<kube::Error>,
     },
 }
 
 impl ApplyError {
     /// Somebody else wrote in between: the next look will succeed.
     pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Api { source: kube::Error::Api(status), .. } if status.is_conflict())
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_conflict()))
     }
 
     /// The words for status and Events; `None` when waiting a moment is all there is to do.
@@ -191,7 +191,7 @@ impl Put<'_> {
 }
 
 fn failed<K: Child>(done: &'static str, object: &K, source: kube::Error) -> ApplyError {
-    ApplyError::Api { kind: K::kind(&()).into_owned(), name: object.name_any(), done, source }
+    ApplyError::Api { kind: K::kind(&()).into_owned(), name: object.name_any(), done, source: Box::new(source) }
 }
 
 /// UID of the controlling owner; empty without one.

@@ -84,6 +84,7 @@ fn forget_gone(scope: &Scope, namespace: Option<&str>) {
 }
 
 /// When to look again after a failure.
+#[expect(clippy::needless_pass_by_value, reason = "the signature is the controller's")]
 fn on_error(resource: Arc<Guarded>, error: &ReconcileError, scope: Arc<Scope>) -> Action {
     if let ReconcileError::Unreadable(_) = error {
         return Action::await_change();

@@ -43,7 +43,7 @@ pub fn decide(
     now: Timestamp,
 ) -> Plan {
     let connection = connection::connection(pipeline, observed.secret.as_ref());
-    let preparation = prepared(pipeline, observed, memory.changed, context);
+    let preparation = prepared(pipeline, observed, memory, context, now);
     let deployment = observed.live.deployment.as_deref();
     let workers = workers::workers(deployment, &observed.pods, &mut memory.settling, now);
     // What never ran is made when it may run, and not before: a Deployment of no replicas would only look like one that fails.
@@ -67,7 +67,13 @@ pub fn decide(
     Plan { preparation, settled, decision, connection, pace }
 }
 
-fn prepared(pipeline: &Pipeline, observed: &Observed, offsets_since: Timestamp, context: &Context) -> Preparation {
+fn prepared(
+    pipeline: &Pipeline,
+    observed: &Observed,
+    memory: &Memory,
+    context: &Context,
+    now: Timestamp,
+) -> Preparation {
     let source = observed.status.source.clone().unwrap_or_default();
     let sample = observed.sample.as_deref();
     let claim = Claim {
@@ -78,8 +84,14 @@ fn prepared(pipeline: &Pipeline, observed: &Observed, offsets_since: Timestamp, 
         running: !observed.pods.is_empty(),
     };
     let rival = context.claim(&pipeline.identity.uid, claim);
-    let workers_seen = observed.workers_seen();
-    let evidence = Evidence { source: &source, sample, rival: rival.as_deref(), workers_seen, offsets_since };
+    let evidence = Evidence {
+        source: &source,
+        sample,
+        rival: rival.as_deref(),
+        workers_seen: observed.workers_seen(),
+        offsets_since: memory.changed,
+        configure: memory.configure(pipeline.identity.generation, now),
+    };
     prepare(pipeline, &evidence)
 }
 

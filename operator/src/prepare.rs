@@ -53,6 +53,19 @@ pub struct Evidence<'a> {
     pub workers_seen: bool,
     /// Offsets that were read before then may have been altered by us since.
     pub offsets_since: Timestamp,
+    /// Whether it is time to see to the configuration of topics.
+    pub configure: Configure,
+}
+
+/// Whether it is time to see to the configuration of topics: altered once for each generation of the resource, then only looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Configure {
+    /// What is not as wanted is altered.
+    Alter,
+    /// What is not as wanted is told.
+    Look,
+    /// Not now.
+    Later,
 }
 
 /// Looks at topics, group and offsets, in the order in which one needs the other.
@@ -64,7 +77,7 @@ pub fn prepare(pipeline: &Pipeline, evidence: &Evidence<'_>) -> Preparation {
     if source.cluster_id.is_none() {
         source.cluster_id.clone_from(&sample.cluster_id);
     }
-    let topics = topics::check(pipeline, sample);
+    let topics = topics::check(pipeline, sample, evidence.configure);
     let mut preparation = Preparation {
         gate: Gate::Hold,
         chore: topics.chore,

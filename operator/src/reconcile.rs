@@ -1,22 +1,22 @@
 //! One look at one pipeline: observe → resolve → decide → render → apply → report.
 
+mod act;
+mod tell;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
-use penstock_blueprint::{Facts, Group, ObjectSet, Objects, Prepared, Trouble, render};
-use penstock_crds::{ConsumerPipeline, Pipeline, Violation, resolve};
+use penstock_blueprint::render;
+use penstock_crds::{ConsumerPipeline, Pipeline, resolve};
 use penstock_scaling::Timestamp;
 
-use crate::apply::{ApplyError, apply};
+use crate::apply::ApplyError;
 use crate::context::Scope;
 use crate::controller::Guarded;
-use crate::decide::{Plan, decide, subscription};
-use crate::memory::Memory;
-use crate::observe::{Observed, kafka, observe};
-use crate::prepare::chore::{ChoreError, Outcome, carry_out};
-use crate::report::{ReportError, report};
+use crate::decide::{Plan, decide};
+use crate::observe::{Observed, observe};
+use crate::report::ReportError;
 
 /// Even a pipeline of which nothing new is heard is looked at this often: a watch that lost an event must not lose a pipeline.
 const RESYNC: Duration = Duration::from_secs(300);
@@ -59,6 +59,16 @@ impl ReconcileError {
     }
 }
 
+/// What all steps after the first look at.
+#[derive(Clone, Copy)]
+struct View<'a> {
+    resource: &'a ConsumerPipeline,
+    pipeline: &'a Pipeline,
+    observed: &'a Observed,
+    scope: &'a Scope,
+    now: Timestamp,
+}
+
 /// Looks at one pipeline, and counts how that went.
 ///
 /// # Errors
@@ -68,7 +78,7 @@ pub async fn reconcile(resource: Arc<Guarded>, scope: Arc<Scope>) -> Result<Acti
     let result = match &resource.0 {
         Err(invalid) => Err(ReconcileError::Unreadable(invalid.error.clone())),
         Ok(gone) if gone.metadata.deletion_timestamp.is_some() => Ok(Action::await_change()),
-        Ok(resource) => look(resource, &scope).await,
+        Ok(resource) => Box::pin(look(resource, &scope)).await,
     };
     let outcome = result.as_ref().map_or_else(ReconcileError::reason, |_| "ok");
     scope.context.metrics.reconciled(outcome, began.elapsed());
@@ -86,166 +96,20 @@ async fn look(resource: &ConsumerPipeline, scope: &Scope) -> Result<Action, Reco
     let observed = observe(resource, scope, &mut memory, now).await;
     let pipeline = match resolve(resource) {
         Ok(pipeline) => pipeline,
-        Err(violations) => return refuse(resource, &violations, &observed, &mut memory, scope, now).await,
+        Err(violations) => {
+            tell::refusal(resource, &violations, &observed, &mut memory, scope, now).await?;
+            return Ok(Action::requeue(RESYNC));
+        }
     };
+    let view = View { resource, pipeline: &pipeline, observed: &observed, scope, now };
     let plan = decide(&pipeline, &observed, &mut memory, context, now);
     let objects = plan.settled.as_ref().map(|settled| render(&pipeline, settled, &context.release));
-    let done = act(&pipeline, &plan, objects, &observed, &mut memory, scope, now).await;
-    let wait = tell(resource, &pipeline, &plan, &done, &observed, &mut memory, scope, now).await?;
+    let done = Box::pin(act::act(view, &plan, objects, &mut memory)).await;
+    let wait = tell::tell(view, &plan, &done, &mut memory).await?;
 
+    done.applied?;
     place.succeed();
-    done.applied.map(|_| Action::requeue(next_look(&plan, wait, now))).map_err(Into::into)
-}
-
-/// What was done in Kafka and in the cluster.
-struct Done {
-    outcome: Outcome,
-    obstacles: Vec<Trouble>,
-    applied: Result<Option<ObjectSet<penstock_blueprint::Applied>>, ApplyError>,
-}
-
-/// First Kafka, then objects: workers start where everything they need is.
-async fn act(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    objects: Option<ObjectSet<Prepared>>,
-    observed: &Observed,
-    memory: &mut Memory,
-    scope: &Scope,
-    now: Timestamp,
-) -> Done {
-    let outcome = do_chore(pipeline, plan, memory, scope, now).await;
-    let failed = plan.preparation.chore.as_ref().and_then(|chore| memory.failed.get(chore.name()));
-    let obstacles = plan.preparation.obstacles.iter().chain(failed.map(|failed| &failed.trouble)).cloned().collect();
-    let applied = match objects {
-        None => Ok(None),
-        Some(objects) => apply(objects, &observed.live, &mut memory.slots, &scope.context.door, now).await.map(Some),
-    };
-    Done { outcome, obstacles, applied }
-}
-
-async fn do_chore(pipeline: &Pipeline, plan: &Plan, memory: &mut Memory, scope: &Scope, now: Timestamp) -> Outcome {
-    let Some(chore) = &plan.preparation.chore else {
-        memory.failed.clear();
-        return Outcome::default();
-    };
-    memory.failed.retain(|name, _| *name == chore.name());
-    let waits = memory.failed.get(chore.name()).is_some_and(|failed| failed.retry_at > now);
-    let Ok(config) = plan.connection.as_ref().map_err(drop) else { return Outcome::default() };
-    if waits {
-        return Outcome::default();
-    }
-    let sampler = &scope.context.sampler;
-    let result = match sampler.client(config) {
-        Ok(client) => carry_out(chore, &client, pipeline, &plan.preparation.source).await,
-        Err(error) => Err(ChoreError::Admin(error)),
-    };
-    memory.changed = scope.context.clock.now();
-    sampler.hurry(&pipeline.identity.uid);
-    match result {
-        Ok(outcome) => {
-            tracing::info!(pipeline = %pipeline.identity.name, chore = chore.name(), "done in Kafka");
-            memory.failed.clear();
-            outcome
-        }
-        Err(ChoreError::Occupied) => Outcome::default(),
-        Err(error) => {
-            tracing::warn!(pipeline = %pipeline.identity.name, chore = chore.name(), %error, "not done in Kafka");
-            memory.failed(chore.name(), chore.trouble(&error), now);
-            Outcome::default()
-        }
-    }
-}
-
-/// Follows the pipeline in Kafka from here on, and reports.
-#[expect(clippy::too_many_arguments, reason = "the last step looks at what all others left")]
-async fn tell(
-    resource: &ConsumerPipeline,
-    pipeline: &Pipeline,
-    plan: &Plan,
-    done: &Done,
-    observed: &Observed,
-    memory: &mut Memory,
-    scope: &Scope,
-    now: Timestamp,
-) -> Result<Option<Duration>, ReportError> {
-    let disconnected = follow(pipeline, plan, memory, scope, now);
-    let trouble = done.applied.as_ref().err().and_then(ApplyError::trouble);
-    let live = observed.live.deployment.as_deref();
-    let objects = match (&done.applied, &trouble) {
-        (Ok(Some(applied)), _) => Objects::Applied(applied),
-        (_, Some(trouble)) => Objects::Failed { trouble, deployment: live },
-        (_, None) => Objects::Untouched { deployment: live },
-    };
-    let source = done.outcome.source.as_ref().unwrap_or(&plan.preparation.source);
-    let facts = Facts {
-        name: &pipeline.identity.name,
-        generation: pipeline.identity.generation,
-        pipeline: Ok(pipeline),
-        kafka: kafka::reachability(observed.sample.as_deref(), disconnected.as_ref().map(|(why, since)| (why, *since))),
-        source: Some(source),
-        group: plan.preparation.group.clone(),
-        obstacles: done.obstacles.clone(),
-        decision: plan.decision.as_ref(),
-        learned: memory.scaler.as_ref().map(penstock_scaling::State::learned),
-        objects,
-        pods: observed.pods.iter().flat_map(|pod| pod.troubles.clone()).collect(),
-    };
-    let mut happened = done.outcome.news.clone();
-    happened.extend(scaled(plan, observed, objects));
-    report(resource, &facts, happened, observed, &mut memory.status, &scope.context, now).await
-}
-
-/// Asks Kafka about this pipeline from here on. Returns why that is impossible, and since when.
-fn follow(
-    pipeline: &Pipeline,
-    plan: &Plan,
-    memory: &mut Memory,
-    scope: &Scope,
-    now: Timestamp,
-) -> Option<(Trouble, Timestamp)> {
-    match &plan.connection {
-        Ok(config) => {
-            memory.disconnected = None;
-            scope.context.sampler.follow(subscription(pipeline, config.clone(), plan.pace));
-            None
-        }
-        Err(trouble) => Some((trouble.clone(), *memory.disconnected.get_or_insert(now))),
-    }
-}
-
-fn scaled(plan: &Plan, observed: &Observed, objects: Objects<'_>) -> Option<Trouble> {
-    let Objects::Applied(applied) = objects else { return None };
-    let before = observed.live.deployment.as_ref().and_then(|live| live.spec.as_ref()?.replicas);
-    let after = applied.deployment.spec.as_ref().and_then(|spec| spec.replicas);
-    let why = plan.decision.as_ref().map(penstock_scaling::Decision::explain).unwrap_or_default();
-    crate::report::news::scaled(before, after, &why)
-}
-
-/// A spec that cannot be carried out changes nothing that runs. Everything wrong with it is in status at once.
-async fn refuse(
-    resource: &ConsumerPipeline,
-    violations: &[Violation],
-    observed: &Observed,
-    memory: &mut Memory,
-    scope: &Scope,
-    now: Timestamp,
-) -> Result<Action, ReconcileError> {
-    let facts = Facts {
-        name: &resource.name_any(),
-        generation: resource.metadata.generation.unwrap_or(0),
-        pipeline: Err(violations),
-        kafka: kafka::reachability(observed.sample.as_deref(), None),
-        source: None,
-        group: Group::NotAsked,
-        obstacles: vec![],
-        decision: None,
-        learned: None,
-        objects: Objects::Untouched { deployment: observed.live.deployment.as_deref() },
-        pods: observed.pods.iter().flat_map(|pod| pod.troubles.clone()).collect(),
-    };
-    report(resource, &facts, vec![], observed, &mut memory.status, &scope.context, now).await?;
-    Ok(Action::requeue(RESYNC))
+    Ok(Action::requeue(next_look(&plan, wait, now)))
 }
 
 fn next_look(plan: &Plan, numbers: Option<Duration>, now: Timestamp) -> Duration {

@@ -47,13 +47,14 @@ pub async fn report(
     let new = penstock_blueprint::status(facts, old, &Time(context.clock.wall()));
     measure(resource, facts, &new, observed, context, now);
     let change = changed(old, &new);
-    match memory.is_due(change, now) {
-        Err(wait) => {
-            tell(resource, happened, context).await;
-            return Ok(wait);
-        }
-        Ok(()) if change == Change::NumbersOnly && !context.may_write_numbers(now) => return Ok(Some(NUMBERS_PAUSE)),
-        Ok(()) => {}
+    let wait = match memory.is_due(change, now) {
+        Err(wait) => Some(wait),
+        Ok(()) if change == Change::NumbersOnly && !context.may_write_numbers(now) => Some(Some(NUMBERS_PAUSE)),
+        Ok(()) => None,
+    };
+    if let Some(wait) = wait {
+        tell(resource, happened, context).await;
+        return Ok(wait);
     }
     let version = observed.version.as_deref();
     status::write(&context.client, &context.metrics, resource, version, &new, memory, now).await?;

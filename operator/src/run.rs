@@ -154,7 +154,7 @@ async fn config(service_account: Option<&Path>) -> Result<Config, RunError> {
     config.root_cert = Some(Vec::new());
     config.auth_info.token_file = Some(folder.join("token").display().to_string());
     if let Ok(namespace) = std::fs::read_to_string(folder.join("namespace")) {
-        config.default_namespace = namespace.trim().to_owned();
+        namespace.trim().clone_into(&mut config.default_namespace);
     }
     Ok(config)
 }
@@ -178,7 +178,7 @@ async fn ready(client: Client, readiness: &Readiness) {
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     }
     readiness.set();
-    future::pending().await
+    future::pending::<()>().await;
 }
 
 fn stop() -> Result<impl Future<Output = ()>, RunError> {

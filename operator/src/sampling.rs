@@ -104,7 +104,7 @@ impl Sampler {
             }
             tokio::select! {
                 Some(answers) = ticks.next() => {
-                    let fresh = lock(&self.shared.book).note(answers);
+                    let fresh = lock(&self.shared.book).note(&answers);
                     for pipeline in fresh {
                         // The receiver lives as long as the controller; without one there is nobody to tell.
                         let _ = changed.unbounded_send(pipeline);

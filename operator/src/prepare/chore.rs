@@ -33,6 +33,13 @@ pub enum Chore {
     },
     /// Add partitions.
     GrowTopics(Vec<NewPartitions>),
+    /// See to the configuration of topics.
+    Configure {
+        /// What it should be, by topic.
+        topics: Vec<(String, BTreeMap<String, String>)>,
+        /// Change what is not so; else only tell.
+        alter: bool,
+    },
     /// Decide on protocol and start offsets, and write nothing but status.
     Settle {
         /// The group has offsets, which are kept.
@@ -71,6 +78,7 @@ impl Chore {
             Self::CreateTopics(_) => "CreateTopics",
             Self::CreateDeadLetter { .. } => "CreateDeadLetter",
             Self::GrowTopics(_) => "GrowTopics",
+            Self::Configure { .. } => "Configure",
             Self::Settle { .. } => "Settle",
             Self::Pin(_) => "Pin",
             Self::Restore(_) => "Restore",
@@ -83,7 +91,7 @@ impl Chore {
             (ChoreError::Admin(AdminError::Authorization(_)), _) => Reason::NotAuthorized,
             (ChoreError::Admin(AdminError::Authentication(_)), _) => Reason::AuthenticationFailed,
             (_, Self::CreateTopics(_) | Self::CreateDeadLetter { .. }) => Reason::TopicMissing,
-            (_, Self::GrowTopics(_)) => Reason::TopicConflict,
+            (_, Self::GrowTopics(_) | Self::Configure { .. }) => Reason::TopicConflict,
             (_, Self::Settle { .. } | Self::Pin(_) | Self::Restore(_)) => Reason::PinFailed,
         };
         let what = match self {
@@ -95,6 +103,10 @@ impl Chore {
             Self::GrowTopics(topics) => {
                 let names: Vec<&str> = topics.iter().map(|topic| topic.topic.as_str()).collect();
                 format!("Partitions could not be added to topic {}", names.join(", "))
+            }
+            Self::Configure { topics, .. } => {
+                let names: Vec<&str> = topics.iter().map(|(topic, _)| topic.as_str()).collect();
+                format!("The configuration of topic {} could not be seen to", names.join(", "))
             }
             Self::Settle { .. } => "The start of the group could not be looked up".to_owned(),
             Self::Pin(_) => "The start of the group could not be written".to_owned(),
@@ -121,6 +133,7 @@ pub async fn carry_out(
             create(client, &[topics::dead_letter(topic, *partitions, limit)]).await
         }
         Chore::GrowTopics(growth) => grow(client, growth).await,
+        Chore::Configure { topics, alter } => configure(client, topics, *alter).await,
         Chore::Settle { .. } => settle(client, pipeline, source).await,
         Chore::Pin(pinned) => {
             alter_missing(client, pipeline, pinned).await?;
@@ -144,7 +157,8 @@ async fn create(client: &AdminClient, new: &[NewTopic]) -> Result<Outcome, Chore
     for (topic, answer) in client.create_topics(new, CALL_TIMEOUT).await? {
         match answer {
             Ok(()) => {
-                news.push(Trouble { reason: Reason::TopicCreated, message: format!("Topic {topic} was created.") })
+                let message = format!("Topic {topic} was created.");
+                news.push(Trouble { reason: Reason::TopicCreated, message });
             }
             // Made by somebody else, or by ourselves before an answer got lost: as wanted.
             Err(error) if error.code() == Some(ErrorCode::TOPIC_ALREADY_EXISTS) => {}
@@ -165,6 +179,44 @@ async fn grow(client: &AdminClient, growth: &[NewPartitions]) -> Result<Outcome,
             // It has that many by now.
             Err(error) if error.code() == Some(ErrorCode::INVALID_PARTITIONS) => {}
             Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Outcome { source: None, news })
+}
+
+/// Alters what is not as wanted, or tells of it: somebody else changed it back, and two programs that write in turns help nobody.
+async fn configure(
+    client: &AdminClient,
+    topics: &[(String, BTreeMap<String, String>)],
+    alter: bool,
+) -> Result<Outcome, ChoreError> {
+    let resources: Vec<_> = topics.iter().map(|(topic, _)| ConfigResource::Topic(topic.clone())).collect();
+    let mut news = Vec::new();
+    for (resource, answer) in client.describe_configs(&resources, CALL_TIMEOUT).await? {
+        let entries = answer?;
+        let ConfigResource::Topic(name) = resource else { continue };
+        let wanted = topics.iter().find(|(topic, _)| *topic == name).map(|(_, wanted)| wanted);
+        let differs = |key: &str, value: &str| {
+            !entries.iter().any(|entry| entry.name == key && entry.value.as_deref() == Some(value))
+        };
+        let set: Vec<(&str, &str)> = wanted
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .filter(|(key, value)| differs(key, value))
+            .collect();
+        if set.is_empty() {
+            continue;
+        }
+        if alter {
+            client.alter_topic_config(&name, &set, CALL_TIMEOUT).await?;
+        } else {
+            let keys: Vec<&str> = set.iter().map(|(key, _)| *key).collect();
+            let message = format!(
+                "Topic {name} is not as topics[].ensure wants it in {}: somebody else changes it, so it is left alone.",
+                keys.join(", ")
+            );
+            news.push(Trouble { reason: Reason::TopicConflict, message });
         }
     }
     Ok(Outcome { source: None, news })

@@ -66,7 +66,14 @@ fn recorded(pin: PinState, start: &[i64], resting: &[i64]) -> SourceStatus {
 fn look(source: &SourceStatus, sample: &Sample, workers_seen: bool) -> Preparation {
     prepare(
         &pipeline(false),
-        &Evidence { source, sample: Some(sample), rival: None, workers_seen, offsets_since: Timestamp::default() },
+        &Evidence {
+            source,
+            sample: Some(sample),
+            rival: None,
+            workers_seen,
+            offsets_since: Timestamp::default(),
+            configure: Configure::Later,
+        },
     )
 }
 
@@ -99,6 +106,7 @@ fn nothing_is_decided_while_an_offset_is_unknown() {
         rival: None,
         workers_seen: false,
         offsets_since: Timestamp::default(),
+        configure: Configure::Later,
     };
     assert_eq!(prepare(&pipeline(false), &no_sample).gate, Gate::Hold);
 }
@@ -108,8 +116,14 @@ fn offsets_read_before_our_own_change_count_for_nothing() {
     let source = recorded(PinState::Done, &[5], &[5]);
     let old = sample(&[None]);
     let since = Timestamp::from_millis(1);
-    let evidence =
-        Evidence { source: &source, sample: Some(&old), rival: None, workers_seen: false, offsets_since: since };
+    let evidence = Evidence {
+        source: &source,
+        sample: Some(&old),
+        rival: None,
+        workers_seen: false,
+        offsets_since: since,
+        configure: Configure::Later,
+    };
     let waiting = prepare(&pipeline(false), &evidence);
     assert_eq!((waiting.gate, waiting.chore), (Gate::Hold, None));
 }
@@ -176,6 +190,7 @@ fn the_loser_of_a_shared_group_runs_nothing_and_changes_nothing() {
         rival: Some("n/old"),
         workers_seen: false,
         offsets_since: Timestamp::default(),
+        configure: Configure::Later,
     };
     let lost = prepare(&pipeline(false), &evidence);
     assert_eq!((lost.gate, lost.chore), (Gate::Closed, None));
@@ -196,6 +211,7 @@ fn a_missing_topic_is_made_where_that_is_wished_and_named_where_it_is_not() {
         rival: None,
         workers_seen: false,
         offsets_since: Timestamp::default(),
+        configure: Configure::Later,
     };
     let Some(Chore::CreateTopics(topics)) = prepare(&pipeline(true), &evidence).chore else { panic!("no topic") };
     assert_eq!((topics[0].name.as_str(), topics[0].partitions), ("orders", Some(4)));
@@ -211,6 +227,7 @@ fn topics_grow_where_allowed_and_the_dead_letter_topic_with_them() {
         rival: None,
         workers_seen: false,
         offsets_since: Timestamp::default(),
+        configure: Configure::Later,
     };
     let Some(Chore::GrowTopics(growth)) = prepare(&pipeline(true), &evidence).chore else { panic!("no growth") };
     assert_eq!((growth[0].topic.as_str(), growth[0].total), ("orders", 4));
@@ -222,6 +239,30 @@ fn topics_grow_where_allowed_and_the_dead_letter_topic_with_them() {
     let made = look(&source, &behind, false);
     let wanted = Chore::CreateDeadLetter { topic: "n.shop.dlq".to_owned(), partitions: 2 };
     assert_eq!((made.gate, made.chore), (Gate::Open, Some(wanted)));
+}
+
+#[test]
+fn the_configuration_of_topics_is_seen_to_when_nothing_else_is_to_do() {
+    let mut pipeline = pipeline(true);
+    let ensure = pipeline.source.topics[0].ensure.as_mut().unwrap();
+    ensure.config = Some(BTreeMap::from([("retention.ms".to_owned(), "1".to_owned())]));
+    let source = recorded(PinState::Done, &[0; 4], &[0; 4]);
+    let sample = sample(&[Some(0); 4]);
+    let since = Timestamp::default();
+    let chore = |configure| {
+        let evidence = Evidence {
+            source: &source,
+            sample: Some(&sample),
+            rival: None,
+            workers_seen: false,
+            offsets_since: since,
+            configure,
+        };
+        prepare(&pipeline, &evidence).chore
+    };
+    assert_eq!(chore(Configure::Later), None);
+    assert!(matches!(chore(Configure::Alter), Some(Chore::Configure { alter: true, .. })));
+    assert!(matches!(chore(Configure::Look), Some(Chore::Configure { alter: false, .. })));
 }
 
 #[test]

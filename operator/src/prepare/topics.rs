@@ -7,7 +7,7 @@ use penstock_crds::Pipeline;
 use penstock_crds::pipeline::Topic;
 use penstock_kafka::admin::{NewPartitions, NewTopic};
 
-use super::Chore;
+use super::{Chore, Configure};
 use crate::sampling::{Sample, TopicFact};
 
 /// How much larger a dead letter may be than its record: headers say where it came from and why it failed.
@@ -27,7 +27,7 @@ pub struct Topics {
 }
 
 /// Looks at source topics, then at the dead-letter topic, which takes its partitions from them, then at the output.
-pub fn check(pipeline: &Pipeline, sample: &Sample) -> Topics {
+pub fn check(pipeline: &Pipeline, sample: &Sample, configure: Configure) -> Topics {
     let sources = &pipeline.source.topics;
     let fact = |name: &str| sample.topics.get(name);
     let missing: Vec<&Topic> =
@@ -66,7 +66,18 @@ pub fn check(pipeline: &Pipeline, sample: &Sample) -> Topics {
     {
         obstacles.push(missing_topic(output, "create it: output topics are the user's own"));
     }
+    let chore = chore.or_else(|| configuration(sources, configure));
     Topics { known, chore, obstacles }
+}
+
+fn configuration(sources: &[Topic], configure: Configure) -> Option<Chore> {
+    if configure == Configure::Later {
+        return None;
+    }
+    let wanted = |topic: &Topic| topic.ensure.as_ref()?.config.clone().filter(|config| !config.is_empty());
+    let topics: Vec<_> =
+        sources.iter().filter_map(|topic| wanted(topic).map(|config| (topic.name.clone(), config))).collect();
+    (!topics.is_empty()).then_some(Chore::Configure { topics, alter: configure == Configure::Alter })
 }
 
 fn missing_topic(topic: &str, remedy: &str) -> Trouble {

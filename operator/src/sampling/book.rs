@@ -177,7 +177,7 @@ impl Book {
     }
 
     /// Keeps a round's answers. Returns the pipelines that have a new sample.
-    pub(super) fn note(&mut self, answers: Answers) -> Vec<ObjectRef<ConsumerPipeline>> {
+    pub(super) fn note(&mut self, answers: &Answers) -> Vec<ObjectRef<ConsumerPipeline>> {
         let mut fresh = Vec::new();
         for uid in &answers.uids {
             // A pipeline that was forgotten, or moved to another cluster, while its round was under way.
@@ -186,7 +186,7 @@ impl Book {
             if entry.subscription.config != answers.config {
                 continue;
             }
-            let sample = entry.sample.after(&entry.subscription, &answers);
+            let sample = entry.sample.after(&entry.subscription, answers);
             for asked in sample.troubles.keys() {
                 let due = entry.due.entry(*asked).or_default();
                 *due = (*due).min(answers.at + AGAIN);

@@ -32,8 +32,10 @@ impl Pool {
     pub fn keep_only(&mut self, configs: &[ClientConfig]) {
         let (keep, gone) = std::mem::take(&mut self.clients).into_iter().partition(|(one, _)| configs.contains(one));
         self.clients = keep;
-        let gone: Vec<_> = gone;
-        gone.into_iter().for_each(|(_, client)| close(client));
+        let gone: Vec<(ClientConfig, AdminClient)> = gone;
+        for (_, client) in gone {
+            close(client);
+        }
     }
 }
 

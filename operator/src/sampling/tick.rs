@@ -54,7 +54,8 @@ pub(super) struct Round {
     pub questions: Vec<Question>,
 }
 
-type Offsets = BTreeMap<TopicPartition, Answer<i64>>;
+pub(super) type Offsets = BTreeMap<TopicPartition, Answer<i64>>;
+type Topics = Vec<(String, Answer<Topic>)>;
 
 /// All that came back. `None` where nothing was asked.
 pub(super) struct Answers {
@@ -65,7 +66,7 @@ pub(super) struct Answers {
     /// When the last answer came.
     pub at: Timestamp,
     pub cluster: Option<Answer<Cluster>>,
-    pub topics: Option<Answer<Vec<(String, Answer<Topic>)>>>,
+    pub topics: Option<Answer<Topics>>,
     pub log_starts: Option<Answer<Offsets>>,
     pub log_ends: Option<Answer<Offsets>>,
     pub stable_ends: Option<Answer<Offsets>>,
@@ -124,7 +125,7 @@ impl Answers {
     }
 }
 
-async fn topics(client: &AdminClient, questions: &[Question]) -> Answer<Vec<(String, Answer<Topic>)>> {
+async fn topics(client: &AdminClient, questions: &[Question]) -> Answer<Topics> {
     let names: BTreeSet<&str> = questions
         .iter()
         .filter(|question| question.asked.contains(&Asked::Topics))
@@ -137,7 +138,7 @@ async fn topics(client: &AdminClient, questions: &[Question]) -> Answer<Vec<(Str
 /// Which partitions a round asks about: those known before, or as the topics of this very round say.
 struct Partitions<'a> {
     questions: &'a [Question],
-    topics: Option<&'a Answer<Vec<(String, Answer<Topic>)>>>,
+    topics: Option<&'a Answer<Topics>>,
 }
 
 impl Partitions<'_> {

@@ -31,7 +31,7 @@ fn nothing(round: &Round) -> Answers {
 fn answered(book: &mut Book, now: Timestamp) -> Vec<(String, BTreeSet<Asked>)> {
     let (rounds, _) = book.due(now);
     for round in &rounds {
-        book.note(nothing(round));
+        book.note(&nothing(round));
     }
     let questions = rounds.into_iter().flat_map(|round| round.questions);
     questions.map(|question| (question.uid, question.asked)).collect()
@@ -46,7 +46,7 @@ fn pipelines_of_one_cluster_share_a_round_and_are_asked_once_at_a_time() {
     let (rounds, _) = book.due(at(0));
     assert_eq!(rounds.iter().map(|round| round.questions.len()).collect::<Vec<_>>(), [2, 1]);
     assert!(book.due(at(60_000)).0.is_empty(), "all of them are being asked");
-    let fresh = book.note(nothing(&rounds[0]));
+    let fresh = book.note(&nothing(&rounds[0]));
     assert_eq!(fresh.len(), 2);
     assert_eq!(book.due(at(60_000)).0.len(), 1);
 }
@@ -84,9 +84,9 @@ fn answers_for_a_pipeline_that_went_or_moved_are_dropped() {
     book.follow(subscription("a", "k:1", Pace::Active), at(0));
     let (rounds, _) = book.due(at(0));
     book.follow(subscription("a", "other:1", Pace::Active), at(1));
-    assert!(book.note(nothing(&rounds[0])).is_empty());
+    assert!(book.note(&nothing(&rounds[0])).is_empty());
     book.forget("a");
-    assert!(book.note(nothing(&rounds[0])).is_empty() && book.sample("a").is_none());
+    assert!(book.note(&nothing(&rounds[0])).is_empty() && book.sample("a").is_none());
 }
 
 #[test]

@@ -3,7 +3,7 @@ use penstock_kafka::error::ErrorCode;
 use penstock_kafka::settings::{ClientConfig, Connection};
 
 use super::super::book::Pace;
-use super::super::tick::Round;
+use super::super::tick::{Offsets, Round};
 use super::*;
 
 fn config() -> ClientConfig {
@@ -44,8 +44,8 @@ fn with_topic(seconds: u64, id: i64, partitions: i32) -> Answers {
     Answers { topics: Some(Ok(vec![("t".to_owned(), Ok(topic(id, partitions)))])), ..answers(seconds) }
 }
 
-fn offsets(list: &[i64]) -> Option<Result<BTreeMap<TopicPartition, Result<i64, AdminError>>, AdminError>> {
-    Some(Ok((0..).zip(list).map(|(number, offset)| (TopicPartition::new("t", number), Ok(*offset))).collect()))
+fn offsets(list: &[i64]) -> Offsets {
+    (0..).zip(list).map(|(number, offset)| (TopicPartition::new("t", number), Ok(*offset))).collect()
 }
 
 fn partition(sample: &Sample, number: i32) -> &PartitionFact {
@@ -56,7 +56,8 @@ fn partition(sample: &Sample, number: i32) -> &PartitionFact {
 fn answers_add_up_and_each_value_keeps_its_time() {
     let sample = Sample::empty(at(0)).after(&subscription(), &with_topic(1, 1, 2));
     assert_eq!((sample.partition_count("t"), sample.partitions.len()), (Some(2), 2));
-    let log = Answers { log_ends: offsets(&[10, 20]), stable_ends: offsets(&[9, 20]), ..answers(2) };
+    let log =
+        Answers { log_ends: Some(Ok(offsets(&[10, 20]))), stable_ends: Some(Ok(offsets(&[9, 20]))), ..answers(2) };
     let sample = sample.after(&subscription(), &log);
     assert_eq!((partition(&sample, 0).end, partition(&sample, 0).stable_end), (Some(10), Some(9)));
     assert_eq!(partition(&sample, 0).log_at, at(2));
@@ -65,7 +66,7 @@ fn answers_add_up_and_each_value_keeps_its_time() {
 #[test]
 fn a_failed_or_partial_answer_keeps_what_was_known_and_says_so() {
     let known = Sample::empty(at(0)).after(&subscription(), &with_topic(1, 1, 2));
-    let known = known.after(&subscription(), &Answers { stable_ends: offsets(&[5, 6]), ..answers(2) });
+    let known = known.after(&subscription(), &Answers { stable_ends: Some(Ok(offsets(&[5, 6]))), ..answers(2) });
     let failed = Answers { stable_ends: Some(Err(AdminError::Timeout("t".to_owned()))), ..answers(7) };
     let after = known.after(&subscription(), &failed);
     assert_eq!((partition(&after, 1).stable_end, partition(&after, 1).log_at), (Some(6), at(2)));
@@ -74,20 +75,18 @@ fn a_failed_or_partial_answer_keeps_what_was_known_and_says_so() {
     assert_eq!(again.trouble().map(|trouble| trouble.since), Some(at(7)));
 
     let mut partial = offsets(&[8, 8]);
-    if let Some(Ok(map)) = &mut partial {
-        map.insert(TopicPartition::new("t", 1), Err(AdminError::Kafka(penstock_kafka::KafkaError::of(ErrorCode(6)))));
-    }
-    let after = again.after(&subscription(), &Answers { stable_ends: partial, ..answers(15) });
+    partial.insert(TopicPartition::new("t", 1), Err(AdminError::Kafka(penstock_kafka::KafkaError::of(ErrorCode(6)))));
+    let after = again.after(&subscription(), &Answers { stable_ends: Some(Ok(partial)), ..answers(15) });
     assert_eq!((partition(&after, 0).stable_end, partition(&after, 1).stable_end), (Some(8), Some(6)));
     assert_eq!(after.trouble().map(|trouble| trouble.kind), Some(TroubleKind::Refused));
-    let healed = after.after(&subscription(), &Answers { stable_ends: offsets(&[9, 9]), ..answers(20) });
+    let healed = after.after(&subscription(), &Answers { stable_ends: Some(Ok(offsets(&[9, 9]))), ..answers(20) });
     assert_eq!(healed.trouble(), None);
 }
 
 #[test]
 fn a_topic_that_was_made_again_has_another_log() {
     let known = Sample::empty(at(0)).after(&subscription(), &with_topic(1, 1, 1));
-    let known = known.after(&subscription(), &Answers { log_ends: offsets(&[10]), ..answers(2) });
+    let known = known.after(&subscription(), &Answers { log_ends: Some(Ok(offsets(&[10]))), ..answers(2) });
     let again = known.after(&subscription(), &with_topic(30, 2, 1));
     assert_eq!(partition(&again, 0).end, None);
     let gone =
