@@ -58,7 +58,7 @@ fn no_field_names_another_namespace() {
 #[test]
 fn no_field_has_a_default_that_gitops_would_see_as_drift() {
     visit("", &open_api(), &mut |path, schema| {
-        assert!(schema.default.is_none() || !path.starts_with(".spec"), "{path}")
+        assert!(schema.default.is_none() || !path.starts_with(".spec"), "{path}");
     });
 }
 
