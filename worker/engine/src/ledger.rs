@@ -102,6 +102,11 @@ impl Ledger {
         offset < self.next_offset
     }
 
+    /// Lowest offset that has neither come nor been passed over.
+    pub(crate) fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
     /// Whether an earlier owner did the record. Offsets must be asked in rising order.
     pub(crate) fn take_carried(&mut self, offset: i64) -> bool {
         while self.carried.front().is_some_and(|run| run.end <= offset) {

@@ -122,25 +122,25 @@ impl Engine {
         now: Instant,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(partition) = self.owned(tp, seq, Phase::Flowing) else {
+        if self.owned(tp, seq, Phase::Flowing).is_none() {
             self.counters.stray += 1;
             return;
-        };
-        let frontier = partition.ledger.frontier();
-        let re_created = topic_id != partition.log.topic_id;
-        let lost = if re_created { 0 } else { (log.start - frontier).max(0) };
-        if self.policy.on_offset_loss == OnOffsetLoss::Stop {
-            let partition = &mut self.partitions[tp.index()];
-            partition.phase = Phase::Stopped;
-            partition.hold = Some((HoldReason::DataLoss, ErrorClass::Unknown, now));
-            partition.fresh.seqs.clear();
-            partition.again.seqs.clear();
-            partition.commits.changed = true;
-            self.uncommitted = true;
-            return;
         }
-        self.counters.offsets_lost += lost.cast_unsigned();
-        // Overtaken by retention, the log begins later; cut short, it goes on at its end; made anew, it begins.
+        if self.policy.on_offset_loss == OnOffsetLoss::Stop {
+            return self.stop(tp, now);
+        }
+        let partition = &mut self.partitions[tp.index()];
+        let re_created = topic_id != partition.log.topic_id;
+        let next = partition.ledger.next_offset();
+        if !re_created && log.start >= next {
+            // Overtaken by retention: what was received before is still here to be done.
+            self.counters.offsets_lost += (log.start - next).cast_unsigned();
+            partition.ledger.position(log.start);
+            self.uncommitted = true;
+            return effects.push(Effect::Assign { tp, seq, offset: log.start, leader_epoch: -1 });
+        }
+        // Cut short, the log goes on at its end; made anew, it begins. Offsets mean other records from here on.
+        let frontier = partition.ledger.frontier();
         let offset = if re_created { log.start } else { frontier.clamp(log.start, log.end.max(log.start)) };
         self.give_back(tp);
         let partition = &mut self.partitions[tp.index()];
@@ -150,6 +150,17 @@ impl Engine {
         effects.push(Effect::Assign { tp, seq, offset, leader_epoch: -1 });
         self.creditors.push(tp);
         self.send_commit(tp, now, effects);
+    }
+
+    /// Leaves a partition alone until a human decides, and says so.
+    fn stop(&mut self, tp: Tp, now: Instant) {
+        let partition = &mut self.partitions[tp.index()];
+        partition.phase = Phase::Stopped;
+        partition.hold = Some((HoldReason::DataLoss, ErrorClass::Unknown, now));
+        partition.fresh.seqs.clear();
+        partition.again.seqs.clear();
+        partition.commits.changed = true;
+        self.uncommitted = true;
     }
 
     /// Asks the processor for a sign of life.

@@ -38,6 +38,8 @@ pub(super) struct LogRecord {
 #[derive(Clone, Debug)]
 pub(super) struct Partition {
     pub(super) records: Vec<LogRecord>,
+    /// First offset that retention has left.
+    pub(super) start: i64,
     /// One past the last offset: markers may lie between it and the last record.
     pub(super) end: i64,
     pub(super) topic_id: TopicId,
@@ -75,6 +77,7 @@ impl Partition {
         }
         Self {
             records,
+            start: 0,
             end: next + markers,
             topic_id: TopicId(7),
             committed,

@@ -20,6 +20,13 @@ impl World {
         if !self.may_hand_over(worker, tp) {
             return Ok(());
         }
+        let (start, end, topic_id) = (self.logs[tp].start, self.logs[tp].end, self.logs[tp].topic_id);
+        let held = &self.workers[worker].held[tp];
+        if held.position.is_some_and(|position| position < start) {
+            self.coverage.reach(Reached::OffsetLost);
+            let seq = held.seq.unwrap_or_default();
+            return self.on(worker, Event::OffsetLost { tp: number(tp), seq, start, end, topic_id });
+        }
         let mut batch = ArenaBuilder::default();
         let batch_max = 1 + self.rng.below(4);
         let held = &mut self.workers[worker].held[tp];

@@ -46,6 +46,8 @@ pub(super) enum Reached {
     BatchBroken,
     ItemMissing,
     AnswerBehindAFailure,
+    OffsetLost,
+    ReceivedAndGone,
     End,
 }
 

@@ -28,6 +28,13 @@ impl World {
         self.workers[worker].control.push_back(Control::Assigned { tp, seq });
     }
 
+    /// Retention takes the oldest records.
+    pub(super) fn retain_less(&mut self, tp: usize) {
+        let log = &mut self.logs[tp];
+        let index = self.rng.below(log.records.len());
+        log.start = log.start.max(log.records[index].offset);
+    }
+
     pub(super) fn revoke(&mut self, tp: usize) {
         let Some((worker, assigned)) = self.logs[tp].owner else { return };
         let seq = self.number();

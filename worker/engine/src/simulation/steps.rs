@@ -62,6 +62,10 @@ impl World {
                 self.workers[worker].down = !self.workers[worker].down;
                 Ok(())
             }
+            89 if self.rng.percent(self.config.restless * 2) => {
+                self.retain_less(tp);
+                Ok(())
+            }
             _ => self.pass_time(),
         }
     }

@@ -96,9 +96,18 @@ impl Truth {
     }
 
     /// S2, S4: everything below a commit is finished, dead letters and outputs confirmed.
-    pub(super) fn check_commit(&self, config: &Config, tp: usize, log: &Partition, offset: i64) -> Checked {
+    /// What retention took before this worker had received it is nobody's fault.
+    pub(super) fn check_commit(
+        &self,
+        config: &Config,
+        tp: usize,
+        log: &Partition,
+        held: &super::worker::Held,
+        offset: i64,
+    ) -> Checked {
         for (index, record) in log.records.iter().enumerate().filter(|(_, record)| record.offset < offset) {
-            if !self.is_settled(config, tp, index) {
+            let gone = record.offset < log.start && !held.received.contains(&index);
+            if !gone && !self.is_settled(config, tp, index) {
                 return violated("S2", format!("offset {offset} of {tp} committed, but {} is not done", record.offset));
             }
         }
@@ -114,6 +123,7 @@ impl Truth {
         config: &Config,
         tp: usize,
         log: &Partition,
+        held: &super::worker::Held,
         commit: (i64, i32),
         text: &str,
     ) -> Result<Checkpoint, Violation> {
@@ -124,7 +134,8 @@ impl Truth {
             .map_err(|error| Violation { rule: "S8", detail: format!("commit of {} for {tp}: {error}", commit.0) })?;
         for (index, record) in log.records.iter().enumerate() {
             let claimed = checkpoint.done.iter().any(|run| run.contains(&record.offset));
-            if claimed && !self.is_settled(config, tp, index) {
+            let gone = record.offset < log.start && !held.received.contains(&index);
+            if claimed && !gone && !self.is_settled(config, tp, index) {
                 violated("S8", format!("checkpoint of {tp} claims {}, which is not done", record.offset))?;
             }
         }
@@ -167,7 +178,8 @@ impl Truth {
         for (tp, log) in partitions.iter().enumerate() {
             for (index, record) in log.records.iter().enumerate() {
                 let fate = &self.fates[tp][index];
-                if log.committed > record.offset && !self.is_settled(config, tp, index) {
+                let gone = record.offset < log.start;
+                if log.committed > record.offset && !gone && !self.is_settled(config, tp, index) {
                     return violated("S1", format!("{} of {tp} is lost: {fate:?}", record.offset));
                 }
                 let bounded = config.policy.on_exhausted != OnExhausted::Block;

@@ -122,6 +122,10 @@ impl World {
     fn assign(&mut self, worker: usize, tp: usize, seq: u64, offset: i64) -> Checked {
         let shell = &mut self.workers[worker];
         let held = &mut shell.held[tp];
+        if held.position.is_some() && held.seq == Some(seq) {
+            held.position = Some(offset); // what lay between is gone
+            return Ok(());
+        }
         let Some(loaded) = shell.loaded.take().filter(|_| held.seq == Some(seq)) else {
             return violated("S10", format!("{tp} is assigned under {seq}, which is not ours"));
         };
@@ -255,8 +259,11 @@ impl World {
         if held.seq.is_none() || held.position.is_none() {
             return violated("S10", format!("{tp} is committed, but is not ours"));
         }
-        self.truth.check_commit(&self.config, tp, &self.logs[tp], commit.0)?;
-        let checkpoint = self.truth.check_checkpoint(&self.config, tp, &self.logs[tp], commit, text)?;
+        if held.received.iter().any(|index| self.logs[tp].records[*index].offset < self.logs[tp].start) {
+            self.coverage.reach(Reached::ReceivedAndGone);
+        }
+        self.truth.check_commit(&self.config, tp, &self.logs[tp], held, commit.0)?;
+        let checkpoint = self.truth.check_checkpoint(&self.config, tp, &self.logs[tp], held, commit, text)?;
         if text.len() < 30 {
             self.coverage.reach(Reached::LowMetadata);
         }
