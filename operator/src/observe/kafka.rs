@@ -110,7 +110,7 @@ pub fn reachability(sample: Option<&Sample>, disconnected: Option<(&Trouble, Tim
         TroubleKind::Unreachable => Reason::KafkaUnreachable,
         TroubleKind::Refused => Reason::KafkaRefused,
     };
-    let words = Trouble { reason, message: trouble.text.clone() };
+    let words = Trouble { reason, message: format!("{}.", trouble.text.trim_end_matches('.')) };
     Reachability::Unreachable { trouble: words, since: time(trouble.since), last_sample }
 }
 

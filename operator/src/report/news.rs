@@ -1,26 +1,28 @@
 //! What became worth an Event between two statuses. Pure.
 
-use penstock_blueprint::conditions::{AVAILABLE, DELIVERING, KAFKA_REACHABLE, READY};
+use penstock_blueprint::conditions::{ACCEPTED, AVAILABLE, DELIVERING, KAFKA_REACHABLE, READY, SCALING};
 use penstock_blueprint::{EventType, Reason, Trouble};
 use penstock_crds::ConsumerPipelineStatus;
 use penstock_crds::status::Phase;
 
-/// Conditions whose return to True is good news by itself.
-const RECOVERIES: [&str; 4] = [READY, KAFKA_REACHABLE, AVAILABLE, DELIVERING];
+/// Conditions that are told of, the one that a reason belongs to before those that only pass it on.
+const TOLD: [&str; 6] = [ACCEPTED, KAFKA_REACHABLE, AVAILABLE, SCALING, DELIVERING, READY];
 
-/// What happened, each reason once, in the order of the conditions.
+/// What happened, each reason once.
 pub fn news(old: &ConsumerPipelineStatus, new: &ConsumerPipelineStatus) -> Vec<Trouble> {
     let mut news: Vec<Trouble> = Vec::new();
-    for condition in &new.conditions {
-        let before = old.conditions.iter().find(|before| before.type_ == condition.type_);
-        let same =
-            before.is_some_and(|before| (&before.status, &before.reason) == (&condition.status, &condition.reason));
-        let Some(reason) = reason(&condition.reason).filter(|_| !same) else { continue };
-        let recovered = condition.status == "True"
-            && before.is_some_and(|before| before.status == "False")
-            && RECOVERIES.contains(&condition.type_.as_str());
-        if (reason.event_type() == EventType::Warning || recovered) && news.iter().all(|one| one.reason != reason) {
-            news.push(Trouble { reason, message: condition.message.clone() });
+    let find = |status: &'_ ConsumerPipelineStatus, type_: &str| {
+        status.conditions.iter().find(|condition| condition.type_ == type_).cloned()
+    };
+    for type_ in TOLD {
+        let (before, Some(now)) = (find(old, type_), find(new, type_)) else { continue };
+        let Some(reason) = reason(&now.reason) else { continue };
+        let was = |status: &str| before.as_ref().is_some_and(|before| before.status == status);
+        let same = was(&now.status) && before.as_ref().is_some_and(|before| before.reason == now.reason);
+        let failed = now.status == "False" && reason.event_type() == EventType::Warning;
+        let recovered = now.status == "True" && was("False");
+        if !same && (failed || recovered) && news.iter().all(|one| one.reason != reason) {
+            news.push(Trouble { reason, message: now.message });
         }
     }
     news.extend(phases(old, new));

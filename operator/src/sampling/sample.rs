@@ -110,8 +110,15 @@ impl Trouble {
             AdminError::Unreachable(_) | AdminError::Timeout(_) | AdminError::Closed => TroubleKind::Unreachable,
             AdminError::NotFound(_) | AdminError::Kafka(_) => TroubleKind::Refused,
         };
-        Self { kind, text: error.to_string(), since }
+        Self { kind, text: plain(&error.to_string()), since }
     }
+}
+
+/// Without librdkafka's remark on how long a connection took to fail and how often: it changes with every try, and helps nobody.
+fn plain(text: &str) -> String {
+    let Some((before, rest)) = text.split_once(" (after ") else { return text.to_owned() };
+    let after = rest.split_once(')').map_or("", |(_, after)| after);
+    format!("{before}{after}")
 }
 
 impl Sample {

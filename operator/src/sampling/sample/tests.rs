@@ -129,3 +129,11 @@ fn strangers_are_told_from_our_own_by_client_id() {
     assert_eq!(sample.strangers("penstock-u").collect::<Vec<_>>(), ["legacy"]);
     assert_eq!(sample.group_is_empty(), Some(false));
 }
+
+#[test]
+fn words_that_change_with_every_try_are_left_out() {
+    let said =
+        "b:9092: Connect failed: Connection refused (after 0ms in state CONNECT, 1 identical error(s) suppressed)";
+    let trouble = Trouble::of(&AdminError::Unreachable(said.to_owned()), at(1));
+    assert!(trouble.text.ends_with("Connection refused"), "{}", trouble.text);
+}
