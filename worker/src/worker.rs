@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use penstock_crds::pipeline::Processor;
 use penstock_engine::Engine;
-use penstock_kafka::settings::Connection;
 use penstock_kafka::wake;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Run;
-use crate::config::Config;
+use crate::config::{Config, queued_records};
 use crate::contract::request::Endpoint;
 use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
 use crate::kafka::{Librdkafka, Settings as KafkaSettings};
@@ -47,7 +46,7 @@ pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
         tracing::warn!("spec.paused is true: there is nothing to do");
         return Ok(Ended::InOrder);
     }
-    let connection = config.connection(args.secret_dir.as_deref())?;
+    let connection = config.connection(args.secret_dir.as_deref(), &[])?;
     let runtime = runtime()?;
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?);
     let state = Arc::new(State::default());
@@ -66,7 +65,7 @@ pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
     {
         return Ok(Ended::InOrder);
     }
-    let parts = Parts { args, config, connection, cluster, runtime: &runtime, metrics, state, sleeper };
+    let parts = Parts { args, config, cluster, runtime: &runtime, metrics, state, sleeper };
     match endpoint {
         None => parts.run(Discard::default(), config.pipeline.delivery.concurrency.max(DISCARD_CONCURRENCY)),
         Some(endpoint) => {
@@ -82,7 +81,6 @@ pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
 struct Parts<'a> {
     args: &'a Run,
     config: &'a Config,
-    connection: Connection,
     cluster: Cluster,
     runtime: &'a Runtime,
     metrics: Arc<Metrics>,
@@ -92,12 +90,13 @@ struct Parts<'a> {
 
 impl Parts<'_> {
     fn run<C: Calls>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
-        let Self { args, config, connection, cluster, runtime, metrics, state, sleeper } = self;
+        let Self { args, config, cluster, runtime, metrics, state, sleeper } = self;
         let pipeline = &config.pipeline;
         let owned = cluster.partitions.div_ceil(pipeline.scaling.min_replicas.max(1));
+        let consumer = config.consumer(args.memory_bytes, owned, cluster.brokers);
         let kafka = KafkaSettings {
-            connection,
-            consumer: config.consumer(args.memory_bytes, owned, cluster.brokers),
+            connection: config.connection(args.secret_dir.as_deref(), &queued_records(&consumer))?,
+            consumer,
             probe_protocol: config.protocol.is_none(),
             topics: pipeline.topic_names().map(str::to_owned).collect(),
             written: cluster.written,
