@@ -35,7 +35,7 @@ fn a_pipeline_is_made_scaled_changed_paused_and_leaves_nothing() {
     let group = format!("{}.flights", stage.namespace);
     until("all flights done", START, || Ok((stage.brokers().progress(&group, &source)?.lag() == 0).then_some(())))
         .unwrap();
-    pipeline.until("one worker again", Duration::from_secs(120), |status| status.replicas() == 1).unwrap();
+    pipeline.until("one worker again", Duration::from_secs(300), |status| status.replicas() == 1).unwrap();
 
     // What workers read changes: new pods, and Ready only when they are.
     let names = || pipeline.workers().unwrap().into_iter().map(|pod| pod.name).collect::<BTreeSet<_>>();
