@@ -1,0 +1,95 @@
+//! S8, S10 and S11: what checkpoints claim, and who wrote them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use penstock_crds::checkpoint::{Checkpoint, ErrorClass};
+
+use super::Findings;
+use super::facts::{Facts, PartitionFacts, clock};
+use crate::history::{Commit, end_of};
+
+pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let mut owner = 0;
+    for (commit, checkpoint) in &partition.commits {
+        let at = clock(end_of(commit.at) - 999);
+        match checkpoint {
+            Err(rejected) => {
+                let offset = commit.offset;
+                let what = || format!("partition {}: the commit of {offset} at {at}: {rejected}", partition.number);
+                findings.add("S8", what);
+            }
+            Ok(checkpoint) => {
+                if checkpoint.owner < owner {
+                    let was = checkpoint.owner;
+                    findings.add("S10", || {
+                        format!("partition {}: owner {was} committed at {at}, after owner {owner}", partition.number)
+                    });
+                }
+                owner = owner.max(checkpoint.owner);
+                claims(facts, partition, commit, checkpoint, findings);
+                failures(partition, commit, checkpoint, findings);
+            }
+        }
+    }
+    owners(partition, findings);
+}
+
+/// S8: what a checkpoint says is done was done when it was written.
+fn claims(
+    facts: &Facts<'_>,
+    partition: &PartitionFacts<'_>,
+    commit: &Commit,
+    checkpoint: &Checkpoint,
+    findings: &mut Findings,
+) {
+    for run in &checkpoint.done {
+        for record in partition.span(run.start, run.end) {
+            if !record.is_done(facts.rules(), commit.at) {
+                let at = clock(end_of(commit.at) - 999);
+                findings.add("S8", || {
+                    format!("partition {}: at {at} a checkpoint said done: {}", partition.number, record.story())
+                });
+            }
+        }
+    }
+}
+
+/// S8 and S12: nobody is charged more often than it failed by itself. S11: an outage charges nobody.
+fn failures(partition: &PartitionFacts<'_>, commit: &Commit, checkpoint: &Checkpoint, findings: &mut Findings) {
+    let at = || clock(end_of(commit.at) - 999);
+    for failing in &checkpoint.failing {
+        let Some(record) = partition.record(failing.offset) else {
+            let offset = failing.offset;
+            let what = || {
+                format!("partition {}: at {} offset {offset} was failing, where no record is", partition.number, at())
+            };
+            findings.add("S8", what);
+            continue;
+        };
+        if record.chargeable(end_of(commit.at)) < failing.attempts {
+            let attempts = failing.attempts;
+            findings.add("S12", || {
+                let story = record.story();
+                format!("partition {}: at {} {attempts} attempts were charged: {story}", partition.number, at())
+            });
+        }
+        if matches!(failing.class, ErrorClass::Unreachable | ErrorClass::Misconfigured) {
+            let class = failing.class.as_str();
+            findings.add("S11", || {
+                format!("partition {}: at {} {class} was charged: {}", partition.number, at(), record.story())
+            });
+        }
+    }
+}
+
+/// S10: an owner number is one worker's.
+fn owners(partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let mut owners: BTreeMap<u64, BTreeSet<u32>> = BTreeMap::new();
+    for call in partition.records.iter().flat_map(|record| &record.calls) {
+        owners.entry(call.owner).or_default().insert(call.worker);
+    }
+    for (owner, workers) in owners.into_iter().filter(|(_, workers)| workers.len() > 1) {
+        let number = partition.number;
+        findings.add("S10", || format!("partition {number}: workers {workers:?} all called as owner {owner}"));
+    }
+}

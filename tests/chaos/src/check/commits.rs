@@ -1,0 +1,64 @@
+//! S1–S4: what commits say against what had been done.
+
+use super::Findings;
+use super::facts::{Facts, PartitionFacts, clock};
+use crate::history::end_of;
+
+pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    lost(facts, partition, findings);
+    ahead(facts, partition, findings);
+    backwards(partition, findings);
+}
+
+/// S1: every record came to an end, and what was to be written of it is there.
+fn lost(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let rules = facts.rules();
+    for record in &partition.records {
+        let lost = match record.settled {
+            None if facts.history.caught_up.is_none() => continue, // L1 says so
+            None => "was never done",
+            Some(_) if record.is_forwarded(rules, i64::MAX) => continue,
+            Some(_) => "was done, and its dead letter or output is not there",
+        };
+        findings.add("S1", || format!("partition {}: a record {lost}: {}", partition.number, record.story()));
+    }
+}
+
+/// S2 and S4: everything below a committed offset was done when it was committed.
+fn ahead(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let number = partition.number;
+    let mut frontier = 0;
+    for (commit, _) in &partition.commits {
+        let (offset, at) = (commit.offset, clock(end_of(commit.at) - 999));
+        if offset > partition.end {
+            let end = partition.end;
+            findings.add("S2", || format!("partition {number}: {offset} was committed at {at}, the log ends at {end}"));
+        }
+        for record in partition.span(frontier, offset) {
+            if !record.is_settled(end_of(commit.at)) {
+                let story = || format!("partition {number}: {offset} was committed at {at} over {}", record.story());
+                findings.add("S2", story);
+            } else if !record.is_forwarded(facts.rules(), commit.at) {
+                let story = || format!("partition {number}: {offset} was committed at {at} over {}", record.story());
+                findings.add("S4", story);
+            }
+        }
+        frontier = frontier.max(offset);
+    }
+}
+
+/// S3: offsets never go back.
+fn backwards(partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    for pair in partition.commits.windows(2) {
+        let [(one, _), (next, _)] = pair else { continue };
+        if next.offset < one.offset {
+            findings.add("S3", || {
+                let (before, after) = (clock(end_of(one.at) - 999), clock(end_of(next.at) - 999));
+                format!(
+                    "partition {}: {} at {before} was followed by {} at {after}",
+                    partition.number, one.offset, next.offset
+                )
+            });
+        }
+    }
+}

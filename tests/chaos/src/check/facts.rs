@@ -1,0 +1,261 @@
+//! The history sorted by partition and record, with what follows from it.
+
+use std::collections::BTreeMap;
+
+use penstock_crds::checkpoint::{self, Checkpoint, Place, Rejected};
+
+use crate::history::{Answer, Call, Commit, Forwarded, History, Micros, OnExhausted, Record, Rules, end_of, start_of};
+
+/// The history, sorted.
+#[derive(Debug)]
+pub struct Facts<'a> {
+    /// As it was seen.
+    pub history: &'a History,
+    /// By number.
+    pub partitions: Vec<PartitionFacts<'a>>,
+    /// Calls, dead letters and outputs of offsets that hold no record a consumer may see.
+    pub strays: Vec<String>,
+}
+
+/// One partition.
+#[derive(Debug)]
+pub struct PartitionFacts<'a> {
+    /// Its number.
+    pub number: i32,
+    /// One behind the last offset.
+    pub end: i64,
+    /// By ascending offset.
+    pub records: Vec<RecordFacts<'a>>,
+    /// In the order of `__consumer_offsets`, each with what its metadata says.
+    pub commits: Vec<(&'a Commit, Result<Checkpoint, Rejected>)>,
+}
+
+/// One record.
+#[derive(Debug)]
+pub struct RecordFacts<'a> {
+    /// The record.
+    pub record: &'a Record,
+    /// Its calls, by start.
+    pub calls: Vec<&'a Call>,
+    /// Its dead letters, by time.
+    pub letters: Vec<&'a Forwarded>,
+    /// Its outputs, by time.
+    pub outputs: Vec<&'a Forwarded>,
+    /// When its processing had come to an end, and how.
+    pub settled: Option<Settled>,
+}
+
+/// The end of a record's processing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// When the deciding call ended.
+    pub at: Micros,
+    /// How.
+    pub how: How,
+}
+
+/// How a record's processing came to an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Acknowledged.
+    Acknowledged,
+    /// Skipped.
+    Skipped,
+    /// Refused, or its attempts were used up.
+    GivenUp,
+}
+
+impl<'a> Facts<'a> {
+    /// Sorts a history.
+    pub fn of(history: &'a History) -> Self {
+        let mut strays = Vec::new();
+        let mut partitions: Vec<_> =
+            (0..).zip(&history.logs).map(|(number, log)| PartitionFacts::new(history, number, log)).collect();
+        let mut place = |what: &str, partition: i32, offset: i64, put: &mut dyn FnMut(&mut RecordFacts<'a>)| {
+            let found = usize::try_from(partition)
+                .ok()
+                .and_then(|index| partitions.get_mut(index))
+                .and_then(|partition| partition.record_mut(offset));
+            match found {
+                Some(record) => put(record),
+                None => strays.push(format!("{what} of partition {partition} offset {offset}, where no record is")),
+            }
+        };
+        for call in &history.calls {
+            place("a call", call.partition, call.offset, &mut |record| record.calls.push(call));
+        }
+        for letter in &history.letters {
+            place("a dead letter", letter.partition, letter.offset, &mut |record| record.letters.push(letter));
+        }
+        for output in &history.outputs {
+            place("an output", output.partition, output.offset, &mut |record| record.outputs.push(output));
+        }
+        for record in partitions.iter_mut().flat_map(|partition| &mut partition.records) {
+            record.calls.sort_by_key(|call| call.start);
+            record.letters.sort_by_key(|letter| letter.appended);
+            record.outputs.sort_by_key(|output| output.appended);
+            record.settled = record.settle(&history.rules);
+        }
+        Self { history, partitions, strays }
+    }
+
+    /// The pipeline's wishes.
+    pub fn rules(&self) -> &'a Rules {
+        &self.history.rules
+    }
+}
+
+impl<'a> PartitionFacts<'a> {
+    fn new(history: &'a History, number: i32, log: &'a crate::history::Log) -> Self {
+        let records = log.records.iter().map(|record| RecordFacts {
+            record,
+            calls: Vec::new(),
+            letters: Vec::new(),
+            outputs: Vec::new(),
+            settled: None,
+        });
+        let commits = history.commits.iter().filter(|commit| commit.partition == number).map(|commit| {
+            let place = Place {
+                cluster_id: &history.cluster_id,
+                topic_id: history.topic_id,
+                partition: number,
+                offset: commit.offset,
+                leader_epoch: commit.leader_epoch,
+            };
+            (commit, checkpoint::decode(&commit.metadata, &place))
+        });
+        Self { number, end: log.end, records: records.collect(), commits: commits.collect() }
+    }
+
+    fn record_mut(&mut self, offset: i64) -> Option<&mut RecordFacts<'a>> {
+        let index = self.records.binary_search_by_key(&offset, |record| record.record.offset).ok()?;
+        self.records.get_mut(index)
+    }
+
+    /// The record at an offset.
+    pub fn record(&self, offset: i64) -> Option<&RecordFacts<'a>> {
+        let index = self.records.binary_search_by_key(&offset, |record| record.record.offset).ok()?;
+        self.records.get(index)
+    }
+
+    /// The records of a span of offsets.
+    pub fn span(&self, from: i64, to: i64) -> &[RecordFacts<'a>] {
+        let start = self.records.partition_point(|record| record.record.offset < from);
+        let end = self.records.partition_point(|record| record.record.offset < to);
+        self.records.get(start..end).unwrap_or_default()
+    }
+
+    /// The records of each lane, by ascending offset. Without an order between records, each is its own.
+    pub fn lanes(&self, ordering: crate::history::Ordering) -> Vec<Vec<&RecordFacts<'a>>> {
+        use crate::history::Ordering;
+        let mut lanes: BTreeMap<(bool, u64), Vec<&RecordFacts<'a>>> = BTreeMap::new();
+        for record in &self.records {
+            let alone = (true, record.record.offset.cast_unsigned());
+            let lane = match (ordering, record.record.key) {
+                (Ordering::Partition, _) => (false, 0),
+                (Ordering::Key, Some(key)) => (false, key),
+                (Ordering::Key, None) | (Ordering::Unordered, _) => alone,
+            };
+            lanes.entry(lane).or_default().push(record);
+        }
+        lanes.into_values().collect()
+    }
+}
+
+impl RecordFacts<'_> {
+    fn settle(&self, rules: &Rules) -> Option<Settled> {
+        let last_word = |call: &&&Call| match call.answer {
+            Answer::Reject => rules.on_exhausted != OnExhausted::Block,
+            answer => answer.is_final(),
+        };
+        let said = self.calls.iter().filter(last_word).min_by_key(|call| call.end).map(|call| Settled {
+            at: call.end,
+            how: match call.answer {
+                Answer::Ack => How::Acknowledged,
+                Answer::Skip => How::Skipped,
+                _ => How::GivenUp,
+            },
+        });
+        let used_up = |call: &&&Call| call.attempt >= rules.max_attempts && !call.answer.is_final();
+        let exhausted = (rules.on_exhausted != OnExhausted::Block)
+            .then(|| self.calls.iter().filter(used_up).min_by_key(|call| call.end))
+            .flatten()
+            .map(|call| Settled { at: self.given_up_at(call), how: How::GivenUp });
+        said.into_iter().chain(exhausted).min_by_key(|settled| settled.at)
+    }
+
+    /// When a worker that hung up gave up: it knew before we noticed, and what it wrote then may be older than our notice.
+    fn given_up_at(&self, last: &Call) -> Micros {
+        let written = self.letters.first().map_or(last.start, |letter| start_of(letter.appended).max(last.start));
+        if last.answer == Answer::Gone { written.min(last.end) } else { last.end }
+    }
+
+    /// The most attempts that can have been charged to it by then. Whoever is caught in another's trouble is charged only when
+    /// caught again, alone.
+    pub fn chargeable(&self, by: Micros) -> u32 {
+        let begun = || self.calls.iter().filter(|call| call.start <= by);
+        let own = begun().filter(|call| !matches!(call.answer, Answer::Caught | Answer::Unavailable)).count();
+        let caught = begun().filter(|call| call.answer == Answer::Caught).count();
+        u32::try_from(own + caught.saturating_sub(1)).unwrap_or(u32::MAX)
+    }
+
+    /// Whether its processing had come to an end by then.
+    pub fn is_settled(&self, by: Micros) -> bool {
+        self.settled.is_some_and(|settled| settled.at <= by)
+    }
+
+    /// When it was done: settled, and what has to be written of it appended. None if that never came.
+    pub fn done_at(&self, rules: &Rules) -> Option<Micros> {
+        let settled = self.settled?;
+        match settled.how {
+            How::Acknowledged if rules.output => Some(settled.at.max(end_of(self.outputs.first()?.appended))),
+            How::GivenUp if rules.on_exhausted == OnExhausted::DeadLetter => {
+                Some(settled.at.max(end_of(self.letters.first()?.appended)))
+            }
+            How::Acknowledged | How::Skipped | How::GivenUp => Some(settled.at),
+        }
+    }
+
+    /// Whether what has to be written of it had been appended by that millisecond.
+    pub fn is_forwarded(&self, rules: &Rules, by: i64) -> bool {
+        let Some(settled) = self.settled else { return false };
+        let appended = |forwarded: &[&Forwarded]| forwarded.first().is_some_and(|first| first.appended <= by);
+        match settled.how {
+            How::Acknowledged if rules.output => appended(&self.outputs),
+            How::GivenUp if rules.on_exhausted == OnExhausted::DeadLetter => appended(&self.letters),
+            How::Acknowledged | How::Skipped | How::GivenUp => true,
+        }
+    }
+
+    /// Whether it was done by that millisecond, as far as anybody can have known.
+    pub fn is_done(&self, rules: &Rules, by: i64) -> bool {
+        self.is_settled(end_of(by)) && self.is_forwarded(rules, by)
+    }
+
+    /// Its life in one line, for evidence.
+    pub fn story(&self) -> String {
+        use std::fmt::Write as _;
+        let mut story = format!("offset {}", self.record.offset);
+        for call in &self.calls {
+            let (worker, owner, attempt, answer) = (call.worker, call.owner, call.attempt, call.answer);
+            let _ = write!(
+                story,
+                "; worker {worker} owner {owner} attempt {attempt} {} to {} {answer:?}",
+                clock(call.start),
+                clock(call.end)
+            );
+        }
+        for (what, forwarded) in [("dead letter", &self.letters), ("output", &self.outputs)] {
+            for one in forwarded {
+                let _ = write!(story, "; {what} {}", clock(end_of(one.appended) - 999));
+            }
+        }
+        story
+    }
+}
+
+/// Seconds and microseconds within the hour: enough to follow a round of seconds.
+pub(super) fn clock(at: Micros) -> String {
+    let seconds = at / 1_000_000 % 3600;
+    format!("{:02}:{:02}.{:06}", seconds / 60, seconds % 60, at % 1_000_000)
+}

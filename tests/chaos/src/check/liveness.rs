@@ -1,0 +1,141 @@
+//! L1–L5: it goes on, it ends in time, and it fits.
+
+use std::collections::BTreeMap;
+
+use super::Findings;
+use super::facts::{Facts, PartitionFacts, RecordFacts, clock};
+use crate::history::{Answer, Call, Fate, History, Micros, Ordering, Worker, end_of, start_of};
+
+/// How long nothing may happen to a partition that has something left to do.
+const STANDSTILL: Micros = 30_000_000;
+/// A record that holds its key for so long shows whether it holds others.
+const BLOCKED: Micros = 5_000_000;
+/// Others are those not far behind it: the window that a partition may hold is bounded.
+const NEAR: i64 = 200;
+/// The program itself, which is not records.
+const MEMORY_SLACK: u64 = 64 << 20;
+/// Stopped before everything was finished.
+const EXIT_CUT_SHORT: i32 = 3;
+
+pub(super) fn check_partition(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    behind(facts, partition, findings);
+    standstill(facts, partition, findings);
+    held_up(facts, partition, findings);
+}
+
+/// L1: once all faults are over, everything is committed.
+fn behind(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let history = facts.history;
+    let committed = partition.commits.iter().map(|(commit, _)| commit.offset).max().unwrap_or_default();
+    if history.caught_up.is_some() || committed >= partition.end {
+        return;
+    }
+    findings.add("L1", || {
+        let waited = history.watched_until.saturating_sub(history.healed) / 1_000_000;
+        let first = partition.records.iter().find(|record| record.record.offset >= committed);
+        let story = first.map_or_else(|| "no record is left".to_owned(), RecordFacts::story);
+        format!(
+            "partition {}: {committed} of {} committed {waited} s after the last fault; next is {story}",
+            partition.number, partition.end
+        )
+    });
+}
+
+/// L2: a partition with something left to do does not stand still.
+fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let history = facts.history;
+    let Some(last_done) = partition.records.iter().filter_map(|record| record.settled.map(|settled| settled.at)).max()
+    else {
+        return; // nothing was done at all: L1 says so
+    };
+    let produced = partition.records.iter().map(|record| start_of(record.record.timestamp));
+    let calls = partition.records.iter().flat_map(|record| &record.calls);
+    let mut events: Vec<Micros> = calls.flat_map(|call| [call.start, call.end]).chain(produced).collect();
+    events.extend(partition.commits.iter().map(|(commit, _)| end_of(commit.at)));
+    events.sort_unstable();
+    for pair in events.windows(2) {
+        let [from, to] = pair else { continue };
+        let excused = history.disturbances.iter().any(|one| one.until + STANDSTILL >= *from && one.from <= *to);
+        if to - from > STANDSTILL && *from < last_done && !excused {
+            findings.add("L2", || {
+                let (number, from, to) = (partition.number, clock(*from), clock(*to));
+                format!("partition {number}: nothing happened from {from} to {to}, although records were left")
+            });
+        }
+    }
+}
+
+/// L4: a record that holds its key holds no other.
+fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    if facts.rules().ordering == Ordering::Partition || !facts.history.disturbances.is_empty() {
+        return;
+    }
+    let free_at = free_at(facts, partition);
+    for blocker in &partition.records {
+        let (Some(first), Some(end)) = (blocker.calls.first(), blocker.settled) else { continue };
+        if first.end + BLOCKED >= end.at {
+            continue;
+        }
+        let offset = blocker.record.offset;
+        for record in partition.span(offset + 1, offset + NEAR) {
+            let same_key = record.record.key.is_some() && record.record.key == blocker.record.key;
+            let healthy = record.record.fate == Fate::Done && record.calls.len() == 1;
+            let there = start_of(record.record.timestamp) < first.end;
+            let free = free_at.get(&record.record.offset).is_none_or(|free| *free < first.end);
+            if !same_key && healthy && there && free && !record.is_settled(end.at) {
+                findings.add("L4", || {
+                    let (number, held, holder) = (partition.number, record.story(), blocker.story());
+                    format!("partition {number}: {held} WAITED FOR {holder}")
+                });
+            }
+        }
+    }
+}
+
+/// When the record before it in its lane came to an end, by offset.
+fn free_at(facts: &Facts<'_>, partition: &PartitionFacts<'_>) -> BTreeMap<i64, Micros> {
+    let lanes = partition.lanes(facts.rules().ordering);
+    let pairs = lanes.iter().flat_map(|lane| lane.windows(2));
+    let settled = |record: &RecordFacts<'_>| record.settled.map_or(Micros::MAX, |settled| settled.at);
+    pairs.filter_map(|pair| Some((pair.get(1)?.record.offset, settled(pair.first()?)))).collect()
+}
+
+/// L3 and L5: workers end in time and in order, and within their memory.
+pub(super) fn check_workers(history: &History, findings: &mut Findings) {
+    for (number, worker) in history.workers.iter().enumerate() {
+        let may_be_cut_short = may_be_cut_short(history, number, worker);
+        match (worker.told, worker.killed, worker.ended) {
+            (_, Some(_), _) | (None, None, None) => {}
+            (Some(told), None, None) => {
+                findings.add("L3", || format!("worker {number} was told to stop at {} and never ended", clock(told)))
+            }
+            (Some(told), None, Some((ended, code))) => {
+                let grace = crate::history::micros(history.rules.grace);
+                if ended.saturating_sub(told) > grace {
+                    let took = (ended - told) / 1000;
+                    findings.add("L3", || format!("worker {number} took {took} ms to stop"));
+                }
+                if !(code == Some(0) || (code == Some(EXIT_CUT_SHORT) && may_be_cut_short)) {
+                    findings.add("L3", || format!("worker {number} was told to stop and ended with {code:?}"));
+                }
+            }
+            (None, None, Some((ended, code))) => {
+                findings.add("L3", || format!("worker {number} ended by itself at {} with {code:?}", clock(ended)))
+            }
+        }
+        if worker.memory_peak > history.rules.memory_bytes + MEMORY_SLACK {
+            let (peak, budget) = (worker.memory_peak >> 20, history.rules.memory_bytes >> 20);
+            findings.add("L5", || format!("worker {number} had {peak} MiB of {budget} MiB"));
+        }
+    }
+}
+
+/// Whether something kept it from finishing what it had: a broker away, a dead letter that nobody takes, a call that hangs.
+fn may_be_cut_short(history: &History, number: usize, worker: &Worker) -> bool {
+    let (Ok(number), Some(told)) = (u32::try_from(number), worker.told) else { return false };
+    let until = worker.ended.map_or(Micros::MAX, |(ended, _)| ended);
+    let hung = |call: &Call| call.worker == number && call.answer == Answer::Gone && call.end >= told;
+    history.disturbed(number, told, until).is_some()
+        || history.letters_refused.iter().any(|(from, to)| *from <= until && *to >= told)
+        || history.calls.iter().any(hung)
+}

@@ -1,0 +1,383 @@
+//! The checker can fail: small histories with one thing wrong each, and the same without it.
+
+use std::time::Duration;
+
+use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Failing, Place, encode};
+
+use super::{check, output_body, output_digest};
+use crate::history::{
+    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Log, Micros, OnExhausted, Ordering, Record, Rules,
+    Worker,
+};
+
+/// All times are milliseconds after this one.
+const BEGIN: i64 = 1_000_000;
+const ACK: Answer = Answer::Ack;
+
+fn at(millis: i64) -> Micros {
+    u64::try_from(BEGIN + millis).unwrap() * 1000
+}
+
+/// A history of one partition with `keys.len()` records, of which nothing was done yet.
+struct Story(History);
+
+impl Story {
+    fn of(keys: &[u64]) -> Self {
+        let record = |(offset, key): (i64, &u64)| Record {
+            offset,
+            key: (*key > 0).then_some(*key),
+            digest: 100 + offset.cast_unsigned(),
+            timestamp: BEGIN,
+            fate: Fate::Done,
+        };
+        let records: Vec<Record> = (0..).zip(keys).map(record).collect();
+        let rules = Rules {
+            ordering: Ordering::Key,
+            on_exhausted: OnExhausted::DeadLetter,
+            max_attempts: 3,
+            timeout: Duration::from_secs(2),
+            drain: Duration::from_secs(2),
+            grace: Duration::from_secs(60),
+            output: false,
+            memory_bytes: 64 << 20,
+            commit_within: Duration::from_secs(4),
+        };
+        let ended =
+            Worker { started: at(0), told: Some(at(90_000)), ended: Some((at(90_100), Some(0))), ..Worker::default() };
+        Self(History {
+            rules,
+            cluster_id: "c".to_owned(),
+            topic_id: 7,
+            logs: vec![Log { end: i64::try_from(records.len()).unwrap(), records }],
+            calls: Vec::new(),
+            letters: Vec::new(),
+            outputs: Vec::new(),
+            commits: Vec::new(),
+            workers: vec![ended.clone(), ended],
+            disturbances: Vec::new(),
+            letters_refused: Vec::new(),
+            healed: at(50_000),
+            caught_up: Some(at(60_000)),
+            watched_until: at(60_000),
+        })
+    }
+
+    /// Worker 0 as owner 1.
+    fn call(self, offset: i64, attempt: u32, from: i64, to: i64, answer: Answer) -> Self {
+        self.call_by((0, 1), offset, attempt, (from, to), answer)
+    }
+
+    fn call_by(
+        mut self,
+        (worker, owner): (u32, u64),
+        offset: i64,
+        attempt: u32,
+        (from, to): (i64, i64),
+        answer: Answer,
+    ) -> Self {
+        let (start, end, digest) = (at(from), at(to), 100 + offset.cast_unsigned());
+        self.0.calls.push(Call { worker, partition: 0, offset, attempt, owner, start, end, answer, digest });
+        self
+    }
+
+    fn commit(self, offset: i64, time: i64) -> Self {
+        self.commit_with(offset, time, &Checkpoint { owner: 1, ..Checkpoint::default() })
+    }
+
+    fn commit_with(mut self, offset: i64, time: i64, checkpoint: &Checkpoint) -> Self {
+        let place = Place { cluster_id: "c", topic_id: 7, partition: 0, offset, leader_epoch: 0 };
+        let metadata = encode(checkpoint, &place, 4096).text;
+        self.0.commits.push(Commit { partition: 0, offset, leader_epoch: 0, metadata, at: BEGIN + time });
+        self
+    }
+
+    fn letter(mut self, offset: i64, appended: i64) -> Self {
+        self.0.letters.push(Forwarded {
+            partition: 0,
+            offset,
+            appended: BEGIN + appended,
+            digest: 100 + offset.cast_unsigned(),
+            class: "Rejected".to_owned(),
+            timestamp: Some(BEGIN),
+            landed: 0,
+        });
+        self
+    }
+
+    fn output(mut self, offset: i64, appended: i64) -> Self {
+        self.0.rules.output = true;
+        let record = &self.0.logs[0].records[usize::try_from(offset).unwrap()];
+        let digest = output_digest(output_body(record.digest), record.key);
+        let (appended, class) = (BEGIN + appended, String::new());
+        self.0.outputs.push(Forwarded { partition: 0, offset, appended, digest, class, timestamp: None, landed: 0 });
+        self
+    }
+
+    fn killed(mut self, worker: u32, time: i64) -> Self {
+        let life = &mut self.0.workers[worker as usize];
+        (life.killed, life.told, life.ended) = (Some(at(time)), None, Some((at(time), None)));
+        let what = "kill -9".to_owned();
+        self.0.disturbances.push(Disturbance { worker: Some(worker), from: at(time), until: Micros::MAX, what });
+        self
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut History)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    /// Every record at or above `from` is called, one after the other, and acknowledged; then all is committed.
+    fn rest(mut self, from: i64, time: i64) -> Self {
+        let end = self.0.logs[0].end;
+        for offset in from..end {
+            let begin = time + 10 * (offset - from);
+            self = self.call(offset, 1, begin, begin + 5, ACK);
+        }
+        self.commit(end, time + 10_000)
+    }
+
+    #[track_caller]
+    fn holds(self) {
+        let findings = check(&self.0);
+        assert!(findings.is_empty(), "{:#?}", findings.violations);
+    }
+
+    #[track_caller]
+    fn breaks(self, invariant: &str) {
+        let findings = check(&self.0);
+        let found: Vec<&str> = findings.counts.keys().copied().collect();
+        assert_eq!(found, [invariant], "{:#?}", findings.violations);
+    }
+}
+
+fn done(owner: u64, run: std::ops::Range<i64>) -> Checkpoint {
+    Checkpoint { owner, done: vec![run], ..Checkpoint::default() }
+}
+
+fn failing(offset: i64, attempts: u32, class: ErrorClass) -> Checkpoint {
+    Checkpoint { owner: 1, failing: vec![Failing { offset, attempts, class, seconds: 0 }], ..Checkpoint::default() }
+}
+
+#[test]
+fn a_clean_history_holds() {
+    Story::of(&[1, 2, 0, 1]).rest(0, 0).holds();
+}
+
+#[test]
+fn s1_a_record_that_was_never_done() {
+    Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).commit(1, 10).breaks("S1");
+}
+
+#[test]
+fn s1_a_dead_letter_that_is_not_there() {
+    let story = || Story::of(&[1]).call(0, 1, 0, 5, Answer::Reject);
+    story().letter(0, 8).commit(1, 10).holds();
+    story().breaks("S1");
+}
+
+#[test]
+fn s2_a_commit_ahead_of_an_unfinished_record() {
+    Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).commit(2, 10).call(1, 1, 11, 15, ACK).breaks("S2");
+}
+
+#[test]
+fn s2_a_commit_behind_the_end_of_the_log() {
+    Story::of(&[1]).call(0, 1, 0, 5, ACK).commit(2, 10).breaks("S2");
+}
+
+#[test]
+fn s2_a_failure_is_no_end() {
+    Story::of(&[1]).call(0, 1, 0, 5, Answer::Failed).commit(1, 10).call(0, 2, 11, 15, ACK).breaks("S2");
+}
+
+#[test]
+fn s3_a_commit_that_goes_back() {
+    Story::of(&[1, 2]).rest(0, 0).commit(1, 10_001).breaks("S3");
+}
+
+#[test]
+fn s4_a_dead_letter_after_its_commit() {
+    Story::of(&[1]).call(0, 1, 0, 5, Answer::Reject).commit(1, 10).letter(0, 12).breaks("S4");
+}
+
+#[test]
+fn s4_an_output_after_its_commit() {
+    let story = || Story::of(&[1]).call(0, 1, 0, 5, ACK);
+    story().output(0, 8).commit(1, 10).holds();
+    story().output(0, 12).commit(1, 10).breaks("S4");
+}
+
+#[test]
+fn s5_a_record_that_overtakes_its_key() {
+    let story = |first, next| Story::of(&[first, next]).call(0, 1, 0, 5, Answer::Failed).call(1, 1, 6, 7, ACK);
+    story(1, 2).call(0, 2, 50, 55, ACK).commit(2, 60).holds();
+    story(1, 1).call(0, 2, 50, 55, ACK).commit(2, 60).breaks("S5");
+    story(0, 0).call(0, 2, 50, 55, ACK).commit(2, 60).holds();
+}
+
+#[test]
+fn s5_two_calls_of_a_key_at_once() {
+    let story = || Story::of(&[1]).call(0, 1, 0, 50, Answer::Gone);
+    story().call(0, 1, 51, 60, ACK).commit(1, 70).holds();
+    story().call(0, 1, 40, 60, ACK).commit(1, 70).breaks("S5");
+    // Of two workers, only where one of them lost the partition unasked.
+    let two = || {
+        story().call_by((1, 2), 0, 1, (40, 60), ACK).commit_with(
+            1,
+            70,
+            &Checkpoint { owner: 2, ..Checkpoint::default() },
+        )
+    };
+    two().breaks("S5");
+    two().killed(0, 30).holds();
+}
+
+#[test]
+fn s6_an_attempt_too_many() {
+    let story = || {
+        let story = Story::of(&[1]).call(0, 1, 0, 5, Answer::Failed).call(0, 2, 10, 15, Answer::Failed);
+        story.call(0, 3, 20, 25, Answer::Failed)
+    };
+    story().letter(0, 28).commit(1, 30).holds();
+    story().call(0, 4, 26, 27, Answer::Failed).letter(0, 28).commit(1, 30).breaks("S6");
+}
+
+#[test]
+fn s6_attempts_that_a_rebalance_forgets() {
+    let story = || Story::of(&[1]).call(0, 1, 0, 5, Answer::Failed).call_by((1, 2), 0, 1, (10, 15), ACK);
+    let end = |story: Story| story.commit_with(1, 20, &Checkpoint { owner: 2, ..Checkpoint::default() });
+    end(story()).breaks("S6");
+    end(story()).killed(0, 7).holds();
+}
+
+#[test]
+fn s7_a_repetition_without_a_reason() {
+    let again = || Story::of(&[1]).call(0, 1, 0, 5, ACK).call_by((1, 2), 0, 1, (6_010, 6_015), ACK);
+    let end = |story: Story| story.commit_with(1, 6_020, &Checkpoint { owner: 2, ..Checkpoint::default() });
+    end(again()).breaks("S7");
+    end(again()).killed(0, 1_000).holds();
+    // Six seconds are enough for a commit.
+    end(again()).killed(0, 6_000).breaks("S7");
+}
+
+#[test]
+fn s7_a_checkpoint_that_the_next_owner_forgets() {
+    let again = |checkpoint: &Checkpoint| {
+        let story = Story::of(&[1, 2]).call(1, 1, 0, 5, ACK).commit_with(0, 10, checkpoint).killed(0, 20);
+        let owner = Checkpoint { owner: 2, ..Checkpoint::default() };
+        let story = story.commit_with(0, 30, &owner).call_by((1, 2), 0, 1, (40, 45), ACK);
+        story.call_by((1, 2), 1, 1, (50, 55), ACK).commit_with(2, 60, &owner)
+    };
+    again(&done(1, 1..2)).breaks("S7");
+    again(&Checkpoint { owner: 1, ..Checkpoint::default() }).holds();
+}
+
+#[test]
+fn s7_two_dead_letters_of_one_call() {
+    Story::of(&[1]).call(0, 1, 0, 5, Answer::Reject).letter(0, 8).letter(0, 9).commit(1, 10).breaks("S7");
+}
+
+#[test]
+fn s8_a_checkpoint_that_claims_what_is_not_done() {
+    let story = |time| Story::of(&[1, 2]).call(1, 1, 20, 25, ACK).commit_with(0, time, &done(1, 1..2));
+    story(30).call(0, 1, 40, 45, ACK).commit(2, 50).holds();
+    story(10).call(0, 1, 40, 45, ACK).commit(2, 50).breaks("S8");
+}
+
+#[test]
+fn s8_a_checkpoint_of_another_log() {
+    Story::of(&[1]).rest(0, 0).with(|history| history.topic_id = 8).breaks("S8");
+    Story::of(&[1]).rest(0, 0).with(|history| history.commits[0].metadata.clear()).breaks("S8");
+}
+
+#[test]
+fn s9_bytes_that_changed() {
+    Story::of(&[1]).rest(0, 0).with(|history| history.calls[0].digest += 1).breaks("S9");
+    let letter = || Story::of(&[1]).call(0, 1, 0, 5, Answer::Reject).letter(0, 8).commit(1, 10);
+    letter().with(|history| history.letters[0].digest += 1).breaks("S9");
+    letter().with(|history| history.letters[0].timestamp = None).breaks("S9");
+    let output = Story::of(&[1]).call(0, 1, 0, 5, ACK).output(0, 8).commit(1, 10);
+    output.with(|history| history.outputs[0].digest += 1).breaks("S9");
+}
+
+#[test]
+fn s9_a_call_of_a_record_that_is_not_there() {
+    // What an aborted transaction wrote.
+    Story::of(&[1, 2]).rest(0, 0).with(|history| drop(history.logs[0].records.remove(1))).breaks("S9");
+}
+
+#[test]
+fn s10_an_old_owner_commits() {
+    let owner = |owner| Checkpoint { owner, ..Checkpoint::default() };
+    let story = Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).call(1, 1, 6, 9, ACK);
+    story.commit_with(1, 10, &owner(2)).commit_with(2, 20, &owner(1)).breaks("S10");
+}
+
+#[test]
+fn s10_two_workers_are_one_owner() {
+    Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).call_by((1, 1), 1, 1, (6, 9), ACK).commit(2, 20).breaks("S10");
+}
+
+#[test]
+fn s11_an_outage_that_charges() {
+    let story = || Story::of(&[1]).call(0, 1, 0, 5, Answer::Failed);
+    story().commit_with(0, 10, &failing(0, 1, ErrorClass::ServerError)).call(0, 2, 40, 45, ACK).commit(1, 50).holds();
+    story()
+        .commit_with(0, 10, &failing(0, 1, ErrorClass::Unreachable))
+        .call(0, 2, 40, 45, ACK)
+        .commit(1, 50)
+        .breaks("S11");
+    let letter = Story::of(&[1]).call(0, 1, 0, 5, Answer::Reject).letter(0, 8).commit(1, 10);
+    letter.with(|history| "Misconfigured".clone_into(&mut history.letters[0].class)).breaks("S11");
+}
+
+#[test]
+fn s12_a_record_that_pays_for_its_neighbour() {
+    // Caught once in another's trouble: no attempt, and never the last one.
+    let story = || Story::of(&[1]).call(0, 1, 0, 5, Answer::Caught);
+    story()
+        .commit_with(0, 10, &failing(0, 1, ErrorClass::ConnectionLost))
+        .call(0, 1, 40, 45, ACK)
+        .commit(1, 50)
+        .breaks("S12");
+    story().call(0, 1, 6, 7, Answer::Reject).letter(0, 8).commit(1, 10).breaks("S12");
+}
+
+#[test]
+fn l1_what_is_left_after_the_faults() {
+    let story = Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).commit(1, 10);
+    story.with(|history| history.caught_up = None).breaks("L1");
+}
+
+#[test]
+fn l2_a_partition_that_stands_still() {
+    let story = |pause| {
+        Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).commit(1, 10).call(1, 1, pause, pause + 5, ACK).commit(2, pause + 9)
+    };
+    story(29_000).holds();
+    story(45_000).breaks("L2");
+}
+
+#[test]
+fn l3_workers_that_do_not_end_as_they_should() {
+    let story = |change: fn(&mut Worker)| Story::of(&[1]).rest(0, 0).with(|history| change(&mut history.workers[1]));
+    story(|worker| worker.ended = Some((at(151_000), Some(0)))).breaks("L3");
+    story(|worker| worker.ended = Some((at(90_100), Some(3)))).breaks("L3");
+    story(|worker| worker.ended = None).breaks("L3");
+    story(|worker| worker.told = None).breaks("L3");
+}
+
+#[test]
+fn l4_a_key_that_holds_up_another() {
+    let story = |time| {
+        let story = Story::of(&[1, 2]).call(0, 1, 0, 5, Answer::Overload).call(0, 1, 8_000, 8_005, ACK);
+        story.call(1, 1, time, time + 5, ACK).commit(2, 9_000)
+    };
+    story(20).holds();
+    story(8_010).breaks("L4");
+}
+
+#[test]
+fn l5_a_worker_that_takes_too_much() {
+    Story::of(&[1]).rest(0, 0).with(|history| history.workers[0].memory_peak = 1 << 30).breaks("L5");
+}

@@ -1,0 +1,330 @@
+//! The workers: real processes of one group, each with a pipeline file, a processor's port and a log of its own.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::error::{During as _, Error, Result};
+use crate::history::{Disturbance, Micros, OnExhausted, Ordering, Worker, micros};
+use crate::plan::{Plan, SESSION_TIMEOUT, SLOTS};
+use crate::processor::{Processor, now};
+
+/// What a worker may use.
+pub const MEMORY_BYTES: u64 = 96 << 20;
+/// From SIGTERM to the end, by Kubernetes' default.
+pub const GRACE: Duration = Duration::from_secs(60);
+
+/// The processes of a round.
+pub struct Fleet<'a> {
+    plan: &'a Plan,
+    names: &'a Names,
+    processor: &'a Processor,
+    program: PathBuf,
+    folder: PathBuf,
+    bootstrap: String,
+    /// Who works where.
+    slots: [Option<usize>; SLOTS],
+    live: Vec<Live>,
+    /// Pauses and kills so far.
+    pub disturbances: Vec<Disturbance>,
+}
+
+/// What a round's topics and group are called.
+#[derive(Clone, Debug)]
+pub struct Names {
+    /// The source topic.
+    pub source: String,
+    /// The dead-letter topic.
+    pub letters: String,
+    /// The output topic.
+    pub output: String,
+    /// The group.
+    pub group: String,
+}
+
+struct Live {
+    child: Child,
+    worker: Worker,
+    log: PathBuf,
+    paused: Option<Micros>,
+}
+
+impl Live {
+    fn runs(&self) -> bool {
+        self.worker.ended.is_none()
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
+        pid.map_or(Ok(()), |pid| kill_process(pid, signal)).during("signalling a worker")
+    }
+}
+
+/// `penstock-worker` beside this program.
+pub fn worker_program() -> Result<PathBuf> {
+    let own = std::env::current_exe().during("finding this program")?;
+    let program = own.with_file_name("penstock-worker");
+    if program.exists() {
+        return Ok(program);
+    }
+    let what = format!("{} is not there; build it: cargo build --release -p penstock-worker", program.display());
+    Err(Error::Evidence(what))
+}
+
+impl<'a> Fleet<'a> {
+    /// No workers yet; their files go to `folder`.
+    ///
+    /// # Errors
+    /// There is no worker program, or no folder can be made.
+    pub fn new(
+        plan: &'a Plan,
+        names: &'a Names,
+        processor: &'a Processor,
+        bootstrap: &str,
+        folder: &Path,
+    ) -> Result<Self> {
+        fs::create_dir_all(folder).during("making a folder")?;
+        Ok(Self {
+            plan,
+            names,
+            processor,
+            program: worker_program()?,
+            folder: folder.to_owned(),
+            bootstrap: bootstrap.to_owned(),
+            slots: [None; SLOTS],
+            live: Vec::new(),
+            disturbances: Vec::new(),
+        })
+    }
+
+    /// Starts a worker in a slot, beside one that is on its way out.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn start(&mut self, slot: usize) -> Result<()> {
+        let number = self.live.len();
+        let port = self.processor.open(u32::try_from(number).unwrap_or(u32::MAX))?;
+        let file = self.folder.join(format!("worker-{number}.yaml"));
+        fs::write(&file, pipeline(self.plan, self.names, &self.bootstrap, port)).during("writing a pipeline")?;
+        let log = self.folder.join(format!("worker-{number}.log"));
+        let output = File::create(&log).during("making a log")?;
+        // Tied to this process: no worker outlives the harness, however that ends.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(&self.program)
+            .args(["--log-format", "json", "run"])
+            .arg(&file)
+            .args(["--http", "127.0.0.1:0", "--termination-log"])
+            .arg(self.folder.join(format!("worker-{number}.end")))
+            .env("PENSTOCK_MEMORY_BYTES", MEMORY_BYTES.to_string())
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().during("sharing a log")?)
+            .stderr(output)
+            .spawn()
+            .during("starting a worker")?;
+        self.live.push(Live { child, worker: Worker { started: now(), ..Worker::default() }, log, paused: None });
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(number);
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, slot: usize) -> Option<&mut Live> {
+        let number = (*self.slots.get(slot)?)?;
+        self.live.get_mut(number).filter(|live| live.runs())
+    }
+
+    /// Whether a worker that was not told to stop runs in that slot.
+    fn works(&self, slot: usize) -> bool {
+        let live = self.slots.get(slot).copied().flatten().and_then(|number| self.live.get(number));
+        live.is_some_and(|live| live.runs() && live.worker.told.is_none())
+    }
+
+    /// kill -9.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn kill(&mut self, slot: usize) -> Result<()> {
+        let Some(live) = self.at(slot) else { return Ok(()) };
+        live.worker.killed = Some(now());
+        live.child.kill().during("killing a worker")?;
+        let number = self.slots.get_mut(slot).and_then(Option::take);
+        let worker = number.and_then(|number| u32::try_from(number).ok());
+        self.disturbances.push(Disturbance {
+            worker,
+            from: now() - 1_000,
+            until: Micros::MAX,
+            what: "kill -9".to_owned(),
+        });
+        Ok(())
+    }
+
+    /// SIGTERM.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn tell_to_stop(&mut self, slot: usize) -> Result<()> {
+        self.resume(slot)?;
+        let Some(live) = self.at(slot).filter(|live| live.worker.told.is_none()) else { return Ok(()) };
+        live.worker.told = Some(now());
+        live.signal(Signal::TERM)
+    }
+
+    /// SIGSTOP.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn pause(&mut self, slot: usize) -> Result<()> {
+        let Some(live) = self.at(slot).filter(|live| live.paused.is_none()) else { return Ok(()) };
+        live.paused = Some(now());
+        live.signal(Signal::STOP)
+    }
+
+    /// SIGCONT after [`Fleet::pause`].
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn resume(&mut self, slot: usize) -> Result<()> {
+        let Some(live) = self.at(slot) else { return Ok(()) };
+        let Some(from) = live.paused.take() else { return Ok(()) };
+        live.signal(Signal::CONT)?;
+        let worker = self.slots.get(slot).copied().flatten().and_then(|number| u32::try_from(number).ok());
+        let until = now() + micros(SESSION_TIMEOUT);
+        self.disturbances.push(Disturbance { worker, from, until, what: "SIGSTOP".to_owned() });
+        Ok(())
+    }
+
+    /// Starts workers in the lowest vacant slots, or tells those in the highest to stop, until so many work.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn scale(&mut self, to: usize) -> Result<()> {
+        let mut working = (0..SLOTS).filter(|slot| self.works(*slot)).count();
+        for slot in 0..SLOTS {
+            if working < to && !self.works(slot) {
+                self.start(slot)?;
+                working += 1;
+            }
+        }
+        for slot in (0..SLOTS).rev() {
+            if working > to && self.works(slot) {
+                self.tell_to_stop(slot)?;
+                working -= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes who has ended, and how much memory the others have.
+    pub fn look(&mut self) {
+        for live in self.live.iter_mut().filter(|live| live.worker.ended.is_none()) {
+            if let Some(peak) = memory_peak(live.child.id()) {
+                live.worker.memory_peak = live.worker.memory_peak.max(peak);
+            }
+            if let Ok(Some(status)) = live.child.try_wait() {
+                live.worker.ended = Some((now(), status.code()));
+            }
+        }
+    }
+
+    /// Whether anybody runs.
+    pub fn is_empty(&self) -> bool {
+        !self.live.iter().any(Live::runs)
+    }
+
+    /// Ends whoever is left and gives everybody's life, with what their logs say of partitions that were lost unasked.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn finish(mut self) -> Result<(Vec<Worker>, Vec<Disturbance>)> {
+        for live in &mut self.live {
+            if live.runs() {
+                live.child.kill().during("ending a worker")?;
+                live.child.wait().during("ending a worker")?;
+            }
+        }
+        let mut disturbances = self.disturbances;
+        for (number, live) in (0..).zip(&self.live) {
+            disturbances.extend(losses(number, &live.log)?);
+        }
+        Ok((self.live.into_iter().map(|live| live.worker).collect(), disturbances))
+    }
+}
+
+/// The most memory that a process ever had, bytes.
+fn memory_peak(process: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
+}
+
+/// When a worker's log says that it lost partitions, or its client, without having been asked.
+fn losses(worker: u32, log: &Path) -> Result<Vec<Disturbance>> {
+    let text = fs::read_to_string(log).during("reading a log")?;
+    let mut losses = Vec::new();
+    for line in text.lines() {
+        let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
+        let message = line["message"].as_str().unwrap_or_default();
+        let lost = line["lost"].as_bool() == Some(true);
+        if !lost && !message.starts_with("the consumer is of no further use") {
+            continue;
+        }
+        let time = line["timestamp"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
+        let Some(at) = time.and_then(|time| u64::try_from(time.as_microsecond()).ok()) else { continue };
+        let (from, until) = (at.saturating_sub(micros(SESSION_TIMEOUT)), at + 2_000_000);
+        losses.push(Disturbance { worker: Some(worker), from, until, what: "partitions lost".to_owned() });
+    }
+    Ok(losses)
+}
+
+/// The pipeline file of one worker: what a user would write.
+fn pipeline(plan: &Plan, names: &Names, bootstrap: &str, port: u16) -> String {
+    let ordering = match plan.ordering {
+        Ordering::Key => "Key",
+        Ordering::Partition => "Partition",
+        Ordering::Unordered => "Unordered",
+    };
+    let on_exhausted = match plan.on_exhausted {
+        OnExhausted::DeadLetter => format!("onExhausted: DeadLetter\n    deadLetter: {{topic: {}}}", names.letters),
+        OnExhausted::Discard => "onExhausted: Discard".to_owned(),
+        OnExhausted::Block => "onExhausted: Block".to_owned(),
+    };
+    let output = if plan.output { format!("  output: {{topic: {}}}\n", names.output) } else { String::new() };
+    let protocol = if plan.classic { "classic" } else { "consumer" };
+    let session = SESSION_TIMEOUT.as_millis();
+    let (timeout, drain) = (plan.timeout.as_millis(), plan.drain.as_millis());
+    format!(
+        "apiVersion: penstock.dev/v1alpha1
+kind: ConsumerPipeline
+metadata:
+  name: chaos
+  namespace: chaos
+  annotations: {{penstock.dev/group-protocol: {protocol}}}
+spec:
+  kafka:
+    bootstrapServers: '{bootstrap}'
+    properties:
+      session.timeout.ms: '{session}'
+      heartbeat.interval.ms: '1000'
+      topic.metadata.refresh.interval.ms: '2000'
+  source:
+    topics: [{{name: {source}}}]
+    groupId: {group}
+  processor: {{type: http, http: {{url: 'http://127.0.0.1:{port}/'}}}}
+  delivery:
+    ordering: {ordering}
+    concurrency: {concurrency}
+    timeout: {timeout}ms
+    drain: {drain}ms
+    retry: {{maxAttempts: {attempts}, initialDelay: 50ms, maxDelay: 400ms}}
+    {on_exhausted}
+{output}",
+        source = names.source,
+        group = names.group,
+        concurrency = plan.concurrency,
+        attempts = plan.mix.max_attempts,
+    )
+}

@@ -1,0 +1,269 @@
+//! What was seen of a round. Times are microseconds since the epoch by the machine's one clock, which harness and brokers share;
+//! what comes from a broker is known to the millisecond.
+
+use std::time::Duration;
+
+/// Microseconds since the epoch.
+pub type Micros = u64;
+
+/// The last microsecond of a millisecond that a broker wrote down: whatever was before it may count as before.
+pub fn end_of(millis: i64) -> Micros {
+    u64::try_from(millis).unwrap_or_default().saturating_mul(1000).saturating_add(999)
+}
+
+/// The first microsecond of a millisecond that a broker wrote down.
+pub fn start_of(millis: i64) -> Micros {
+    u64::try_from(millis).unwrap_or_default().saturating_mul(1000)
+}
+
+/// A duration in microseconds.
+pub fn micros(duration: Duration) -> Micros {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// What is kept in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ordering {
+    /// Records of a key within a partition; null keys not at all.
+    Key,
+    /// Records of a partition.
+    Partition,
+    /// Nothing.
+    Unordered,
+}
+
+/// What happens to a record whose attempts are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExhausted {
+    /// It is written to the dead-letter topic.
+    DeadLetter,
+    /// It is dropped.
+    Discard,
+    /// It is tried for ever.
+    Block,
+}
+
+/// What the pipeline asked for, as far as it decides what is right.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// `delivery.ordering`.
+    pub ordering: Ordering,
+    /// `delivery.onExhausted`.
+    pub on_exhausted: OnExhausted,
+    /// `delivery.retry.maxAttempts`.
+    pub max_attempts: u32,
+    /// `delivery.timeout`.
+    pub timeout: Duration,
+    /// `delivery.drain`.
+    pub drain: Duration,
+    /// How long a worker may take from SIGTERM to its end.
+    pub grace: Duration,
+    /// Whether an acknowledged call writes one output.
+    pub output: bool,
+    /// What a worker was told that it may use, bytes.
+    pub memory_bytes: u64,
+    /// How old an acknowledgement may be that no commit holds, when nothing hinders commits.
+    pub commit_within: Duration,
+}
+
+/// Everything that is known of a round.
+#[derive(Clone, Debug)]
+pub struct History {
+    /// What was asked for.
+    pub rules: Rules,
+    /// The cluster's id, for checkpoints.
+    pub cluster_id: String,
+    /// The source topic's id, for checkpoints.
+    pub topic_id: u128,
+    /// What lies in the source topic, by partition.
+    pub logs: Vec<Log>,
+    /// Every call, in the order of their starts.
+    pub calls: Vec<Call>,
+    /// What lies in the dead-letter topic.
+    pub letters: Vec<Forwarded>,
+    /// What lies in the output topic.
+    pub outputs: Vec<Forwarded>,
+    /// Every commit of the group to the source topic, in the order of `__consumer_offsets`.
+    pub commits: Vec<Commit>,
+    /// Every worker process that was ever started; a worker's number is its place.
+    pub workers: Vec<Worker>,
+    /// What befell workers and brokers that excuses them for a while.
+    pub disturbances: Vec<Disturbance>,
+    /// When the dead-letter topic took nothing: what was settled then could not be finished.
+    pub letters_refused: Vec<(Micros, Micros)>,
+    /// The last fault was over.
+    pub healed: Micros,
+    /// Everything was committed to the end of every partition; `None` if that never came.
+    pub caught_up: Option<Micros>,
+    /// When it was given up waiting for that, or when it came.
+    pub watched_until: Micros,
+}
+
+/// A partition of the source topic.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// Records that a consumer of the pipeline's isolation may see, by ascending offset.
+    pub records: Vec<Record>,
+    /// One behind the last offset, control records included.
+    pub end: i64,
+}
+
+/// A record of the source topic.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its offset.
+    pub offset: i64,
+    /// A digest of its key, none for a null key.
+    pub key: Option<u64>,
+    /// A digest of key, value and headers.
+    pub digest: u64,
+    /// When it was produced, milliseconds.
+    pub timestamp: i64,
+    /// What its processor makes of it in the end.
+    pub fate: Fate,
+}
+
+/// What a record's processor makes of it in the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It answers well within `maxAttempts` calls.
+    Done,
+    /// It refuses the record, or never answers well.
+    Refused,
+}
+
+/// What the processor did with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// Acknowledged.
+    Ack,
+    /// Skipped on purpose.
+    Skip,
+    /// Refused for good.
+    Reject,
+    /// Failed with a verdict on this record (5xx, 408 …): one attempt.
+    Failed,
+    /// Something that is not HTTP: one attempt.
+    Garbage,
+    /// Busy (429, 503): no attempt.
+    Overload,
+    /// As if it were not the processor (404 …): no attempt.
+    Unavailable,
+    /// The processor broke the connection because of this record.
+    Broken,
+    /// The connection broke because of another record or an outage.
+    Caught,
+    /// The worker hung up before there was an answer: its timeout, its drain, or its end.
+    Gone,
+}
+
+impl Answer {
+    /// The last word on a record.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Ack | Self::Skip | Self::Reject)
+    }
+
+    /// Certainly one attempt, if the worker learned of it.
+    pub fn is_charged(self) -> bool {
+        matches!(self, Self::Failed | Self::Garbage)
+    }
+
+    /// One attempt or none: it depends on what the worker knew.
+    pub fn may_be_charged(self) -> bool {
+        self.is_charged() || matches!(self, Self::Broken | Self::Gone)
+    }
+}
+
+/// One call of the processor.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Who called.
+    pub worker: u32,
+    /// The record's partition.
+    pub partition: i32,
+    /// The record's offset.
+    pub offset: i64,
+    /// `Penstock-Attempt`.
+    pub attempt: u32,
+    /// `Penstock-Owner`.
+    pub owner: u64,
+    /// The request was read whole.
+    pub start: Micros,
+    /// The answer was about to be written, or the connection's end was noticed.
+    pub end: Micros,
+    /// What came of it.
+    pub answer: Answer,
+    /// A digest of key, value and headers as they arrived.
+    pub digest: u64,
+}
+
+/// A dead letter or an output.
+#[derive(Clone, Debug)]
+pub struct Forwarded {
+    /// Partition of the record that it is of.
+    pub partition: i32,
+    /// Offset of the record that it is of.
+    pub offset: i64,
+    /// When the broker appended it, milliseconds.
+    pub appended: i64,
+    /// A digest of key, value and the headers that are not Penstock's.
+    pub digest: u64,
+    /// `penstock.error.class`; empty for outputs.
+    pub class: String,
+    /// `penstock.origin.timestamp`, milliseconds; none for outputs.
+    pub timestamp: Option<i64>,
+    /// The partition that it lies in.
+    pub landed: i32,
+}
+
+/// One offset commit as it lies in `__consumer_offsets`.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Partition of the source topic.
+    pub partition: i32,
+    /// The offset.
+    pub offset: i64,
+    /// The leader epoch, −1 for none.
+    pub leader_epoch: i32,
+    /// The metadata: a checkpoint.
+    pub metadata: String,
+    /// When the coordinator took it, milliseconds.
+    pub at: i64,
+}
+
+/// A worker process.
+#[derive(Clone, Debug, Default)]
+pub struct Worker {
+    /// It was started.
+    pub started: Micros,
+    /// It was told to stop.
+    pub told: Option<Micros>,
+    /// It was killed.
+    pub killed: Option<Micros>,
+    /// It ended, and with what code; none for a signal.
+    pub ended: Option<(Micros, Option<i32>)>,
+    /// The most memory it had, bytes.
+    pub memory_peak: u64,
+}
+
+/// Something that takes a worker's partitions without asking, or keeps it from committing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disturbance {
+    /// Whom it befell; everybody if none.
+    pub worker: Option<u32>,
+    /// From when.
+    pub from: Micros,
+    /// Until its consequences are over.
+    pub until: Micros,
+    /// What it was.
+    pub what: String,
+}
+
+impl History {
+    /// A disturbance of that worker that overlaps the span.
+    pub fn disturbed(&self, worker: u32, from: Micros, until: Micros) -> Option<&Disturbance> {
+        self.disturbances.iter().find(|disturbance| {
+            disturbance.worker.is_none_or(|one| one == worker) && disturbance.from <= until && disturbance.until >= from
+        })
+    }
+}

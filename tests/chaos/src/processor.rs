@@ -1,0 +1,90 @@
+//! The recording processor: a server of its own for each worker, so that a call tells who made it, with one log for all.
+//!
+//! HTTP is spoken by hand, for a processor that answers with garbage, with half an answer or not at all is what it is for.
+
+mod door;
+mod http;
+mod recorder;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use crate::behaviour::Mix;
+use crate::error::{During as _, Result};
+use crate::history::{Call, Ordering};
+use crate::plan::Outage;
+use door::Door;
+use recorder::Recorder;
+
+pub(crate) use http::record_digest;
+pub(crate) use recorder::now;
+
+/// What all doors share.
+#[derive(Debug)]
+struct Shared {
+    mix: Mix,
+    output: bool,
+    recorder: Recorder,
+    /// Answers that do not depend on the record.
+    outage: watch::Sender<Option<Outage>>,
+}
+
+/// The processor of a round.
+#[derive(Debug)]
+pub struct Processor {
+    shared: Arc<Shared>,
+    doors: Mutex<Vec<Arc<Door>>>,
+    runtime: Runtime,
+}
+
+impl Processor {
+    /// A processor that treats records by `mix`; with `output`, its acknowledgements have a body.
+    ///
+    /// # Errors
+    /// No thread can be had.
+    pub fn new(mix: Mix, ordering: Ordering, output: bool) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let shared = Shared { mix, output, recorder: Recorder::new(ordering), outage: watch::Sender::new(None) };
+        Ok(Self { shared: Arc::new(shared), doors: Mutex::default(), runtime: runtime.during("making a runtime")? })
+    }
+
+    /// Opens a door for a worker; it is told apart by the port.
+    ///
+    /// # Errors
+    /// No port can be had.
+    pub fn open(&self, worker: u32) -> Result<u16> {
+        let door = self.runtime.block_on(Door::open(worker, Arc::clone(&self.shared))).during("opening a port")?;
+        let port = door.port();
+        if *self.shared.outage.borrow() == Some(Outage::Refuses) {
+            door.close();
+        }
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner).push(door);
+        Ok(port)
+    }
+
+    /// Begins an outage, or ends it.
+    pub fn outage(&self, outage: Option<Outage>) {
+        let before = self.shared.outage.send_replace(outage);
+        let refuses = |outage| outage == Some(Outage::Refuses);
+        for door in self.doors.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            match (refuses(before), refuses(outage)) {
+                (false, true) => door.close(),
+                (true, false) => door.reopen(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Calls begun so far.
+    pub fn calls(&self) -> usize {
+        self.shared.recorder.len()
+    }
+
+    /// Ends, and gives the log. A call that still runs is one whose worker is gone.
+    pub fn finish(self) -> Vec<Call> {
+        self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+        self.shared.recorder.take()
+    }
+}

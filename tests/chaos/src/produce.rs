@@ -1,0 +1,197 @@
+//! Filling the source topic: every record to a partition that the plan names, in the plan's order.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+
+use crate::error::{During as _, Error, Result};
+use crate::plan::{Fault, Plan, Shape};
+use crate::rng::digest;
+
+/// How long brokers may be away.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A full queue, an unknown partition, a pace to keep: looked at again after this.
+const PAUSE: Duration = Duration::from_millis(10);
+/// New partitions are used this long after they were added: producers have to learn of them.
+const LEARNED: Duration = Duration::from_secs(2);
+
+/// Counts what the brokers refused.
+#[derive(Clone, Debug, Default)]
+struct Refused(Arc<AtomicU64>);
+
+impl ClientContext for Refused {}
+
+impl ProducerContext for Refused {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Writes a plan's records.
+pub struct Producer<'a> {
+    plan: &'a Plan,
+    topic: &'a str,
+    plain: ThreadedProducer<Refused>,
+    transactional: Option<ThreadedProducer<Refused>>,
+}
+
+impl<'a> Producer<'a> {
+    /// A producer for the topic.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn new(plan: &'a Plan, bootstrap: &str, topic: &'a str) -> Result<Self> {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", bootstrap)
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "5")
+            .set("topic.metadata.refresh.interval.ms", "500");
+        let plain = config.create_with_context(Refused::default()).during("making a producer")?;
+        let transactional = match plan.transactions {
+            None => None,
+            Some(_) => {
+                config.set("transactional.id", topic);
+                let producer: ThreadedProducer<Refused> =
+                    config.create_with_context(Refused::default()).during("making a transactional producer")?;
+                producer.init_transactions(PATIENCE).during("beginning to write in transactions")?;
+                Some(producer)
+            }
+        };
+        Ok(Self { plan, topic, plain, transactional })
+    }
+
+    fn backlog(&self) -> u64 {
+        self.plan.records * self.plan.backlog_percent / 100
+    }
+
+    /// Writes what is there before the first worker.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn write_backlog(&self) -> Result<()> {
+        (0..self.backlog()).try_for_each(|number| self.send(&self.plain, number, Duration::ZERO))?;
+        self.finish(&self.plain)
+    }
+
+    /// Writes the rest at the plan's pace.
+    ///
+    /// # Errors
+    /// Kafka's.
+    pub fn write_rest(&self) -> Result<()> {
+        let (begin, end) = (self.backlog(), self.plan.records);
+        let began = Instant::now();
+        let mut number = begin;
+        while number < end {
+            let part = began.elapsed().as_secs_f64() / self.plan.production.as_secs_f64();
+            let due = begin + ((end - begin) as f64 * part.min(1.0)) as u64;
+            if number >= due {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            match (&self.transactional, self.plan.transactions) {
+                (Some(producer), Some((records, aborted))) => {
+                    let last = (number + records).min(end);
+                    self.transaction(producer, number..last, aborted)?;
+                    number = last;
+                }
+                _ => {
+                    self.send(&self.plain, number, self.due(number))?;
+                    number += 1;
+                }
+            }
+        }
+        self.finish(&self.plain)
+    }
+
+    /// When a record is to be written, from the round's beginning.
+    fn due(&self, number: u64) -> Duration {
+        let rest = (self.plan.records - self.backlog()).max(1);
+        self.plan.production.mul_f64((number.saturating_sub(self.backlog())) as f64 / rest as f64)
+    }
+
+    fn partition(&self, shape: &Shape, number: u64, due: Duration) -> i32 {
+        let grown = self.plan.faults.iter().find_map(|timed| match timed.fault {
+            Fault::Grow { to } if due > timed.at + LEARNED => Some(to),
+            _ => None,
+        });
+        let partitions = u64::from(grown.unwrap_or(self.plan.partitions).unsigned_abs()).max(1);
+        let place = shape.key.as_ref().map_or(number, |key| digest([Some(key.as_slice())]));
+        i32::try_from(place % partitions).unwrap_or_default()
+    }
+
+    fn send(&self, producer: &ThreadedProducer<Refused>, number: u64, due: Duration) -> Result<()> {
+        let shape = self.plan.shapes.record(number);
+        let partition = self.partition(&shape, number, due);
+        let mut headers = OwnedHeaders::new();
+        for (key, value) in &shape.headers {
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        let mut record = BaseRecord::<[u8], [u8]>::to(self.topic).partition(partition);
+        (record.key, record.payload) = (shape.key.as_deref(), shape.value.as_deref());
+        if !shape.headers.is_empty() {
+            record = record.headers(headers);
+        }
+        let end = Instant::now() + PATIENCE;
+        while let Err((error, back)) = producer.send(record) {
+            let passing = [RDKafkaErrorCode::QueueFull, RDKafkaErrorCode::UnknownPartition];
+            if !error.rdkafka_error_code().is_some_and(|code| passing.contains(&code)) || Instant::now() > end {
+                return Err(error).during("producing");
+            }
+            std::thread::sleep(PAUSE);
+            record = back;
+        }
+        Ok(())
+    }
+
+    /// Some transactions are aborted on purpose; one that breaks is aborted too, and its records are nobody's.
+    fn transaction(
+        &self,
+        producer: &ThreadedProducer<Refused>,
+        numbers: std::ops::Range<u64>,
+        aborted: u64,
+    ) -> Result<()> {
+        let drawn = crate::rng::hashed(&[self.plan.seed, numbers.start, 0x7478]) % 1000;
+        producer.begin_transaction().during("beginning a transaction")?;
+        for number in numbers {
+            self.send(producer, number, self.due(number))?;
+        }
+        let committed = if drawn < aborted { false } else { insist(|| producer.commit_transaction(PATIENCE)).is_ok() };
+        if committed {
+            Ok(())
+        } else {
+            insist(|| producer.abort_transaction(PATIENCE)).during("aborting a transaction")
+        }
+    }
+
+    fn finish(&self, producer: &ThreadedProducer<Refused>) -> Result<()> {
+        producer.flush(PATIENCE * 2).during("flushing")?;
+        match producer.context().0.load(Ordering::Relaxed) {
+            0 => Ok(()),
+            refused => Err(Error::Evidence(format!("{refused} records were refused by the brokers"))),
+        }
+    }
+}
+
+/// Tries again what may be tried again.
+fn insist(mut attempt: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Err(KafkaError::Transaction(error)) if error.is_retriable() && Instant::now() < end => {
+                std::thread::sleep(PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
