@@ -16,6 +16,8 @@ pub(crate) struct Trouble {
     pub(crate) attempts: u32,
     /// Uncharged back-offs in a row.
     pub(crate) patience: u32,
+    /// Answers in a row that the processor is busy.
+    pub(crate) overloads: u32,
     /// How often it was in flight when a connection broke, since it last ran to an end.
     pub(crate) suspicion: u32,
     /// Records that had been acknowledged when this one was last told that the processor is busy.
@@ -42,6 +44,7 @@ impl Trouble {
         Self {
             attempts: 0,
             patience: 0,
+            overloads: 0,
             suspicion: 0,
             others: 0,
             exhausted: false,
@@ -107,6 +110,7 @@ impl Troubles {
     pub(crate) fn put_off(&mut self, offset: i64, failure: Option<&Failure>, now: Instant) -> u32 {
         let trouble = self.entry(offset, now);
         trouble.patience = trouble.patience.saturating_add(1);
+        trouble.overloads = 0;
         if let Some(failure) = failure.filter(|_| trouble.attempts == 0) {
             trouble.class = failure.class;
         }
@@ -117,7 +121,7 @@ impl Troubles {
     pub(crate) fn charge(&mut self, offset: i64, failure: Box<Failure>, now: Instant) -> &mut Trouble {
         let trouble = self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now));
         trouble.attempts += 1;
-        (trouble.patience, trouble.suspicion) = (0, 0);
+        (trouble.patience, trouble.overloads, trouble.suspicion) = (0, 0, 0);
         trouble.class = failure.class;
         trouble.failure = Some(failure);
         self.often += usize::from(trouble.attempts == 2);

@@ -177,11 +177,15 @@ impl Engine {
         let Some(entry) = partition.ledger.get(seq) else { return };
         let trouble = partition.troubles.entry(entry.offset, now);
         let others = core::mem::replace(&mut trouble.others, self.counters.acknowledged) < self.counters.acknowledged;
-        if others && trouble.patience >= OVERLOADS_UNCHARGED {
+        // Outages and cancelled calls waited too, but none of them said that this record was one too many.
+        let overloads = trouble.overloads.saturating_add(1);
+        if others && overloads > OVERLOADS_UNCHARGED {
             return self.charge(tp, seq, failure, false, now, effects);
         }
+        let offset = entry.offset;
         let wait_max = self.policy.retry.max_delay;
         self.put_off(tp, seq, Some(&failure), wait_max, now);
+        self.partitions[tp.index()].troubles.entry(offset, now).overloads = overloads;
     }
 
     /// What an answer says about the processor, whatever it says about the record.
