@@ -8,6 +8,10 @@
 - apiGroups: [penstock.dev]
   resources: [consumerpipelines/status]
   verbs: [get, patch, update]
+# Owner references block the deletion of a pipeline until its objects are gone; OwnerReferencesPermissionEnforcement asks for this.
+- apiGroups: [penstock.dev]
+  resources: [consumerpipelines/finalizers]
+  verbs: [update]
 # Runs the workers of each pipeline.
 - apiGroups: [apps]
   resources: [deployments]
