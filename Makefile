@@ -9,10 +9,11 @@ CARGO := cargo
 LAB := $(CARGO_TARGET_DIR)/release/lab
 # A lab of the tests' own, beside one that a person may have up.
 TEST_LAB := $(PENSTOCK_CACHE)/lab-test
+BENCH_LAB := $(PENSTOCK_CACHE)/lab-bench
 # One profile for everything: librdkafka and OpenSSL are five minutes of C, compiled once.
 PROFILE := --release --locked
 
-.PHONY: help demo test format lint unit generate lab lab-down deny
+.PHONY: help demo test format lint unit soak bench generate lab lab-down deny
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +37,17 @@ lint:
 
 unit: ## Only what needs no cluster: unit and property tests, golden files, drift checks
 	$(CARGO) test $(PROFILE) --workspace --exclude penstock-lab --exclude penstock-e2e --exclude penstock-chaos
+
+soak: ## An idle pipeline, watched for five minutes: it must cost no API write
+	$(CARGO) build $(PROFILE) --workspace --bins
+	LAB_DIR=$(TEST_LAB) PENSTOCK_QUIET_MINUTES=5 $(CARGO) test $(PROFILE) --workspace --test e2e quiet; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; exit $$status
+
+bench: ## The worker beside a raw librdkafka loop, Spring Kafka and Confluent Parallel Consumer, on the lab's Kafka (about 25 min)
+	$(CARGO) build $(PROFILE) --workspace --bins
+	cd tests/bench/rivals/spring && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
+	cd tests/bench/rivals/parallel-consumer && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
+	LAB_DIR=$(BENCH_LAB) $(LAB) up
+	LAB_DIR=$(BENCH_LAB) $(LAB) run -- $(CARGO_TARGET_DIR)/release/bench $(BENCH); status=$$?; LAB_DIR=$(BENCH_LAB) $(LAB) down; exit $$status
 
 generate: ## Write the generated files again: CRD, chart, reference tables, golden files
 	PENSTOCK_GENERATE=1 $(CARGO) test $(PROFILE) --workspace --exclude penstock-lab --exclude penstock-e2e --exclude penstock-chaos

@@ -127,3 +127,21 @@ fn the_allow_list_holds_nothing_that_names_a_file_a_url_or_a_credential() {
         }
     }
 }
+
+#[test]
+fn the_page_of_properties_lists_those_that_are_allowed() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/kafka-properties.md");
+    let mut page = String::from(
+        "# Tuning properties\n\n<!-- Generated from crds/src/resolve/properties.rs by `make generate`. Do not edit. -->\n\n\
+         `spec.kafka.properties` takes these, by librdkafka's names and with its values. They change how much and how often, never\n\
+         where to or who: endpoints and credentials come from `spec.kafka` and its Secret alone, because the operator opens the same\n\
+         client in its own pod.\n\n",
+    );
+    let mut allowed = ALLOWED_PROPERTIES;
+    allowed.sort_unstable();
+    allowed.iter().for_each(|property| page.push_str(&format!("- `{property}`\n")));
+    if std::env::var_os("PENSTOCK_GENERATE").is_some() {
+        std::fs::write(&path, &page).unwrap();
+    }
+    assert!(std::fs::read_to_string(&path).unwrap_or_default() == page, "run `make generate` and commit");
+}

@@ -5,15 +5,12 @@ use std::process::{Command, Stdio};
 
 use crate::cell::Cell;
 
-/// Calls in progress that Penstock and the Parallel Consumer may have. 1,000 keys bind before that.
-const MANY: &str = "1024";
-
 /// One contender at one setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arm {
     /// A librdkafka poll loop that commits nothing: the ceiling for a client that does nothing else.
     Raw,
-    /// Penstock's worker: `discard` for the no-op cell, an embedded handler that waits for the others.
+    /// Penstock's worker with `discard`.
     Penstock,
     /// Spring Kafka, record listener, 8 consumers.
     SpringRecord,
@@ -55,9 +52,10 @@ impl Arm {
         !matches!(self, Self::Raw)
     }
 
-    /// Whether the arm takes part in a cell: a poll loop that sleeps is no ceiling of anything.
+    /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything, and `discard` does no work: Penstock
+    /// joins the other cells when handlers can be compiled in.
     pub(crate) fn plays(self, cell: &Cell) -> bool {
-        self != Self::Raw || cell.work.is_zero()
+        !matches!(self, Self::Raw | Self::Penstock) || cell.work.is_zero()
     }
 
     /// The process, ready to start.
