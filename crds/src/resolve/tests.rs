@@ -139,7 +139,7 @@ fn the_page_of_properties_lists_those_that_are_allowed() {
     );
     let mut allowed = ALLOWED_PROPERTIES;
     allowed.sort_unstable();
-    allowed.iter().for_each(|property| page.push_str(&format!("- `{property}`\n")));
+    page.extend(allowed.map(|property| ["- `", property, "`\n"].concat()));
     if std::env::var_os("PENSTOCK_GENERATE").is_some() {
         std::fs::write(&path, &page).unwrap();
     }
