@@ -61,6 +61,7 @@ pub(crate) struct Member {
     pub(crate) confirm: Confirm,
     /// Offsets of assigned partitions are not asked for while this is set.
     pub(crate) hold_loads: bool,
+    closing: bool,
     /// Where to start without a committed offset.
     pub(crate) beginning: i64,
     /// Revocations are kept here, unanswered, while this is set.
@@ -108,6 +109,7 @@ impl Member {
             cap: Duration::from_millis(50),
             confirm: Confirm::WhenLoaded,
             hold_loads: false,
+            closing: false,
             beginning: 0,
             hold_revocations: false,
             held: Vec::new(),
@@ -210,7 +212,12 @@ impl Member {
     }
 
     fn loaded(&mut self, reply: &CommittedReply) {
-        let parts = reply.result.as_ref().expect("committed offsets");
+        let parts = match &reply.result {
+            Ok(parts) => parts,
+            // A consumer that is closing answers what it was still asked with an error.
+            Err(_) if self.closing => return,
+            Err(error) => panic!("committed offsets: {error}"),
+        };
         let starts = parts.iter().map(|(partition, committed)| {
             let committed = committed.as_ref().expect("a committed offset, or none");
             let (offset, leader_epoch) = committed
@@ -267,6 +274,7 @@ impl Member {
     /// Leaves the group; how long that took.
     pub(crate) fn close(mut self) -> Duration {
         let start = Instant::now();
+        self.closing = true;
         self.consumer.close().expect("a close");
         assert!(self.run(PATIENCE, |member| member.consumer.is_closed()), "the consumer does not close");
         start.elapsed()

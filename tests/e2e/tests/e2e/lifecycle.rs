@@ -38,7 +38,8 @@ fn a_pipeline_is_made_scaled_changed_paused_and_leaves_nothing() {
     pipeline.until("one worker again", Duration::from_secs(300), |status| status.replicas() == 1).unwrap();
 
     // What workers read changes: new pods, and Ready only when they are.
-    let names = || pipeline.workers().unwrap().into_iter().map(|pod| pod.name).collect::<BTreeSet<_>>();
+    let ready = || pipeline.workers().unwrap().into_iter().filter(|pod| pod.ready);
+    let names = || ready().map(|pod| pod.name).collect::<BTreeSet<_>>();
     let before = names();
     pipeline.patch(&json!({"delivery": {"concurrency": 3}})).unwrap();
     pipeline

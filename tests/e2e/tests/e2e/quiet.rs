@@ -39,9 +39,13 @@ fn an_idle_pipeline_costs_no_write_and_a_second_reconcile_sends_no_patch() {
     let pipeline = stage.ready(&stage.discarding("orders", &topic));
     stage.brokers().produce(&topic, (0..1).map(|n| (None::<&str>, format!("{n}")))).unwrap();
     pipeline.until("all read", START, |status| status.lag() == Some(0) && status.is_ready()).unwrap();
-    // The rate that the burst left behind decays to 0 within minutes; the last of these moves end it.
-    let settled =
-        |status: &penstock_e2e::pipeline::Status| status.json()["rate"].as_str().is_none_or(|rate| rate == "0/s");
+    // What the record moved decays to 0 within minutes: means of rates, and what is made of them.
+    let settled = |status: &penstock_e2e::pipeline::Status| {
+        let decision = &status.json()["decision"];
+        ["arrivalRate", "demand", "throughput", "utilization"]
+            .iter()
+            .all(|term| decision[term].as_f64().is_none_or(|number| number == 0.0))
+    };
     pipeline.until("at rest", Duration::from_secs(420), settled).unwrap();
     until_true("what other tests left is gone", START, || {
         let list = stage.cluster().get(&stage.namespace, ["consumerpipelines", "--all-namespaces"])?;
