@@ -53,6 +53,7 @@ pub(crate) enum Confirm {
 }
 
 /// A member and everything that happened to it.
+#[expect(clippy::struct_excessive_bools, reason = "switches of a test, each its own")]
 pub(crate) struct Member {
     pub(crate) consumer: Consumer,
     pub(crate) sleeper: Sleeper,
