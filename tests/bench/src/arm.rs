@@ -72,9 +72,7 @@ impl Arm {
             Self::Raw => {
                 arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
             }
-            Self::Penstock => {
-                arguments(&programs.release.join("bench-worker"), &[bootstrap, topic, group, &work, MANY])
-            }
+            Self::Penstock => arguments(&programs.release.join("bench-worker"), &[bootstrap, topic, group]),
             Self::SpringRecord => {
                 java(programs, "spring", "rivals.Spring", &["record", bootstrap, topic, group, &work, "8"])
             }
