@@ -117,7 +117,8 @@ impl Trouble {
 /// Without librdkafka's remark on how long a connection took to fail and how often: it changes with every try, and helps nobody.
 fn plain(text: &str) -> String {
     let Some((before, rest)) = text.split_once(" (after ") else { return text.to_owned() };
-    let after = rest.split_once(')').map_or("", |(_, after)| after);
+    // The remark has brackets of its own ("error(s)") and is the last that is said of a connection.
+    let after = rest.rsplit_once(')').map_or("", |(_, after)| after);
     format!("{before}{after}")
 }
 
