@@ -11,7 +11,7 @@ use penstock_e2e::verdict::{Sent, Verdict, judge};
 use penstock_e2e::wait::until;
 use serde_json::json;
 
-use crate::stage::{RECOVERY, START, Stage, flights};
+use crate::stage::{RECOVERY, START, Stage};
 
 /// A pipeline with a burst in front of it, and what it does with it.
 pub(crate) struct Burst<'a> {
@@ -31,7 +31,7 @@ impl<'a> Burst<'a> {
         manifest["spec"]["delivery"] = json!({"concurrency": 4, "timeout": "5s"});
         manifest["spec"]["scaling"] = json!({"minReplicas": replicas, "maxReplicas": replicas});
         let pipeline = stage.ready(&manifest);
-        let burst = Self { stage, pipeline, source, output, flights: flights(count) };
+        let burst = Self { stage, pipeline, source, output, flights: stage.flights(count) };
         burst.produce();
         burst
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use penstock_e2e::wait::{until, until_true};
 use serde_json::json;
 
-use crate::stage::{START, Stage, flights};
+use crate::stage::{START, Stage};
 
 const KINDS: [&str; 5] = ["deployments", "configmaps", "serviceaccounts", "poddisruptionbudgets", "pods"];
 
@@ -28,7 +28,7 @@ fn a_pipeline_is_made_scaled_changed_paused_and_leaves_nothing() {
     assert!(stage.brokers().has(&dead_letters).unwrap(), "the dead-letter topic is made before it is needed");
 
     // One worker does 400 a second, 15 s are to be enough for 20,000: it takes all four partitions.
-    let flights = flights(20_000);
+    let flights = stage.flights(20_000);
     let records = flights.iter().map(|flight| (flight.tailnum.as_deref(), serde_json::to_vec(flight).unwrap()));
     stage.brokers().produce(&source, records).unwrap();
     pipeline.until("4 workers", START, |status| status.ready_replicas() == 4).unwrap();

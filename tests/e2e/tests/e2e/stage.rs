@@ -21,6 +21,8 @@ pub(crate) const RECOVERY: Duration = Duration::from_secs(150);
 struct Shared {
     cluster: Cluster,
     images: Images,
+    /// Fetched before anybody enters the lab, whose network ends at its bridge.
+    flights: String,
 }
 
 /// Whoever breaks what all tests use (the broker, the operator) does so alone.
@@ -29,9 +31,10 @@ static PEACE: RwLock<()> = RwLock::new(());
 fn shared() -> &'static Shared {
     static SHARED: OnceLock<Result<Shared>> = OnceLock::new();
     let made = SHARED.get_or_init(|| {
+        let flights = dataset::text()?;
         let (cluster, _) = Cluster::up(&Progress::new())?;
         let images = cluster.install()?;
-        Ok(Shared { cluster, images })
+        Ok(Shared { cluster, images, flights })
     });
     let shared = made.as_ref().unwrap_or_else(|failure| panic!("{failure}"));
     shared.cluster.enter().unwrap();
@@ -131,6 +134,13 @@ impl Stage {
         Pipeline::new(self.cluster(), &self.namespace, manifest["metadata"]["name"].as_str().unwrap())
     }
 
+    /// The first flights of the year.
+    pub(crate) fn flights(&self, count: usize) -> Vec<Flight<'static>> {
+        let mut flights = dataset::flights(&self.shared.flights).unwrap();
+        flights.truncate(count);
+        flights
+    }
+
     /// Names of the objects of a kind in this test's namespace that are there, but for those of every namespace.
     pub(crate) fn objects(&self, kind: &str) -> Vec<String> {
         let list = self.cluster().get(&self.namespace, [kind]).unwrap();
@@ -149,11 +159,3 @@ impl Drop for Stage {
     }
 }
 
-/// The first flights of the year.
-pub(crate) fn flights(count: usize) -> Vec<Flight<'static>> {
-    static TEXT: OnceLock<String> = OnceLock::new();
-    let text = TEXT.get_or_init(|| dataset::text().unwrap());
-    let mut flights = dataset::flights(text).unwrap();
-    flights.truncate(count);
-    flights
-}
