@@ -93,6 +93,8 @@ pub enum Processor {
         /// Where to POST records.
         url: String,
     },
+    /// A handler compiled into `worker.image`.
+    Embedded,
     /// Count and acknowledge.
     Discard,
 }
@@ -169,7 +171,7 @@ impl Pipeline {
                 container.path.as_deref().unwrap_or("/")
             )),
             Processor::Http { url } => Some(url.clone()),
-            Processor::Discard => None,
+            Processor::Embedded | Processor::Discard => None,
         }
     }
 

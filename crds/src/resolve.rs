@@ -56,6 +56,14 @@ pub fn resolve(resource: &ConsumerPipeline) -> Result<Pipeline, Vec<Violation>> 
     let spec = &resource.spec;
     let identity = identity(resource, &mut check);
     let source = source(&spec.source, &identity, &mut check);
+    if spec.processor.type_ == ProcessorType::Embedded
+        && spec.worker.as_ref().is_none_or(|worker| worker.image.is_none())
+    {
+        check.wrong(
+            "spec.worker.image",
+            "is missing; processor.type embedded needs the image that your handler is compiled into",
+        );
+    }
     let delivery = delivery(spec.delivery.as_ref(), &source, &mut check);
     let worker = spec.worker.clone().unwrap_or_default();
     let grace = grace(&worker, &delivery, &mut check);
@@ -155,6 +163,7 @@ fn processor(spec: &ProcessorSpec, check: &mut Check) -> Option<Processor> {
     for (member, type_, present) in [
         ("container", ProcessorType::Container, spec.container.is_some()),
         ("http", ProcessorType::Http, spec.http.is_some()),
+        ("embedded", ProcessorType::Embedded, spec.embedded.is_some()),
         ("discard", ProcessorType::Discard, spec.discard.is_some()),
     ] {
         if present && spec.type_ != type_ {
@@ -179,6 +188,7 @@ fn processor(spec: &ProcessorSpec, check: &mut Check) -> Option<Processor> {
             }
             None => missing(check, "http"),
         },
+        ProcessorType::Embedded => Some(Processor::Embedded),
         ProcessorType::Discard => Some(Processor::Discard),
     }
 }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::delivery::{DeadLetterSpec, DeliverySpec, OnExhausted, Ordering, RetrySpec};
 pub use self::kafka::{AuthenticationSpec, AuthenticationType, KafkaSpec, SecretRef};
-pub use self::processor::{ContainerSpec, DiscardSpec, HttpSpec, ProcessorSpec, ProcessorType, Volume};
+pub use self::processor::{ContainerSpec, DiscardSpec, EmbeddedSpec, HttpSpec, ProcessorSpec, ProcessorType, Volume};
 pub use self::scaling::{ScalingMode, ScalingSpec};
 pub use self::source::{EnsureSpec, Isolation, OnOffsetLoss, SourceSpec, StartFromSpec, StartPosition, TopicSpec};
 pub use self::worker::WorkerSpec;
@@ -55,6 +55,8 @@ use crate::status::ConsumerPipelineStatus;
 )]
 #[x_kube(validation = Rule::new("!has(self.scaling) || !has(self.scaling.mode) || self.scaling.mode != 'Manual' || has(self.replicas)")
         .message("scaling.mode Manual needs replicas: set spec.replicas, or choose mode Auto or Advise"))]
+#[x_kube(validation = Rule::new("self.processor.type != 'embedded' || (has(self.worker) && has(self.worker.image))")
+        .message("processor.type embedded needs worker.image: the image of the worker that your handler is compiled into"))]
 #[x_kube(validation = Rule::new("!has(self.output) || !self.source.topics.exists(t, t.name == self.output.topic)")
         .message("output.topic must not be one of source.topics: the pipeline would read its own output for ever"))]
 #[x_kube(validation = Rule::new("!has(self.delivery) || !has(self.delivery.deadLetter) || !has(self.delivery.deadLetter.topic) || !self.source.topics.exists(t, t.name == self.delivery.deadLetter.topic)")

@@ -14,13 +14,15 @@ pub mod config;
 pub mod contract;
 pub mod failure;
 pub mod forward;
+pub mod handler;
 pub mod kafka;
 mod logs;
 pub mod metrics;
 pub mod processor;
+mod program;
 pub mod server;
 pub mod shell;
 pub mod startup;
 pub mod worker;
 
-pub use logs::init as init_logs;
+pub use program::Program;

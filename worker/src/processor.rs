@@ -1,13 +1,17 @@
-//! What records are handed to: nothing (discard), or an HTTP server.
+//! What records are handed to: nothing (discard), an HTTP server, or a handler that is compiled in.
 
 mod connection;
+mod embedded;
 mod http;
+mod inbox;
 
 use std::sync::Arc;
 
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Finished, Outcome, Start, Tp};
 
+pub use self::embedded::EmbeddedProcessor;
+pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, ready};
 pub use self::http::{HttpProcessor, answers};
 use crate::contract::request::Origin;
 
@@ -15,6 +19,9 @@ use crate::contract::request::Origin;
 pub trait Calls {
     /// Begins a call. `origin` knows the partitions of its records.
     fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>);
+
+    /// The loop has started all that it can for now: what is handed over together is handed over here.
+    fn flush(&mut self) {}
 
     /// Gives a call up. Unknown and ended calls are ignored.
     fn cancel(&mut self, call: CallId);

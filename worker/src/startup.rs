@@ -12,7 +12,6 @@ use penstock_kafka::settings::Connection;
 use crate::config::Config;
 use crate::failure::{Failure, TOPIC_NOT_FOUND};
 use crate::kafka::{Beginnings, Directory};
-use crate::processor::answers;
 use crate::shell::state::State;
 
 /// A failure that lasts longer than this ends the worker, with the reason in its termination message.
@@ -180,22 +179,17 @@ async fn metadata_limit(admin: &AdminClient, broker: Option<i32>) -> Option<u32>
     entries.into_iter().find(|entry| entry.name == "offset.metadata.max.bytes")?.value?.parse().ok()
 }
 
-/// Waits until the processor takes a connection: nothing is subscribed before. False when the worker was told to stop.
-pub async fn processor(address: &str, state: &State) -> bool {
+/// Waits until the processor gives a sign of life: nothing is subscribed before. False when the worker was told to stop.
+pub(crate) async fn processor(ready: impl AsyncFn() -> Result<(), String>, state: &State) -> bool {
     let began = Instant::now();
     let mut delay = BACK_OFF.0;
     while !state.is_stopping() {
         state.turned();
-        match answers(address, BACK_OFF.1).await {
+        match ready().await {
             Ok(()) => return true,
             Err(error) => {
                 let waited = began.elapsed().as_secs();
-                tracing::warn!(
-                    address,
-                    error,
-                    waited_seconds = waited,
-                    "the processor takes no connection yet; trying again"
-                );
+                tracing::warn!(error, waited_seconds = waited, "the processor is not ready yet; trying again");
             }
         }
         tokio::time::sleep(delay).await;

@@ -3,6 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use penstock_crds::pipeline::Processor;
 use penstock_engine::Engine;
@@ -16,7 +17,7 @@ use crate::contract::request::Endpoint;
 use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
 use crate::kafka::{Librdkafka, Settings as KafkaSettings};
 use crate::metrics::Metrics;
-use crate::processor::{Calls, Discard, HttpProcessor};
+use crate::processor::{Calls, Discard, Embedded, EmbeddedProcessor, HttpProcessor, answers, ready};
 use crate::server::Server;
 use crate::shell::run::{Clock, run as run_loop};
 use crate::shell::state::State;
@@ -27,6 +28,11 @@ use crate::startup::{self, Cluster};
 const FORWARDS_PER_CALL: u32 = 16;
 /// A call that takes no time needs no limit on how many are in progress; larger turns of the engine cost less a record.
 const DISCARD_CONCURRENCY: u32 = 1024;
+
+/// Longest wait for one connection before the first record.
+const CONNECT_MAX: Duration = Duration::from_secs(5);
+/// Threads beside those of blocking handlers: name lookups, and the handler's own use.
+const SPARE_THREADS: usize = 64;
 
 /// How a worker ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,13 +47,14 @@ pub enum Ended {
 ///
 /// # Errors
 /// Why it cannot run (any longer).
-pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
+pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>>) -> Result<Ended, Failure> {
     if config.pipeline.paused {
         tracing::warn!("spec.paused is true: there is nothing to do");
         return Ok(Ended::InOrder);
     }
     let connection = config.connection(args.secret_dir.as_deref(), &[])?;
-    let runtime = runtime()?;
+    let calls = Callee::of(config, handler)?;
+    let runtime = runtime(config)?;
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?);
     let state = Arc::new(State::default());
     let (sleeper, waker) = wake::pair().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?;
@@ -56,23 +63,65 @@ pub fn run(args: &Run, config: &Config) -> Result<Ended, Failure> {
         tokio::spawn(Server::bind(args.http, Arc::clone(&state), Arc::clone(&metrics)).await?.serve());
         stop_on_signals(&state, &waker)
     })?;
-    let endpoint = endpoint(config)?;
     let Some(cluster) = runtime.block_on(startup::cluster(config, &connection, &state))? else {
         return Ok(Ended::InOrder);
     };
-    if let Some((_, address)) = &endpoint
-        && !runtime.block_on(startup::processor(address, &state))
-    {
+    if !runtime.block_on(startup::processor(async || calls.ready().await, &state)) {
         return Ok(Ended::InOrder);
     }
     let parts = Parts { args, config, cluster, runtime: &runtime, metrics, state, sleeper };
-    match endpoint {
-        None => parts.run(Discard::default(), config.pipeline.delivery.concurrency.max(DISCARD_CONCURRENCY)),
-        Some(endpoint) => {
-            let (timeout, has_output) = (config.pipeline.delivery.timeout, config.pipeline.output.is_some());
-            let tasks = (runtime.handle().clone(), waker);
-            let calls = HttpProcessor::new(endpoint, timeout, has_output, tasks, Arc::clone(&parts.metrics));
-            parts.run(calls, config.pipeline.delivery.concurrency)
+    let delivery = &config.pipeline.delivery;
+    let (tasks, has_output) = ((runtime.handle().clone(), waker), config.pipeline.output.is_some());
+    match calls {
+        Callee::Nobody => parts.run(Discard::default(), delivery.concurrency.max(DISCARD_CONCURRENCY)),
+        Callee::Server(endpoint, address) => {
+            let metrics = Arc::clone(&parts.metrics);
+            let calls = HttpProcessor::new((endpoint, address), delivery.timeout, has_output, tasks, metrics);
+            parts.run(calls, delivery.concurrency)
+        }
+        Callee::Handler(handler) => {
+            let calls = EmbeddedProcessor::new(handler, has_output, tasks, Arc::clone(&parts.metrics));
+            parts.run(calls, delivery.concurrency)
+        }
+    }
+}
+
+/// Who is called.
+enum Callee {
+    Nobody,
+    /// An endpoint and the `host:port` to connect to.
+    Server(Endpoint, String),
+    Handler(Arc<dyn Embedded>),
+}
+
+impl Callee {
+    fn of(config: &Config, handler: Option<Arc<dyn Embedded>>) -> Result<Self, Failure> {
+        let wrong = |message: &str| Failure::new(INVALID_PIPELINE, format!("spec.processor.type: {message}"));
+        match (&config.pipeline.processor, handler) {
+            (Processor::Discard, None) => Ok(Self::Nobody),
+            (Processor::Embedded, Some(handler)) => Ok(Self::Handler(handler)),
+            (Processor::Embedded, None) => Err(wrong(
+                "is embedded, and no handler is compiled into this worker: set worker.image to the image of your own, see docs/embedded.md",
+            )),
+            (_, Some(_)) => Err(wrong("is not embedded, but a handler is compiled into this worker: make it embedded")),
+            (Processor::Container(_) | Processor::Http { .. }, None) => {
+                let url = config.pipeline.processor_url().unwrap_or_default();
+                let endpoint = Endpoint::new(&url, &config.pipeline_name());
+                let (endpoint, address) =
+                    endpoint.map_err(|error| Failure::new(INVALID_PIPELINE, error.to_string()))?;
+                Ok(Self::Server(endpoint, address))
+            }
+        }
+    }
+
+    /// One sign of life.
+    async fn ready(&self) -> Result<(), String> {
+        match self {
+            Self::Nobody => Ok(()),
+            Self::Server(_, address) => {
+                answers(address, CONNECT_MAX).await.map_err(|error| format!("no connection to {address}: {error}"))
+            }
+            Self::Handler(handler) => ready(&**handler).await,
         }
     }
 }
@@ -126,23 +175,20 @@ impl Parts<'_> {
     }
 }
 
-fn endpoint(config: &Config) -> Result<Option<(Endpoint, String)>, Failure> {
-    if config.pipeline.processor == Processor::Discard {
-        return Ok(None);
+/// Handlers get every core. For HTTP two threads do: connections on one may be busy while the other answers probes.
+fn runtime(config: &Config) -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_multi_thread();
+    if config.pipeline.processor == Processor::Embedded {
+        let blocking = usize::try_from(config.pipeline.delivery.concurrency).unwrap_or(usize::MAX);
+        builder.max_blocking_threads(blocking.saturating_add(SPARE_THREADS));
+    } else {
+        builder.worker_threads(2);
     }
-    let url = config.pipeline.processor_url().unwrap_or_default();
-    let endpoint = Endpoint::new(&url, &config.pipeline_name());
-    endpoint.map(Some).map_err(|error| Failure::new(INVALID_PIPELINE, error.to_string()))
-}
-
-/// Two threads: connections on one may be busy while the other answers probes.
-fn runtime() -> Result<Runtime, Failure> {
-    Builder::new_multi_thread()
-        .worker_threads(2)
-        .thread_name("penstock-http")
+    builder
+        .thread_name("penstock-calls")
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(WORKER_ERROR, format!("no threads for HTTP: {error}")))
+        .map_err(|error| Failure::new(WORKER_ERROR, format!("no threads for calls: {error}")))
 }
 
 fn stop_on_signals(state: &Arc<State>, waker: &wake::Waker) -> Result<(), Failure> {

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("(self.type == 'container') == has(self.container)").message("processor.container goes with type container, and only with it"))]
 #[x_kube(validation = Rule::new("(self.type == 'http') == has(self.http)").message("processor.http goes with type http, and only with it"))]
 #[x_kube(validation = Rule::new("self.type == 'discard' || !has(self.discard)").message("processor.discard goes only with type discard"))]
+#[x_kube(validation = Rule::new("self.type == 'embedded' || !has(self.embedded)").message("processor.embedded goes only with type embedded"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessorSpec {
-    /// container, http or discard.
+    /// container, http, embedded or discard.
     #[serde(rename = "type")]
     pub type_: ProcessorType,
     /// Your own image beside the worker, called over localhost, in any language.
@@ -24,6 +25,9 @@ pub struct ProcessorSpec {
     /// A service that runs elsewhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpSpec>,
+    /// A handler compiled into worker.image with the library penstock-worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub embedded: Option<EmbeddedSpec>,
     /// Count and acknowledge: for trying out and measuring.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub discard: Option<DiscardSpec>,
@@ -37,6 +41,8 @@ pub enum ProcessorType {
     Container,
     /// A service that runs elsewhere.
     Http,
+    /// A handler compiled into worker.image.
+    Embedded,
     /// Count and acknowledge.
     Discard,
 }
@@ -49,6 +55,10 @@ pub struct HttpSpec {
     #[schemars(length(min = 8, max = 2048), pattern(r"^http://[^\s/?#]+(/[^\s#]*)?$"))]
     pub url: String,
 }
+
+/// Nothing to say about a handler that is compiled in: it brings its own configuration, by worker.env.
+#[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EmbeddedSpec {}
 
 /// Nothing to say about discarding.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

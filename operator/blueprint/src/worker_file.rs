@@ -6,8 +6,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS};
 use penstock_crds::pipeline::{DeadLetter, Kafka, Processor, Source};
 use penstock_crds::spec::{
-    AuthenticationSpec, ContainerSpec, DeadLetterSpec, DeliverySpec, DiscardSpec, HttpSpec, KafkaSpec, OutputSpec,
-    ProcessorSpec, ProcessorType, RetrySpec, SecretRef, SourceSpec, TopicSpec,
+    AuthenticationSpec, ContainerSpec, DeadLetterSpec, DeliverySpec, DiscardSpec, EmbeddedSpec, HttpSpec, KafkaSpec,
+    OutputSpec, ProcessorSpec, ProcessorType, RetrySpec, SecretRef, SourceSpec, TopicSpec, WorkerSpec,
 };
 use penstock_crds::{ConsumerPipeline, ConsumerPipelineSpec, Duration, Pipeline};
 
@@ -54,7 +54,9 @@ fn spec(pipeline: &Pipeline) -> ConsumerPipelineSpec {
         delivery: Some(delivery(pipeline)),
         output: pipeline.output.clone().map(|topic| OutputSpec { topic }),
         scaling: None,
-        worker: None,
+        // The rest of it is for the pod; the image is what `embedded` asks for.
+        worker: (pipeline.processor == Processor::Embedded)
+            .then(|| WorkerSpec { image: pipeline.worker.image.clone(), ..WorkerSpec::default() }),
         replicas: None,
         paused: None,
     }
@@ -80,7 +82,8 @@ fn source(source: &Source) -> SourceSpec {
 }
 
 fn processor(processor: &Processor) -> ProcessorSpec {
-    let nothing = ProcessorSpec { type_: ProcessorType::Discard, container: None, http: None, discard: None };
+    let nothing =
+        ProcessorSpec { type_: ProcessorType::Discard, container: None, http: None, embedded: None, discard: None };
     match processor {
         Processor::Container(container) => ProcessorSpec {
             type_: ProcessorType::Container,
@@ -94,6 +97,9 @@ fn processor(processor: &Processor) -> ProcessorSpec {
         },
         Processor::Http { url } => {
             ProcessorSpec { type_: ProcessorType::Http, http: Some(HttpSpec { url: url.clone() }), ..nothing }
+        }
+        Processor::Embedded => {
+            ProcessorSpec { type_: ProcessorType::Embedded, embedded: Some(EmbeddedSpec {}), ..nothing }
         }
         Processor::Discard => ProcessorSpec { discard: Some(DiscardSpec {}), ..nothing },
     }

@@ -10,7 +10,7 @@ use crate::cell::Cell;
 pub(crate) enum Arm {
     /// A librdkafka poll loop that commits nothing: the ceiling for a client that does nothing else.
     Raw,
-    /// Penstock's worker with `discard`.
+    /// Penstock's worker: `discard` where there is no work, else a handler compiled in.
     Penstock,
     /// Spring Kafka, record listener, 8 consumers.
     SpringRecord,
@@ -52,10 +52,9 @@ impl Arm {
         !matches!(self, Self::Raw)
     }
 
-    /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything, and `discard` does no work: Penstock
-    /// joins the other cells when handlers can be compiled in.
+    /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything.
     pub(crate) fn plays(self, cell: &Cell) -> bool {
-        !matches!(self, Self::Raw | Self::Penstock) || cell.work.is_zero()
+        self != Self::Raw || cell.work.is_zero()
     }
 
     /// The process, ready to start.
@@ -72,7 +71,7 @@ impl Arm {
             Self::Raw => {
                 arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
             }
-            Self::Penstock => arguments(&programs.release.join("bench-worker"), &[bootstrap, topic, group]),
+            Self::Penstock => arguments(&programs.release.join("bench-worker"), &[bootstrap, topic, group, &work]),
             Self::SpringRecord => {
                 java(programs, "spring", "rivals.Spring", &["record", bootstrap, topic, group, &work, "8"])
             }

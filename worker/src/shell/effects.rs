@@ -38,8 +38,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
     }
 
-    /// Sends what was booked: one request for all commits, one for all checkpoints.
+    /// Sends what was booked: all calls together, one request for all commits, one for all checkpoints.
     pub(super) fn flush(&mut self, now: Instant) {
+        self.calls.flush();
         self.send_commits(now);
         for (seq, tps) in self.assignments.asked() {
             let names = tps.iter().map(|tp| self.partitions.get(*tp).name.clone()).collect();

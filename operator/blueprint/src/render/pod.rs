@@ -41,7 +41,7 @@ fn spec(pipeline: &Pipeline, release: &Release) -> PodSpec {
     let worker = &pipeline.worker;
     let sidecar = match &pipeline.processor {
         Processor::Container(container) => Some(vec![processor::container(container)]),
-        Processor::Http { .. } | Processor::Discard => None,
+        Processor::Http { .. } | Processor::Embedded | Processor::Discard => None,
     };
     PodSpec {
         init_containers: sidecar,

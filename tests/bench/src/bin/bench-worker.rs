@@ -1,4 +1,5 @@
-//! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`. `bench-worker BOOTSTRAP TOPIC GROUP`.
+//! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work, `bench-handler`.
+//! `bench-worker BOOTSTRAP TOPIC GROUP MICROS`.
 //!
 //! It says `first` before it begins, so that joining the group and asking for offsets count against it.
 
@@ -7,11 +8,18 @@ use std::process::Command;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// Calls in progress: all of the topic's keys.
+const CONCURRENCY: u32 = 1024;
+
 #[expect(clippy::print_stdout, reason = "the harness reads this word")]
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [bootstrap, topic, group, ..] = arguments.as_slice() else {
-        return Err("usage: bench-worker BOOTSTRAP TOPIC GROUP".into());
+    let [bootstrap, topic, group, micros] = arguments.as_slice() else {
+        return Err("usage: bench-worker BOOTSTRAP TOPIC GROUP MICROS".into());
+    };
+    let (program, processor) = match micros.as_str() {
+        "0" => ("penstock-worker", "discard"),
+        _ => ("bench-handler", "embedded"),
     };
     let pipeline = serde_json::json!({
         "apiVersion": "penstock.dev/v1alpha1",
@@ -20,13 +28,15 @@ fn main() -> Result<(), Failure> {
         "spec": {
             "kafka": {"bootstrapServers": bootstrap},
             "source": {"topics": [{"name": topic}], "groupId": group},
-            "processor": {"type": "discard"},
-            "delivery": {"ordering": "Key", "onExhausted": "Discard"},
+            "processor": {"type": processor},
+            "delivery": {"ordering": "Key", "concurrency": CONCURRENCY, "onExhausted": "Discard"},
+            "worker": {"image": "bench"},
         },
     });
     let file = std::env::temp_dir().join(format!("{group}.yaml"));
     std::fs::write(&file, pipeline.to_string())?;
-    let worker = std::env::current_exe()?.with_file_name("penstock-worker");
+    let program = std::env::current_exe()?.with_file_name(program);
     println!("first");
-    Err(Command::new(worker).arg("run").arg(file).args(["--http", "127.0.0.1:0"]).exec().into())
+    let mut worker = Command::new(program);
+    Err(worker.arg("run").arg(file).args(["--http", "127.0.0.1:0"]).env("WORK_MICROS", micros).exec().into())
 }

@@ -158,4 +158,3 @@ impl Drop for Stage {
         let _ = self.cluster().kubectl(["delete", "namespace", &self.namespace, "--wait=false"]);
     }
 }
-

@@ -1,0 +1,69 @@
+//! Flights in, arrival delays out: what the processors of the demo do, as a handler compiled into the worker.
+
+use std::process::ExitCode;
+
+use penstock_worker::Program;
+use penstock_worker::handler::{Answer, Context, Done, Failed, Handler, Json, Output, Record};
+use serde::{Deserialize, Serialize};
+
+/// A record's value. Fields that are not named here are ignored.
+#[derive(Debug, Deserialize)]
+struct Flight {
+    carrier: String,
+    flight: u32,
+    /// Minutes; absent for a flight that was cancelled.
+    arr_delay: Option<f64>,
+}
+
+/// What is answered.
+#[derive(Debug, PartialEq, Serialize)]
+struct Delay {
+    flight: String,
+    minutes: f64,
+}
+
+struct Delays;
+
+impl Handler for Delays {
+    type Value = Json<Flight>;
+
+    async fn handle(&self, record: Record<Json<Flight>>, context: Context) -> Answer {
+        if context.attempt() > 1 {
+            eprintln!("{} again: it is written by its id, so nothing happens twice", record.id());
+        }
+        let Json(flight) = &record.value;
+        let delay = delay(flight)?;
+        // An error by `?` is tried again, after a pause that grows.
+        Ok(Done::Output(vec![Output::value(serde_json::to_vec(&delay)?).header("content-type", "application/json")]))
+    }
+}
+
+/// What can be tested without Kafka.
+fn delay(flight: &Flight) -> Result<Delay, Failed> {
+    // Trying again would not help: to the dead-letter topic with it.
+    let minutes = flight.arr_delay.ok_or_else(|| Failed::reject("the flight never arrived"))?;
+    Ok(Delay { flight: format!("{}{}", flight.carrier, flight.flight), minutes })
+}
+
+fn main() -> ExitCode {
+    Program::each(Delays).main()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight(arr_delay: Option<f64>) -> Flight {
+        Flight { carrier: "UA".to_owned(), flight: 1545, arr_delay }
+    }
+
+    #[test]
+    fn a_flight_that_arrived_has_a_delay() {
+        assert_eq!(delay(&flight(Some(11.0))), Ok(Delay { flight: "UA1545".to_owned(), minutes: 11.0 }));
+    }
+
+    #[test]
+    fn one_that_did_not_is_rejected() {
+        assert_eq!(delay(&flight(None)), Err(Failed::reject("the flight never arrived")));
+    }
+}

@@ -1,0 +1,94 @@
+//! Handlers that are compiled in: what a user of this library implements, and what a handler sees and says.
+//!
+//! ```no_run
+//! use penstock_worker::handler::{Answer, Context, Done, Handler, Json, Record};
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Order { id: u64 }
+//!
+//! struct Orders;
+//!
+//! impl Handler for Orders {
+//!     type Value = Json<Order>;
+//!
+//!     async fn handle(&self, record: Record<Json<Order>>, _: Context) -> Answer {
+//!         let Json(order) = record.value;
+//!         std::fs::write(format!("orders/{}", order.id), "paid")?; // an error by `?` is tried again
+//!         Ok(Done::Ack)
+//!     }
+//! }
+//!
+//! fn main() -> std::process::ExitCode {
+//!     penstock_worker::Program::each(Orders).main()
+//! }
+//! ```
+
+pub(crate) mod answer;
+mod context;
+mod record;
+
+use std::future::Future;
+
+pub use self::answer::{Answer, Done, Failed, Output};
+pub use self::context::Context;
+pub use self::record::{Decode, Json, Raw, Record, Undecodable};
+
+/// Is given one record at a time, many times at once: `delivery.concurrency` calls are in progress.
+///
+/// The future is dropped at its next `await` when `delivery.timeout` has passed or the partition goes to another worker. A
+/// panic counts as a failed attempt of its record and of no other.
+pub trait Handler: Send + Sync + 'static {
+    /// What a record's value is decoded to. A record that cannot be decoded is rejected: it goes to the dead-letter topic.
+    type Value: Decode;
+
+    /// Handles one record. It may be called again for the same record, with the same [`Raw::id`].
+    fn handle(&self, record: Record<Self::Value>, context: Context) -> impl Future<Output = Answer> + Send;
+
+    /// Whether records may come. Asked, and asked again, before the first one and while a dependency is down: the place to
+    /// connect to it.
+    fn ready(&self) -> impl Future<Output = Result<(), Failed>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// Is given several records at a time, as `spec.delivery.batch` has it.
+pub trait BatchHandler: Send + Sync + 'static {
+    /// As [`Handler::Value`]. Records that cannot be decoded are rejected and left out of the batch.
+    type Value: Decode;
+
+    /// Handles a batch: an answer for each record, in their order. Records beyond the last answer are tried again in smaller
+    /// batches, as are all of them when the whole fails.
+    ///
+    /// # Errors
+    /// The batch failed as a whole: nobody knows which record is to blame.
+    fn handle(
+        &self,
+        records: Vec<Record<Self::Value>>,
+        context: Context,
+    ) -> impl Future<Output = Result<Vec<Answer>, Failed>> + Send;
+
+    /// As [`Handler::ready`].
+    fn ready(&self) -> impl Future<Output = Result<(), Failed>> + Send {
+        async { Ok(()) }
+    }
+}
+
+/// Is given one record at a time, on a thread that may block.
+///
+/// Nobody can stop it: past its deadline it holds its key and its place until it returns. A handler that takes long looks at
+/// [`Context::is_cancelled`].
+pub trait BlockingHandler: Send + Sync + 'static {
+    /// As [`Handler::Value`].
+    type Value: Decode;
+
+    /// Handles one record.
+    fn handle(&self, record: Record<Self::Value>, context: Context) -> Answer;
+
+    /// As [`Handler::ready`].
+    ///
+    /// # Errors
+    /// Why no records may come yet.
+    fn ready(&self) -> Result<(), Failed> {
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Handlers that are compiled in, run on tokio.
+//!
+//! A turn of the loop hands all its calls over at once; a task of the runtime starts them, so that the loop pays for one
+//! wake-up and not for one a call.
+
+mod kinds;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use penstock_engine::Instant;
+use penstock_engine::seam::{
+    CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Ticket, Tp,
+};
+use penstock_kafka::wake::Waker;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Calls;
+use super::inbox::Inbox;
+use crate::contract::request::Origin;
+use crate::handler::{Context, Raw};
+use crate::metrics::Metrics;
+
+pub(crate) use self::kinds::{Batches, Blocking, Each, Embedded};
+
+/// Longest time for a handler to say whether it is ready. Asked again after that.
+const READY_MAX: Duration = Duration::from_secs(10);
+
+/// Asks a handler for a sign of life.
+///
+/// # Errors
+/// What it waits for, or that it does not answer.
+pub(crate) async fn ready(handler: &dyn Embedded) -> Result<(), String> {
+    match tokio::time::timeout(READY_MAX, handler.ready()).await {
+        Ok(ready) => ready.map_err(|failed| failed.reason().to_owned()),
+        Err(_) => Err(format!("the handler's ready() gives no answer within {READY_MAX:?}")),
+    }
+}
+
+/// Calls to a handler that is compiled in.
+#[derive(Debug)]
+pub struct EmbeddedProcessor {
+    handler: Arc<dyn Embedded>,
+    /// Calls in progress by slot, to cancel them.
+    tokens: Vec<Option<(u32, CancellationToken)>>,
+    /// Calls of this turn.
+    started: Vec<Call>,
+    starter: mpsc::UnboundedSender<Vec<Call>>,
+    shared: Arc<Shared>,
+    tasks: Handle,
+}
+
+#[derive(Debug)]
+struct Shared {
+    inbox: Inbox,
+    has_output: bool,
+    metrics: Arc<Metrics>,
+}
+
+/// One call, which is reported when it is answered, and also when it goes without an answer: because its future was dropped,
+/// or because the handler panicked.
+#[derive(Debug)]
+pub(crate) struct Call {
+    /// `None` once they were handed to the handler.
+    deliveries: Option<(DeliveryList, Vec<Arc<Origin>>)>,
+    context: Context,
+    unanswered: Unanswered,
+}
+
+/// Records of a call without an answer yet.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    tickets: Vec<Ticket>,
+    began: std::time::Instant,
+    shared: Arc<Shared>,
+}
+
+impl EmbeddedProcessor {
+    /// Calls `handler` on the runtime behind `tasks`.
+    pub(crate) fn new(
+        handler: Arc<dyn Embedded>,
+        has_output: bool,
+        (tasks, waker): (Handle, Waker),
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let shared = Arc::new(Shared { inbox: Inbox::new(waker), has_output, metrics });
+        let (starter, mut turns) = mpsc::unbounded_channel::<Vec<Call>>();
+        let runner = Arc::clone(&handler);
+        tasks.spawn(async move {
+            while let Some(calls) = turns.recv().await {
+                for call in calls {
+                    runner.start(call);
+                }
+            }
+        });
+        Self { handler, tokens: Vec::new(), started: Vec::new(), starter, shared, tasks }
+    }
+
+    fn token(&mut self, call: CallId) -> CancellationToken {
+        let index = call.slot as usize;
+        if self.tokens.len() <= index {
+            self.tokens.resize(index + 1, None);
+        }
+        let token = CancellationToken::new();
+        self.tokens[index] = Some((call.serial, token.clone()));
+        token
+    }
+}
+
+impl Calls for EmbeddedProcessor {
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>) {
+        let deliveries = start.deliveries.as_slice();
+        let began = std::time::Instant::now();
+        let context = Context {
+            attempt: deliveries.iter().map(|delivery| delivery.attempt).max().unwrap_or(1),
+            deadline: began + start.deadline.since(now),
+            cancelled: self.token(start.call),
+        };
+        let tickets: Vec<Ticket> = deliveries.iter().map(|delivery| delivery.ticket).collect();
+        let unanswered = Unanswered { tickets, began, shared: Arc::clone(&self.shared) };
+        let origins = deliveries.iter().map(|delivery| origin(delivery.tp)).collect();
+        self.started.push(Call { deliveries: Some((start.deliveries, origins)), context, unanswered });
+    }
+
+    fn flush(&mut self) {
+        if !self.started.is_empty() {
+            // The task ends with the runtime only; a call that is dropped reports itself.
+            let _unstarted = self.starter.send(std::mem::take(&mut self.started));
+        }
+    }
+
+    fn cancel(&mut self, call: CallId) {
+        if let Some(Some((serial, token))) = self.tokens.get(call.slot as usize)
+            && *serial == call.serial
+        {
+            token.cancel();
+        }
+    }
+
+    fn take_finished(&mut self, into: &mut Vec<Finished>) {
+        self.shared.inbox.take_finished(into);
+    }
+
+    fn probe(&mut self) {
+        let (handler, shared) = (Arc::clone(&self.handler), Arc::clone(&self.shared));
+        self.tasks.spawn(async move { shared.inbox.tell_health(ready(&*handler).await.is_ok()) });
+    }
+
+    fn health(&mut self) -> Option<bool> {
+        self.shared.inbox.health()
+    }
+
+    fn maybe_ready(&self) -> bool {
+        self.shared.inbox.maybe_ready()
+    }
+}
+
+impl Call {
+    /// The records, once.
+    fn take(&mut self) -> Vec<Raw> {
+        let Some((deliveries, origins)) = self.deliveries.take() else { return Vec::new() };
+        let raw = |(delivery, origin): (&Delivery, Arc<Origin>)| Raw::new(delivery, origin);
+        deliveries.as_slice().iter().zip(origins).map(raw).collect()
+    }
+}
+
+impl Unanswered {
+    /// One outcome for each record, in their order.
+    fn answer(mut self, outcomes: Vec<Outcome>) {
+        debug_assert_eq!(self.tickets.len(), outcomes.len(), "one outcome for each record");
+        let tickets = std::mem::take(&mut self.tickets);
+        let answered = |(ticket, outcome)| Finished { ticket, outcome };
+        self.shared.inbox.finish(tickets.into_iter().zip(outcomes).map(answered));
+        self.shared.metrics.call_seconds.observe(self.began.elapsed().as_secs_f64());
+    }
+
+    fn has_output(&self) -> bool {
+        self.shared.has_output
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if self.tickets.is_empty() {
+            return;
+        }
+        let panicked = std::thread::panicking();
+        let several = self.tickets.len() > 1;
+        let finished = self.tickets.drain(..).map(|ticket| {
+            let panic = || Failure::new(ErrorClass::ServerError, "the handler panicked");
+            let outcome = match (panicked, several) {
+                (false, _) => Outcome::Cancelled,
+                (true, false) => Outcome::Retry(panic()),
+                (true, true) => Outcome::BatchFailed(panic()),
+            };
+            Finished { ticket, outcome }
+        });
+        self.shared.inbox.finish(finished);
+    }
+}
+
+#[cfg(test)]
+mod tests;
