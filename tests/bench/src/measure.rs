@@ -1,4 +1,5 @@
-//! One run of one arm, from its first record to its last committed one, watched from outside.
+//! One run of one arm, from the word `first` to its last committed record, watched from outside. The arms over librdkafka say the
+//! word before they do anything; those in Java at their first record, so that starting a JVM is not held against them.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -30,7 +31,7 @@ pub(crate) struct Run {
     pub(crate) arm: &'static str,
     /// Records committed (or, for the raw loop, read).
     pub(crate) records: u64,
-    /// Seconds from the first record.
+    /// Seconds from the word `first`.
     pub(crate) seconds: f64,
     /// Records per second.
     pub(crate) rate: f64,

@@ -207,7 +207,7 @@ impl Engine {
 
     /// When to call again with [`Event::Tick`] at the latest; `None` while only events matter.
     pub fn next_wake(&self) -> Option<Instant> {
-        let commits = (self.uncommitted || self.calls.len() > 0).then_some(self.next_round);
+        let commits = (self.uncommitted || self.calls.len() > 0).then(|| self.round_due());
         let drains = self.drains.iter().map(|drain| self.next_of_drain(drain)).min();
         // A probe that is due and was not started waits for something else.
         let probe = self.circuit.next_probe().filter(|at| *at > self.last_turn && self.has_ready());

@@ -25,7 +25,7 @@ pub struct Policy {
     pub window_bytes: u64,
     /// Characters a checkpoint may have at first; `MetadataLimit` may raise it, a refused commit halves it.
     pub checkpoint_bytes: u32,
-    /// How often progress is committed.
+    /// How often progress is committed; after a fifth of it where nothing is left to do.
     pub commit_interval: Duration,
     /// How often a partition with calls in progress commits at least, if only its metadata.
     pub heartbeat_interval: Duration,

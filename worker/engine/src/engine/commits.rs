@@ -18,7 +18,7 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 impl Engine {
     /// Commits what has changed since the last round, and a sign of life for what runs long.
     pub(super) fn commit_round(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if (!self.uncommitted && self.calls.len() == 0) || now < self.next_round {
+        if (!self.uncommitted && self.calls.len() == 0) || now < self.round_due() {
             return;
         }
         self.next_round = now + self.policy.commit_interval;
@@ -40,6 +40,14 @@ impl Engine {
                 self.uncommitted |= wanted;
             }
         }
+    }
+
+    /// When the next round is due. Sooner when everything is done: whoever looks at the lag of a group that has caught up sees none,
+    /// and a crash repeats little.
+    pub(super) fn round_due(&self) -> Instant {
+        let nothing_left = self.calls.len() == 0 && self.partitions.iter().all(|one| one.ledger.undone() == 0);
+        let early = if nothing_left { self.policy.commit_interval / 5 * 4 } else { Duration::ZERO };
+        self.next_round - early
     }
 
     /// Commits the frontier with its checkpoint.
