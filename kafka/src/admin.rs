@@ -140,7 +140,8 @@ impl AdminClient {
         Ok(topic_parts(parts, AclOperation::Describe))
     }
 
-    /// Offsets of many partitions in one request to each leader.
+    /// Offsets of many partitions in one request to each leader. A leader that is not the one we know, or has begun anew, is an error
+    /// of its partition; the next call finds it.
     pub async fn list_offsets(
         &self,
         partitions: &[(TopicPartition, OffsetSpec)],
@@ -160,6 +161,7 @@ impl AdminClient {
         });
         let read_committed = isolation == Isolation::ReadCommitted;
         let send = |call: &Call<'_>| offsets::list_offsets(call, &list(specs)?, read_committed);
+        let driver = self.driver();
         let parts = match self.ask(&subject, timeout, send, offsets::listed).await {
             Ok(parts) => parts,
             // librdkafka gives up on all of them when none has a leader, and does not say why none has.
@@ -168,6 +170,10 @@ impl AdminClient {
             }
             Err(error) => return Err(error),
         };
+        // The leader has begun anew, as after its restart, and librdkafka 2.12.1 goes on asking by the epoch in its cache.
+        if parts.iter().any(|(.., part)| matches!(part, Err(ErrorCode::FENCED_LEADER_EPOCH))) {
+            self.replace(&driver);
+        }
         Ok(partition_parts(parts, AclOperation::Describe, |listed| ListedOffset {
             offset: listed.offset,
             timestamp: listed.timestamp,

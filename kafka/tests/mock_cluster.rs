@@ -11,7 +11,7 @@ mod mock;
 use std::time::{Duration, Instant};
 
 use mock::{Code, Mock, Request};
-use penstock_kafka::admin::{AdminClient, AdminError};
+use penstock_kafka::admin::{AdminClient, AdminError, Isolation, OffsetSpec};
 use penstock_kafka::consumer::{CommitOffset, RebalanceKind};
 use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent};
 use penstock_kafka::settings::GroupProtocol;
@@ -341,6 +341,33 @@ async fn a_call_outlived_by_its_coordinators_absence_does_no_harm() {
         // librdkafka 2.12.1 aborts here when the call has timed out inside of it.
         assert_eq!(ask(PATIENCE).await, Ok(Vec::new()));
     }
+}
+
+/// Asks for the ends of two partitions, and again after their leaders have gone through `changes`. What librdkafka 2.12.1 has in its
+/// cache is then wrong, and it would go on answering from it for minutes: the second call at the latest must be right.
+async fn ends_after(changes: &[Option<i32>]) {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 2);
+    let admin = AdminClient::new(&connection(&mock.bootstrap()).admin("admin")).unwrap();
+    let asked = [0, 1].map(|partition| (TopicPartition::new(TOPIC, partition), OffsetSpec::Latest));
+    let ask = || admin.list_offsets(&asked, Isolation::ReadUncommitted, PATIENCE);
+    for change in changes {
+        let _as_it_was = ask().await;
+        (0..2).for_each(|partition| mock.lead(TOPIC, partition, *change));
+    }
+    let _may_be_refused = ask().await;
+    let answers = ask().await.unwrap();
+    assert!(answers.iter().all(|(_, answer)| answer.is_ok()), "{answers:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn leaders_that_were_all_gone_are_found_again() {
+    ends_after(&[None, Some(1)]).await;
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn leaders_that_began_anew_are_asked_by_their_new_epoch() {
+    ends_after(&[Some(1)]).await;
 }
 
 #[tokio::test(flavor = "current_thread")]

@@ -65,6 +65,15 @@ impl Mock {
         assert_eq!(code, Code::RD_KAFKA_RESP_ERR_NO_ERROR);
     }
 
+    /// Makes that broker lead a partition, or none.
+    pub(crate) fn lead(&self, topic: &str, partition: i32, broker: Option<i32>) {
+        let name = CString::new(topic).unwrap();
+        let broker = broker.unwrap_or(-1);
+        // SAFETY: a valid cluster and a C string.
+        let code = unsafe { sys::rd_kafka_mock_partition_set_leader(self.cluster, name.as_ptr(), partition, broker) };
+        assert_eq!(code, Code::RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+
     pub(crate) fn down(&self, broker: i32) {
         // SAFETY: a valid cluster.
         unsafe { sys::rd_kafka_mock_broker_set_down(self.cluster, broker) };
