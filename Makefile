@@ -13,7 +13,7 @@ BENCH_LAB := $(PENSTOCK_CACHE)/lab-bench
 # One profile for everything: librdkafka and OpenSSL are five minutes of C, compiled once.
 PROFILE := --release --locked
 
-.PHONY: help demo test format lint unit soak bench generate lab lab-down deny
+.PHONY: help demo test format lint unit soak bench chaos generate lab lab-down deny
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,10 @@ bench: ## The worker beside a raw librdkafka loop, Spring Kafka and Confluent Pa
 	cd tests/bench/rivals/parallel-consumer && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
 	LAB_DIR=$(BENCH_LAB) $(LAB) up
 	LAB_DIR=$(BENCH_LAB) $(LAB) run -- $(CARGO_TARGET_DIR)/release/bench $(BENCH); status=$$?; LAB_DIR=$(BENCH_LAB) $(LAB) down; exit $$status
+
+chaos: ## Real workers on a real Kafka under faults drawn from a seed, each round judged: make chaos SEED=n ROUNDS=n
+	$(CARGO) build $(PROFILE) --workspace --bins
+	$(CARGO_TARGET_DIR)/release/chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20)
 
 generate: ## Write the generated files again: CRD, chart, reference tables, golden files
 	PENSTOCK_GENERATE=1 $(CARGO) test $(PROFILE) --workspace --exclude penstock-lab --exclude penstock-e2e --exclude penstock-chaos

@@ -34,6 +34,8 @@ pub enum Behaviour {
 pub enum Trouble {
     /// An answer with this status: one attempt.
     Status(u16),
+    /// A refusal with this status, or by verdict where that is 200: the record is not to be tried again.
+    Refusal(u16),
     /// 503, costs nothing.
     Busy,
     /// Bytes that are not HTTP.
@@ -60,6 +62,8 @@ pub struct Mix {
     pub seed: u64,
     /// `delivery.retry.maxAttempts`, for trouble must pass in time or last.
     pub max_attempts: u32,
+    /// Whether what fails for good is tried for ever: then it passes in the end, long after its attempts are used up.
+    pub block: bool,
     /// [`Behaviour::Slow`].
     pub slow: u64,
     /// [`Behaviour::AckByVerdict`] and [`Behaviour::Skip`].
@@ -96,7 +100,8 @@ impl Mix {
         } else if met(self.verdicts) {
             rng.pick(&[Behaviour::AckByVerdict, Behaviour::Skip])
         } else if met(self.rejects) {
-            Behaviour::Reject(rng.pick(&REFUSALS))
+            let status = rng.pick(&REFUSALS);
+            if self.block { self.stuck(Trouble::Refusal(status), &mut rng) } else { Behaviour::Reject(status) }
         } else if met(self.failures) {
             let trouble = if rng.per_mille(250) { Trouble::Busy } else { Trouble::Status(rng.pick(&FAILURES)) };
             Behaviour::Passing { trouble, times }
@@ -108,15 +113,17 @@ impl Mix {
         } else if met(self.crashes) {
             Behaviour::Passing { trouble: Trouble::Crash, times: 1 }
         } else if met(self.lasting) {
-            Behaviour::Lasting(rng.pick(&[
-                Trouble::Status(500),
-                Trouble::Garbage,
-                Trouble::Break,
-                Trouble::BreakWithin,
-            ]))
+            let trouble = rng.pick(&[Trouble::Status(500), Trouble::Garbage, Trouble::Break, Trouble::BreakWithin]);
+            if self.block { self.stuck(trouble, &mut rng) } else { Behaviour::Lasting(trouble) }
         } else {
             Behaviour::Ack
         }
+    }
+
+    /// As long as somebody takes who mends the processor, in the seconds of a round.
+    fn stuck(&self, trouble: Trouble, rng: &mut Rng) -> Behaviour {
+        let times = self.max_attempts + u32::try_from(rng.within(1, 20)).unwrap_or(1);
+        Behaviour::Passing { trouble, times }
     }
 }
 
@@ -137,6 +144,7 @@ mod tests {
     const MIX: Mix = Mix {
         seed: 1,
         max_attempts: 4,
+        block: false,
         slow: 500,
         verdicts: 100,
         rejects: 100,
@@ -168,5 +176,14 @@ mod tests {
             _ => None,
         });
         assert!(times.max().is_some_and(|most| most + 2 <= MIX.max_attempts));
+    }
+
+    #[test]
+    fn where_failures_block_every_record_is_taken_in_the_end() {
+        let mix = Mix { block: true, ..MIX };
+        let all: Vec<_> = (0..20_000).map(|offset| mix.of(3, offset)).collect();
+        assert!(all.iter().all(|one| one.fate() == Fate::Done));
+        let stuck = |one: &&Behaviour| matches!(one, Behaviour::Passing { times, .. } if *times > mix.max_attempts);
+        assert!(all.iter().filter(stuck).count() > 100);
     }
 }

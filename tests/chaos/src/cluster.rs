@@ -1,6 +1,8 @@
 //! The brokers of a round and what lies in their topics.
 
+mod compact;
 mod read;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -17,6 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::error::{During as _, Error, Result};
 use crate::plan::SESSION_TIMEOUT;
 
+pub use compact::{COMPACTED, SEGMENT};
 pub use read::Topic;
 
 /// Longest wait for one answer.
@@ -27,6 +30,8 @@ pub const BROKER_UP: Duration = Duration::from_secs(90);
 const PAUSE: Duration = Duration::from_millis(100);
 /// The first line of what is added to a broker's properties.
 const MARK: &str = "# For chaos: silent members are given up soon.";
+/// A topic whose records get the broker's time, so that evidence tells when they were written.
+pub const STAMPED: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 /// Where groups keep their offsets.
 const OFFSETS: &str = "__consumer_offsets";
 
@@ -62,7 +67,27 @@ impl Cluster {
         let base = Dir::resolve(None)?;
         let dir = Dir::resolve(Some(PathBuf::from(format!("{}-chaos-{brokers}", base.path().display()))))?;
         let lab = Lab::up(&dir, Some(brokers), &Progress::new())?;
-        let fresh = configure(&dir, brokers)?;
+        configure(&dir, brokers)?;
+        let cluster = Self::of(lab)?;
+        if !cluster.is_configured()? {
+            for id in 1..=brokers {
+                cluster.lab.broker(id).kill()?;
+            }
+            cluster.lab.start_brokers(1..=brokers, BROKER_UP)?;
+        }
+        Ok(cluster)
+    }
+
+    /// The lab that tests share (`LAB_DIR`), with its brokers as they are: there, only members of the classic protocol can have
+    /// [`SESSION_TIMEOUT`]. The calling thread is in the lab's network from then on.
+    ///
+    /// # Errors
+    /// The lab's.
+    pub fn shared() -> Result<Self> {
+        Self::of(Lab::up(&Dir::resolve(None)?, None, &Progress::new())?)
+    }
+
+    fn of(lab: Lab) -> Result<Self> {
         lab.enter_network()?;
         let bootstrap = lab.bootstrap_servers();
         let connection = Connection::resolve(Some(&bootstrap), None, None, &BTreeMap::new())
@@ -70,12 +95,6 @@ impl Cluster {
         let admin = AdminClient::new(&connection.admin("chaos")).during("making an admin client")?;
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().during("making a runtime")?;
         let mut cluster = Self { lab, bootstrap, id: String::new(), admin, runtime };
-        if fresh && !cluster.is_configured()? {
-            for id in 1..=brokers {
-                cluster.lab.broker(id).kill()?;
-            }
-            cluster.lab.start_brokers(1..=brokers, BROKER_UP)?;
-        }
         cluster.id = cluster.ask("the cluster's id", |admin| async move { admin.describe_cluster(TIMEOUT).await })?.id;
         Ok(cluster)
     }
@@ -115,13 +134,12 @@ impl Cluster {
         Ok(found.any(|entry| entry.value.as_deref() == Some(wanted.as_str())))
     }
 
-    /// Makes a topic whose records get the broker's time if `stamped`.
+    /// Makes a topic.
     ///
     /// # Errors
     /// Kafka's.
-    pub fn create(&self, name: &str, partitions: i32, stamped: bool) -> Result<Described> {
-        let time = if stamped { "LogAppendTime" } else { "CreateTime" };
-        let config = BTreeMap::from([("message.timestamp.type".to_owned(), time.to_owned())]);
+    pub fn create(&self, name: &str, partitions: i32, config: &[(&str, &str)]) -> Result<Described> {
+        let config = config.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let partitions = u32::try_from(partitions).ok();
         let topic = NewTopic { name: name.to_owned(), partitions, replication_factor: None, config };
         self.ask("making a topic", |admin| {
@@ -155,9 +173,12 @@ impl Cluster {
     /// # Errors
     /// Kafka's.
     pub fn exists(&self, name: &str) -> Result<bool> {
-        let answers =
-            self.ask("describing a topic", |admin| async move { admin.describe_topics(&[name], TIMEOUT).await })?;
-        Ok(answers.into_iter().any(|(_, topic)| topic.is_ok()))
+        self.ask("describing a topic", |admin| async move {
+            match admin.describe_topics(&[name], TIMEOUT).await?.into_iter().next() {
+                None | Some((_, Err(AdminError::NotFound(_)))) => Ok(false),
+                Some((_, topic)) => topic.map(|_| true),
+            }
+        })
     }
 
     /// Gives a topic more partitions.
@@ -186,12 +207,24 @@ impl Cluster {
         )
     }
 
-    /// Removes a topic.
+    /// Removes a topic, and waits until it is gone.
     ///
     /// # Errors
     /// Kafka's.
     pub fn delete(&self, name: &str) -> Result<()> {
-        Ok(Kafka::new(&self.bootstrap).delete_topic(name)?)
+        let end = Instant::now() + BROKER_UP;
+        loop {
+            // What was refused may have been done all the same: whether it is there decides.
+            let told = Kafka::new(&self.bootstrap).delete_topic(name);
+            if !self.exists(name)? {
+                return Ok(());
+            }
+            if Instant::now() > end {
+                told?;
+                return Err(Error::Evidence(format!("{name} was deleted and is still there")));
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     /// One behind the last offset of each partition, control records included.
@@ -247,9 +280,9 @@ impl Cluster {
     }
 }
 
-/// Adds what chaos needs to the brokers' properties; true if the brokers that run may not know it yet. Kafka's shortest session
-/// is 45 s by default, and a round has no time for that.
-fn configure(dir: &Dir, brokers: u8) -> Result<bool> {
+/// Adds what chaos needs to the brokers' properties, for their next start. Kafka's shortest session is 45 s by default, and a round
+/// has no time for that.
+fn configure(dir: &Dir, brokers: u8) -> Result<()> {
     let session = SESSION_TIMEOUT.as_millis();
     let lines = format!(
         "\n{MARK}\ngroup.consumer.min.session.timeout.ms={session}\ngroup.consumer.session.timeout.ms={session}\n\
@@ -263,5 +296,5 @@ fn configure(dir: &Dir, brokers: u8) -> Result<bool> {
             file.write_all(lines.as_bytes()).during("writing a broker's properties")?;
         }
     }
-    Ok(true)
+    Ok(())
 }

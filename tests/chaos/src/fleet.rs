@@ -1,5 +1,7 @@
 //! The workers: real processes of one group, each with a pipeline file, a processor's port and a log of its own.
 
+mod pipeline;
+
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -7,8 +9,9 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cluster::Cluster;
 use crate::error::{During as _, Error, Result};
-use crate::history::{Disturbance, Micros, OnExhausted, Ordering, Worker, micros};
+use crate::history::{Disturbance, Micros, Worker, micros};
 use crate::plan::{Plan, SESSION_TIMEOUT, SLOTS};
 use crate::processor::{Processor, now};
 
@@ -24,7 +27,8 @@ pub struct Fleet<'a> {
     processor: &'a Processor,
     program: PathBuf,
     folder: PathBuf,
-    bootstrap: String,
+    /// `spec.kafka` but for its properties.
+    kafka: String,
     /// Who works where.
     slots: [Option<usize>; SLOTS],
     live: Vec<Live>,
@@ -45,6 +49,17 @@ pub struct Names {
     pub group: String,
 }
 
+/// What became of the workers.
+#[derive(Debug)]
+pub struct Lives {
+    /// Each of them, by number.
+    pub workers: Vec<Worker>,
+    /// What was done to them.
+    pub disturbances: Vec<Disturbance>,
+    /// When their logs say that they lost partitions unasked.
+    pub losses: Vec<Disturbance>,
+}
+
 struct Live {
     child: Child,
     worker: Worker,
@@ -63,15 +78,13 @@ impl Live {
     }
 }
 
-/// `penstock-worker` beside this program.
+/// The `penstock-worker` that was built with this program.
 pub fn worker_program() -> Result<PathBuf> {
+    // Programs are beside this one, and one folder above tests.
     let own = std::env::current_exe().during("finding this program")?;
-    let program = own.with_file_name("penstock-worker");
-    if program.exists() {
-        return Ok(program);
-    }
-    let what = format!("{} is not there; build it: cargo build --release -p penstock-worker", program.display());
-    Err(Error::Evidence(what))
+    let mut beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("penstock-worker"));
+    let what = || format!("no penstock-worker near {}; build it: cargo build --release --bins", own.display());
+    beside.find(|program| program.is_file()).ok_or_else(|| Error::Evidence(what()))
 }
 
 impl<'a> Fleet<'a> {
@@ -83,17 +96,21 @@ impl<'a> Fleet<'a> {
         plan: &'a Plan,
         names: &'a Names,
         processor: &'a Processor,
-        bootstrap: &str,
+        cluster: &Cluster,
         folder: &Path,
     ) -> Result<Self> {
-        fs::create_dir_all(folder).during("making a folder")?;
+        let secret = folder.join("secret");
+        fs::create_dir_all(&secret).during("making a folder")?;
+        for (name, content) in cluster.credentials()? {
+            fs::write(secret.join(name), content).during("writing credentials")?;
+        }
         Ok(Self {
             plan,
             names,
             processor,
             program: worker_program()?,
             folder: folder.to_owned(),
-            bootstrap: bootstrap.to_owned(),
+            kafka: pipeline::kafka(plan, cluster),
             slots: [None; SLOTS],
             live: Vec::new(),
             disturbances: Vec::new(),
@@ -108,7 +125,7 @@ impl<'a> Fleet<'a> {
         let number = self.live.len();
         let port = self.processor.open(u32::try_from(number).unwrap_or(u32::MAX))?;
         let file = self.folder.join(format!("worker-{number}.yaml"));
-        fs::write(&file, pipeline(self.plan, self.names, &self.bootstrap, port)).during("writing a pipeline")?;
+        fs::write(&file, pipeline::text(self.plan, self.names, &self.kafka, port)).during("writing a pipeline")?;
         let log = self.folder.join(format!("worker-{number}.log"));
         let output = File::create(&log).during("making a log")?;
         // Tied to this process: no worker outlives the harness, however that ends.
@@ -117,6 +134,8 @@ impl<'a> Fleet<'a> {
             .arg(&self.program)
             .args(["--log-format", "json", "run"])
             .arg(&file)
+            .arg("--secret-dir")
+            .arg(self.folder.join("secret"))
             .args(["--http", "127.0.0.1:0", "--termination-log"])
             .arg(self.folder.join(format!("worker-{number}.end")))
             .env("PENSTOCK_MEMORY_BYTES", MEMORY_BYTES.to_string())
@@ -130,6 +149,14 @@ impl<'a> Fleet<'a> {
             *place = Some(number);
         }
         Ok(())
+    }
+
+    /// Starts a worker in a slot where nobody works.
+    ///
+    /// # Errors
+    /// The operating system's.
+    pub fn fill(&mut self, slot: usize) -> Result<()> {
+        if self.works(slot) { Ok(()) } else { self.start(slot) }
     }
 
     fn at(&mut self, slot: usize) -> Option<&mut Live> {
@@ -150,15 +177,11 @@ impl<'a> Fleet<'a> {
     pub fn kill(&mut self, slot: usize) -> Result<()> {
         let Some(live) = self.at(slot) else { return Ok(()) };
         live.worker.killed = Some(now());
+        let from = live.paused.take().unwrap_or_else(now) - 1_000;
         live.child.kill().during("killing a worker")?;
         let number = self.slots.get_mut(slot).and_then(Option::take);
         let worker = number.and_then(|number| u32::try_from(number).ok());
-        self.disturbances.push(Disturbance {
-            worker,
-            from: now() - 1_000,
-            until: Micros::MAX,
-            what: "kill -9".to_owned(),
-        });
+        self.disturbances.push(Disturbance { worker, from, until: Micros::MAX, what: "kill -9".to_owned() });
         Ok(())
     }
 
@@ -235,22 +258,23 @@ impl<'a> Fleet<'a> {
         !self.live.iter().any(Live::runs)
     }
 
-    /// Ends whoever is left and gives everybody's life, with what their logs say of partitions that were lost unasked.
+    /// Ends whoever is left and gives everybody's life.
     ///
     /// # Errors
     /// The operating system's.
-    pub fn finish(mut self) -> Result<(Vec<Worker>, Vec<Disturbance>)> {
+    pub fn finish(mut self) -> Result<Lives> {
         for live in &mut self.live {
             if live.runs() {
                 live.child.kill().during("ending a worker")?;
                 live.child.wait().during("ending a worker")?;
             }
         }
-        let mut disturbances = self.disturbances;
+        let mut lost = Vec::new();
         for (number, live) in (0..).zip(&self.live) {
-            disturbances.extend(losses(number, &live.log)?);
+            lost.extend(losses(number, &live.log)?);
         }
-        Ok((self.live.into_iter().map(|live| live.worker).collect(), disturbances))
+        let workers = self.live.into_iter().map(|live| live.worker).collect();
+        Ok(Lives { workers, disturbances: self.disturbances, losses: lost })
     }
 }
 
@@ -278,53 +302,4 @@ fn losses(worker: u32, log: &Path) -> Result<Vec<Disturbance>> {
         losses.push(Disturbance { worker: Some(worker), from, until, what: "partitions lost".to_owned() });
     }
     Ok(losses)
-}
-
-/// The pipeline file of one worker: what a user would write.
-fn pipeline(plan: &Plan, names: &Names, bootstrap: &str, port: u16) -> String {
-    let ordering = match plan.ordering {
-        Ordering::Key => "Key",
-        Ordering::Partition => "Partition",
-        Ordering::Unordered => "Unordered",
-    };
-    let on_exhausted = match plan.on_exhausted {
-        OnExhausted::DeadLetter => format!("onExhausted: DeadLetter\n    deadLetter: {{topic: {}}}", names.letters),
-        OnExhausted::Discard => "onExhausted: Discard".to_owned(),
-        OnExhausted::Block => "onExhausted: Block".to_owned(),
-    };
-    let output = if plan.output { format!("  output: {{topic: {}}}\n", names.output) } else { String::new() };
-    let protocol = if plan.classic { "classic" } else { "consumer" };
-    let session = SESSION_TIMEOUT.as_millis();
-    let (timeout, drain) = (plan.timeout.as_millis(), plan.drain.as_millis());
-    format!(
-        "apiVersion: penstock.dev/v1alpha1
-kind: ConsumerPipeline
-metadata:
-  name: chaos
-  namespace: chaos
-  annotations: {{penstock.dev/group-protocol: {protocol}}}
-spec:
-  kafka:
-    bootstrapServers: '{bootstrap}'
-    properties:
-      session.timeout.ms: '{session}'
-      heartbeat.interval.ms: '1000'
-      topic.metadata.refresh.interval.ms: '2000'
-  source:
-    topics: [{{name: {source}}}]
-    groupId: {group}
-  processor: {{type: http, http: {{url: 'http://127.0.0.1:{port}/'}}}}
-  delivery:
-    ordering: {ordering}
-    concurrency: {concurrency}
-    timeout: {timeout}ms
-    drain: {drain}ms
-    retry: {{maxAttempts: {attempts}, initialDelay: 50ms, maxDelay: 400ms}}
-    {on_exhausted}
-{output}",
-        source = names.source,
-        group = names.group,
-        concurrency = plan.concurrency,
-        attempts = plan.mix.max_attempts,
-    )
 }

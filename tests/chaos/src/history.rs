@@ -91,6 +91,8 @@ pub struct History {
     pub disturbances: Vec<Disturbance>,
     /// When the dead-letter topic took nothing: what was settled then could not be finished.
     pub letters_refused: Vec<(Micros, Micros)>,
+    /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
+    pub letters_deleted: Vec<Micros>,
     /// The last fault was over.
     pub healed: Micros,
     /// Everything was committed to the end of every partition; `None` if that never came.
@@ -163,14 +165,25 @@ impl Answer {
         matches!(self, Self::Ack | Self::Skip | Self::Reject)
     }
 
+    /// Its kind in a word, for counting.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Ack => "acknowledged",
+            Self::Skip => "skipped",
+            Self::Reject => "refused",
+            Self::Failed => "failed",
+            Self::Garbage => "garbage",
+            Self::Overload => "busy",
+            Self::Unavailable => "not the processor",
+            Self::Broken => "connection broken",
+            Self::Caught => "caught in another's trouble",
+            Self::Gone => "not waited for",
+        }
+    }
+
     /// Certainly one attempt, if the worker learned of it.
     pub fn is_charged(self) -> bool {
         matches!(self, Self::Failed | Self::Garbage)
-    }
-
-    /// One attempt or none: it depends on what the worker knew.
-    pub fn may_be_charged(self) -> bool {
-        self.is_charged() || matches!(self, Self::Broken | Self::Gone)
     }
 }
 
@@ -262,8 +275,51 @@ pub struct Disturbance {
 impl History {
     /// A disturbance of that worker that overlaps the span.
     pub fn disturbed(&self, worker: u32, from: Micros, until: Micros) -> Option<&Disturbance> {
-        self.disturbances.iter().find(|disturbance| {
-            disturbance.worker.is_none_or(|one| one == worker) && disturbance.from <= until && disturbance.until >= from
+        self.disturbances_of(worker, from, until).next()
+    }
+
+    /// All of them.
+    pub fn disturbances_of(&self, worker: u32, from: Micros, until: Micros) -> impl Iterator<Item = &Disturbance> {
+        self.disturbances.iter().filter(move |one| one.befell(worker) && one.from <= until && one.until >= from)
+    }
+
+    /// Whether a dead letter of a record that was given up then may have been in the topic when that was deleted.
+    pub fn letter_may_be_gone(&self, given_up: Micros) -> bool {
+        self.letters_deleted.iter().any(|deleted| given_up <= *deleted)
+    }
+}
+
+impl Disturbance {
+    fn befell(&self, worker: u32) -> bool {
+        self.worker.is_none_or(|one| one == worker)
+    }
+}
+
+/// Of the times that workers lost partitions unasked, those that something explains: only these are excuses. A worker that loses
+/// its partitions for no reason has none for what follows.
+pub fn explained(losses: Vec<Disturbance>, causes: &[Disturbance]) -> Vec<Disturbance> {
+    let because = |loss: &Disturbance| {
+        causes.iter().any(|cause| {
+            loss.worker.is_some_and(|worker| cause.befell(worker))
+                && cause.from <= loss.until
+                && cause.until >= loss.from
         })
+    };
+    losses.into_iter().filter(because).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_loss_without_a_cause_excuses_nothing() {
+        let of = |worker, from, until| Disturbance { worker, from, until, what: String::new() };
+        let loss = || vec![of(Some(1), 10, 20)];
+        assert_eq!(explained(loss(), &[of(Some(1), 5, 12)]), loss(), "its own pause");
+        assert_eq!(explained(loss(), &[of(None, 5, 12)]), loss(), "a broker away");
+        assert_eq!(explained(loss(), &[of(Some(2), 5, 12)]), [], "another's pause");
+        assert_eq!(explained(loss(), &[of(Some(1), 1, 9)]), [], "long ago");
+        assert_eq!(explained(loss(), &[]), []);
     }
 }

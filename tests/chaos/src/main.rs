@@ -1,14 +1,18 @@
 //! `chaos`: rounds from a seed on, each judged.
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError, RwLock};
+use std::thread::ScopedJoinHandle;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use penstock_chaos::cluster::Cluster;
-use penstock_chaos::error::Result;
-use penstock_chaos::plan::Plan;
-use penstock_chaos::report::{Totals, of_round};
+use penstock_chaos::error::{Error, Result};
+use penstock_chaos::plan::{Plan, Theme};
+use penstock_chaos::report::{Totals, of_round, record_of};
 use penstock_chaos::round;
 
 /// Real workers on a real Kafka, faults drawn from a seed, and a checker of what must hold all the same.
@@ -24,6 +28,18 @@ struct Arguments {
     /// Brokers of the cluster, 1 or 3; by default the seed decides: every fourth has three
     #[arg(long)]
     brokers: Option<u8>,
+    /// Rounds about this alone, instead of what the seed draws
+    #[arg(long)]
+    theme: Option<Theme>,
+    /// So many rounds at a time; those that befall brokers run alone all the same
+    #[arg(long, default_value_t = 1)]
+    parallel: usize,
+    /// Begin no further round after so many minutes
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Append a line of JSON about each round to this file
+    #[arg(long)]
+    record: Option<PathBuf>,
     /// Say what the rounds would do, and do nothing
     #[arg(long)]
     plan: bool,
@@ -38,9 +54,13 @@ struct Arguments {
 impl Arguments {
     /// By clusters, so that each is brought up once.
     fn plans(&self) -> Vec<(u8, Vec<Plan>)> {
-        let brokers = |seed: u64| self.brokers.unwrap_or(if seed % 4 == 0 { 3 } else { 1 });
+        let brokers = |seed: u64| self.brokers.unwrap_or(if seed.is_multiple_of(4) { 3 } else { 1 });
         let seeds = self.seed..self.seed.saturating_add(self.rounds);
-        let plans: Vec<Plan> = seeds.map(|seed| Plan::of(seed, brokers(seed))).collect();
+        let plan = |seed| match self.theme {
+            Some(theme) => Plan::about(theme, seed, brokers(seed)),
+            None => Plan::of(seed, brokers(seed)),
+        };
+        let plans: Vec<Plan> = seeds.map(plan).collect();
         let mut sizes: Vec<u8> = plans.iter().map(|plan| plan.brokers).collect();
         sizes.sort_unstable();
         sizes.dedup();
@@ -77,29 +97,84 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<Totals> {
-    let logs = arguments
-        .logs
-        .clone()
-        .unwrap_or_else(|| std::env::temp_dir().join(format!("penstock-chaos-{}", std::process::id())));
-    let mut totals = Totals::default();
+    let own = || std::env::temp_dir().join(format!("penstock-chaos-{}", std::process::id()));
+    let session = Session {
+        logs: arguments.logs.clone().unwrap_or_else(own),
+        record: arguments.record.clone(),
+        until: arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes)),
+        totals: Mutex::default(),
+        alone: RwLock::default(),
+    };
     for (brokers, plans) in arguments.plans() {
-        let cluster = Cluster::up(brokers)?;
-        for plan in plans {
-            let folder = logs.join(format!("seed-{}", plan.seed));
-            let result = round::run(&cluster, &plan, &folder);
-            match &result {
-                Ok(outcome) => say(of_round(&plan, outcome, &folder)),
-                Err(error) => say(format_args!("seed {}: not carried out ({plan}): {error}", plan.seed)),
-            }
-            totals.add(&plan, &result);
-            if result.is_ok_and(|outcome| outcome.findings.is_empty()) {
-                let _ = std::fs::remove_dir_all(&folder);
-            }
-        }
-        if !arguments.keep {
-            cluster.down()?;
-        }
+        // A thread cannot leave a lab's network again: each lab has one of its own.
+        let here = std::thread::scope(|scope| {
+            let thread = scope.spawn(|| {
+                let cluster = Cluster::up(brokers)?;
+                session.on(&cluster, plans, arguments.parallel)?;
+                if arguments.keep { Ok(()) } else { cluster.down() }
+            });
+            thread.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+        });
+        here?;
     }
-    let _ = std::fs::remove_dir(&logs); // only when nothing was left in it
-    Ok(totals)
+    let _ = std::fs::remove_dir(&session.logs); // only when nothing was left in it
+    Ok(session.totals.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Rounds that are counted together.
+struct Session {
+    logs: PathBuf,
+    record: Option<PathBuf>,
+    until: Option<Instant>,
+    totals: Mutex<Totals>,
+    /// Held for writing by a round that befalls the whole cluster.
+    alone: RwLock<()>,
+}
+
+impl Session {
+    /// Carries out plans on a cluster, so many at a time.
+    fn on(&self, cluster: &Cluster, plans: Vec<Plan>, parallel: usize) -> Result<()> {
+        let queue = Mutex::new(plans.into_iter());
+        let next = || {
+            let in_time = self.until.is_none_or(|until| Instant::now() < until);
+            queue.lock().unwrap_or_else(PoisonError::into_inner).next().filter(|_| in_time)
+        };
+        std::thread::scope(|scope| {
+            let work = || std::iter::from_fn(next).try_for_each(|plan| self.round(cluster, &plan));
+            let threads: Vec<_> = (0..parallel.max(1)).map(|_| scope.spawn(work)).collect();
+            let join = |thread: ScopedJoinHandle<'_, Result<()>>| {
+                thread.join().unwrap_or_else(|cause| std::panic::resume_unwind(cause))
+            };
+            threads.into_iter().try_for_each(join)
+        })
+    }
+
+    fn round(&self, cluster: &Cluster, plan: &Plan) -> Result<()> {
+        let folder = self.logs.join(format!("seed-{}", plan.seed));
+        let result = if plan.is_for_all() {
+            let _alone = self.alone.write();
+            round::run(cluster, plan, &folder)
+        } else {
+            let _beside_others = self.alone.read();
+            round::run(cluster, plan, &folder)
+        };
+        match &result {
+            Ok(outcome) => say(of_round(plan, outcome, &folder)),
+            Err(error) => say(format_args!("seed {}: not carried out ({plan}): {error}", plan.seed)),
+        }
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        totals.add(plan, &result);
+        if let Some(file) = &self.record {
+            append(file, &record_of(plan, &result))?;
+        }
+        if result.is_ok_and(|outcome| outcome.findings.is_empty()) {
+            let _ = std::fs::remove_dir_all(&folder);
+        }
+        Ok(())
+    }
+}
+
+fn append(file: &Path, line: &str) -> Result<()> {
+    let written = OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| writeln!(file, "{line}"));
+    written.map_err(|source| Error::Io { what: format!("writing {}", file.display()), source })
 }

@@ -6,8 +6,10 @@ mod shapes;
 use std::fmt;
 use std::time::Duration;
 
+use penstock_crds::resolve::MAX_POLL_INTERVAL;
+
 pub use faults::{BrokerFault, Fault, Outage, Theme, Timed};
-pub use shapes::{Shape, Shapes};
+pub use shapes::{Keys, Shape, Shapes};
 
 use crate::behaviour::Mix;
 use crate::history::{OnExhausted, Ordering};
@@ -35,6 +37,8 @@ pub struct Plan {
     pub backlog_percent: u64,
     /// The rest comes within this time.
     pub production: Duration,
+    /// Whether the backlog has holes that compaction made.
+    pub compacted: bool,
     /// Transactions, if any: records each, and how many in a thousand are aborted.
     pub transactions: Option<(u64, u64)>,
     /// What records look like.
@@ -64,32 +68,82 @@ pub struct Plan {
 impl Plan {
     /// The round of a seed on a cluster of so many brokers.
     pub fn of(seed: u64, brokers: u8) -> Self {
-        let mut rng = Rng::new(hashed(&[seed, u64::from(brokers), 0x70_6c61_6e]));
+        let mut rng = Rng::new(hashed(&[seed, u64::from(brokers), 0x706c_616e]));
         let theme = rng.pick(&Theme::ALL);
+        Self::on(theme, seed, brokers, &mut rng)
+    }
+
+    /// The round of a seed, were it about that.
+    pub fn about(theme: Theme, seed: u64, brokers: u8) -> Self {
+        Self::on(theme, seed, brokers, &mut Rng::new(hashed(&[seed, u64::from(brokers), 0x0074_6865_6d65])))
+    }
+
+    /// A round of half a minute with a bit of everything, for a cluster that nobody prepared: members of the classic protocol can have
+    /// a short session anywhere.
+    pub fn short(seed: u64) -> Self {
+        let (at, second) = (Duration::from_millis, Duration::from_secs(1));
+        let faults = [
+            (2_000, Fault::Kill { slot: 0, vacant: second }),
+            (3_000, Fault::LettersRefused { lasting: second }),
+            (4_500, Fault::Scale { to: 4 }),
+            (5_500, Fault::Outage { how: Outage::NotFound, lasting: second / 2 }),
+            (6_500, Fault::Replace { slot: 1 }),
+            (7_500, Fault::Scale { to: 2 }),
+        ];
+        let rng = &mut Rng::new(hashed(&[seed, 0x0073_686f_7274]));
+        Self {
+            partitions: 6,
+            records: 3_000,
+            backlog_percent: 20,
+            production: 7 * second,
+            compacted: false,
+            transactions: Some((40, 200)),
+            mix: mix(rng, seed, MixFor { max_attempts: 4, few_lanes: false, block: false, least: 1_000 }),
+            ordering: Ordering::Key,
+            on_exhausted: OnExhausted::DeadLetter,
+            concurrency: 8,
+            output: true,
+            classic: true,
+            workers: 2,
+            faults: faults.map(|(millis, fault)| Timed { at: at(millis), fault }).to_vec(),
+            ..Self::on(Theme::Calm, seed, 1, rng)
+        }
+    }
+
+    fn on(theme: Theme, seed: u64, brokers: u8, rng: &mut Rng) -> Self {
         let partitions = i32::try_from(rng.within(2, 13)).unwrap_or(4);
         let workers = usize::try_from(rng.within(1, 4)).unwrap_or(1);
         let ordering =
             rng.pick(&[Ordering::Key, Ordering::Key, Ordering::Key, Ordering::Partition, Ordering::Unordered]);
-        let on_exhausted = rng.pick(&[OnExhausted::DeadLetter, OnExhausted::DeadLetter, OnExhausted::Discard]);
-        let on_exhausted =
-            if matches!(theme, Theme::Letters | Theme::Everything) { OnExhausted::DeadLetter } else { on_exhausted };
+        let on_exhausted = match (theme, rng.below(3)) {
+            (Theme::Blocked, _) => OnExhausted::Block,
+            (Theme::Letters | Theme::Everything, _) | (_, 0 | 1) => OnExhausted::DeadLetter,
+            _ => OnExhausted::Discard,
+        };
         let max_attempts = u32::try_from(rng.within(3, 6)).unwrap_or(4);
         // One lane a partition carries less: what waits in it waits for everything before it.
-        let lanes_few = ordering == Ordering::Partition;
-        let records = if lanes_few { rng.within(1_500, 5_000) } else { rng.within(4_000, 24_000) };
+        let few_lanes = ordering == Ordering::Partition;
+        let records = if few_lanes { rng.within(1_500, 5_000) } else { rng.within(4_000, 24_000) };
         let production = Duration::from_millis(rng.within(4_000, 9_000));
-        let faults = faults::drawn(&mut rng, theme, brokers, partitions, workers);
+        // Records still come when the pause is over.
+        let production = if theme == Theme::MaxPoll { production + MAX_POLL_INTERVAL } else { production };
+        let faults = faults::drawn(rng, theme, brokers, partitions, workers);
+        let compacted = rng.per_mille(120);
+        let of_failures = matches!(theme, Theme::Letters | Theme::Blocked | Theme::Everything);
+        let least = if of_failures { 1_000 } else { 0 };
+        let block = on_exhausted == OnExhausted::Block;
         Self {
             seed,
             brokers,
             theme,
             partitions,
             records,
-            backlog_percent: rng.pick(&[0, 20, 60]),
+            backlog_percent: if compacted { 60 } else { rng.pick(&[0, 20, 60]) },
+            compacted,
             production,
             transactions: rng.per_mille(250).then(|| (rng.within(5, 60), rng.within(50, 400))),
-            shapes: Shapes::drawn(&mut rng, seed),
-            mix: mix(&mut rng, seed, (max_attempts, lanes_few, theme == Theme::Letters)),
+            shapes: Shapes::drawn(rng, seed, Keys { all: compacted, many: block }),
+            mix: mix(rng, seed, MixFor { max_attempts, few_lanes, block, least }),
             ordering,
             on_exhausted,
             concurrency: u32::try_from(rng.pick(&[2, 8, 16, 48])).unwrap_or(8),
@@ -102,28 +156,49 @@ impl Plan {
         }
     }
 
+    /// Whether workers come as a user with rights of its own, some of which may be taken away. Otherwise they may do all.
+    pub fn has_user(&self) -> bool {
+        self.faults.iter().any(|timed| matches!(timed.fault, Fault::LettersForbidden { .. }))
+    }
+
+    /// Whether something befalls the brokers, and so every round on them.
+    pub fn is_for_all(&self) -> bool {
+        self.faults.iter().any(|timed| matches!(timed.fault, Fault::Broker { .. } | Fault::LeadersMoved { .. }))
+    }
+
     /// When the last fault is over, from the round's beginning.
     pub fn faults_end(&self) -> Duration {
         self.faults.iter().map(|timed| timed.at + timed.fault.lasts()).max().unwrap_or_default()
     }
 }
 
-fn mix(rng: &mut Rng, seed: u64, (max_attempts, lanes_few, letters): (u32, bool, bool)) -> Mix {
+/// What the mix of behaviours depends on.
+struct MixFor {
+    max_attempts: u32,
+    few_lanes: bool,
+    block: bool,
+    /// Trouble there must be, in a thousand of the usual.
+    least: u64,
+}
+
+fn mix(rng: &mut Rng, seed: u64, MixFor { max_attempts, few_lanes, block, least }: MixFor) -> Mix {
     // In a thousand of the usual: none, the usual, three times as much.
-    let bad = rng.pick(&[0, 1000, 1000, 3000]);
-    let bad = if letters { bad.max(1000) } else { bad };
-    let share = |usual: u64| usual * bad / 1000 / if lanes_few { 4 } else { 1 };
+    let bad = rng.pick(&[0, 1000, 1000, 3000]).max(least);
+    let share = |usual: u64| usual * bad / 1000 / if few_lanes { 4 } else { 1 };
+    // Each of them holds its lane for seconds.
+    let blocking = |usual: u64| if block { share(usual).min(8) } else { share(usual) };
     Mix {
         seed,
         max_attempts,
+        block,
         slow: share(300),
         verdicts: share(40),
-        rejects: share(60),
+        rejects: blocking(60),
         failures: share(80),
         breaks: share(25),
         hangs: share(3),
         crashes: share(1),
-        lasting: share(8),
+        lasting: blocking(8),
     }
 }
 
@@ -131,7 +206,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?}, {} broker(s), {} partitions, {} workers × {}, {:?}, {:?}{}{}{}",
+            "{:?}, {} broker(s), {} partitions, {} workers × {}, {:?}, {:?}{}{}{}{}{}",
             self.theme,
             self.brokers,
             self.partitions,
@@ -141,6 +216,8 @@ impl fmt::Display for Plan {
             self.on_exhausted,
             if self.output { ", output" } else { "" },
             if self.transactions.is_some() { ", transactions" } else { "" },
+            if self.compacted { ", compacted" } else { "" },
+            if self.has_user() { ", a user" } else { "" },
             if self.classic { ", classic" } else { "" },
         )
     }
@@ -166,10 +243,16 @@ mod tests {
         }
         for plan in &plans {
             for timed in &plan.faults {
-                if let Fault::Broker { id, .. } = timed.fault {
-                    assert!((1..=plan.brokers).contains(&id), "{plan}: {timed:?}");
+                match timed.fault {
+                    Fault::Broker { id, .. } => assert!((1..=plan.brokers).contains(&id), "{plan}: {timed:?}"),
+                    Fault::LeadersMoved { .. } => assert!(plan.brokers > 1, "{plan}: {timed:?}"),
+                    Fault::LettersRefused { .. } | Fault::LettersDeleted { .. } | Fault::LettersForbidden { .. } => {
+                        assert_eq!(plan.on_exhausted, OnExhausted::DeadLetter, "{plan}: {timed:?}");
+                    }
+                    _ => {}
                 }
             }
+            assert!(!plan.compacted || plan.shapes.null_keys == 0, "{plan}: compaction asks for keys");
             assert!(plan.faults_end() < Duration::from_secs(30), "{plan}");
             assert!(plan.faults.is_sorted_by_key(|timed| timed.at), "{plan}");
         }

@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
 
+use crate::cluster::SEGMENT;
 use crate::error::{During as _, Error, Result};
 use crate::plan::{Fault, Plan, Shape};
 use crate::rng::digest;
@@ -41,7 +42,8 @@ impl ProducerContext for Refused {
 pub struct Producer<'a> {
     plan: &'a Plan,
     topic: &'a str,
-    plain: ThreadedProducer<Refused>,
+    /// For records outside of transactions.
+    without: ThreadedProducer<Refused>,
     transactional: Option<ThreadedProducer<Refused>>,
 }
 
@@ -57,18 +59,17 @@ impl<'a> Producer<'a> {
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("topic.metadata.refresh.interval.ms", "500");
-        let plain = config.create_with_context(Refused::default()).during("making a producer")?;
-        let transactional = match plan.transactions {
-            None => None,
-            Some(_) => {
-                config.set("transactional.id", topic);
-                let producer: ThreadedProducer<Refused> =
-                    config.create_with_context(Refused::default()).during("making a transactional producer")?;
-                producer.init_transactions(PATIENCE).during("beginning to write in transactions")?;
-                Some(producer)
-            }
+        let without = config.create_with_context(Refused::default()).during("making a producer")?;
+        let transactional = if plan.transactions.is_some() {
+            config.set("transactional.id", topic);
+            let producer: ThreadedProducer<Refused> =
+                config.create_with_context(Refused::default()).during("making a transactional producer")?;
+            producer.init_transactions(PATIENCE).during("beginning to write in transactions")?;
+            Some(producer)
+        } else {
+            None
         };
-        Ok(Self { plan, topic, plain, transactional })
+        Ok(Self { plan, topic, without, transactional })
     }
 
     fn backlog(&self) -> u64 {
@@ -80,8 +81,14 @@ impl<'a> Producer<'a> {
     /// # Errors
     /// Kafka's.
     pub fn write_backlog(&self) -> Result<()> {
-        (0..self.backlog()).try_for_each(|number| self.send(&self.plain, number, Duration::ZERO))?;
-        self.finish(&self.plain)
+        let (half, end) = (self.backlog() / 2, self.backlog());
+        (0..half).try_for_each(|number| self.send(&self.without, number, Duration::ZERO))?;
+        finish(&self.without)?;
+        if self.plan.compacted {
+            std::thread::sleep(SEGMENT); // what follows opens another segment, and this one can be compacted
+        }
+        (half..end).try_for_each(|number| self.send(&self.without, number, Duration::ZERO))?;
+        finish(&self.without)
     }
 
     /// Writes the rest at the plan's pace.
@@ -89,35 +96,29 @@ impl<'a> Producer<'a> {
     /// # Errors
     /// Kafka's.
     pub fn write_rest(&self) -> Result<()> {
-        let (begin, end) = (self.backlog(), self.plan.records);
-        let began = Instant::now();
-        let mut number = begin;
+        let started = Instant::now();
+        let (mut number, end) = (self.backlog(), self.plan.records);
         while number < end {
-            let part = began.elapsed().as_secs_f64() / self.plan.production.as_secs_f64();
-            let due = begin + ((end - begin) as f64 * part.min(1.0)) as u64;
-            if number >= due {
+            if started.elapsed() < self.due(number) {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            match (&self.transactional, self.plan.transactions) {
-                (Some(producer), Some((records, aborted))) => {
-                    let last = (number + records).min(end);
-                    self.transaction(producer, number..last, aborted)?;
-                    number = last;
-                }
-                _ => {
-                    self.send(&self.plain, number, self.due(number))?;
-                    number += 1;
-                }
+            if let (Some(producer), Some((records, aborted))) = (&self.transactional, self.plan.transactions) {
+                let last = (number + records).min(end);
+                self.transaction(producer, number..last, aborted)?;
+                number = last;
+            } else {
+                self.send(&self.without, number, self.due(number))?;
+                number += 1;
             }
         }
-        self.finish(&self.plain)
+        finish(&self.without)
     }
 
     /// When a record is to be written, from the round's beginning.
     fn due(&self, number: u64) -> Duration {
         let rest = (self.plan.records - self.backlog()).max(1);
-        self.plan.production.mul_f64((number.saturating_sub(self.backlog())) as f64 / rest as f64)
+        self.plan.production.mul_f64(number.saturating_sub(self.backlog()) as f64 / rest as f64)
     }
 
     fn partition(&self, shape: &Shape, number: u64, due: Duration) -> i32 {
@@ -173,13 +174,13 @@ impl<'a> Producer<'a> {
             insist(|| producer.abort_transaction(PATIENCE)).during("aborting a transaction")
         }
     }
+}
 
-    fn finish(&self, producer: &ThreadedProducer<Refused>) -> Result<()> {
-        producer.flush(PATIENCE * 2).during("flushing")?;
-        match producer.context().0.load(Ordering::Relaxed) {
-            0 => Ok(()),
-            refused => Err(Error::Evidence(format!("{refused} records were refused by the brokers"))),
-        }
+fn finish(producer: &ThreadedProducer<Refused>) -> Result<()> {
+    producer.flush(PATIENCE * 2).during("flushing")?;
+    match producer.context().0.load(Ordering::Relaxed) {
+        0 => Ok(()),
+        refused => Err(Error::Evidence(format!("{refused} records were refused by the brokers"))),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is said about rounds: one line each, the evidence of what went wrong, and a summary.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
     let counts = &outcome.counts;
     let verdict = if outcome.findings.is_empty() { "ok" } else { "FAILED" };
     let mut text = format!(
-        "seed {}: {verdict} ({plan}): {} records, {} calls ({} repeated), {} commits, {} dead letters, {} outputs; {} workers, {} losses; \
-         {}; caught up after {:.1} s; {:.0} s",
+        "seed {}: {verdict} ({plan}): {} records, {} calls ({} repeated), {} commits, {} dead letters, {} outputs; {} workers, {} losses \
+         ({} unexplained); {}; caught up after {:.1} s; {:.0} s",
         plan.seed,
         counts.records,
         counts.calls,
@@ -36,22 +36,48 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
         counts.outputs,
         counts.workers,
         counts.losses,
+        counts.unexplained,
         kinds(&counts.faults),
         counts.caught_up_after.as_secs_f64(),
         outcome.took.as_secs_f64(),
     );
     for violation in &outcome.findings.violations {
-        text.push_str(&format!("\n  {violation}"));
+        let _ = write!(text, "\n  {violation}");
     }
     if !outcome.findings.is_empty() {
         let found: Vec<_> = outcome.findings.counts.iter().map(|(name, count)| format!("{name} ×{count}")).collect();
-        text.push_str(&format!("\n  in all: {}", found.join(", ")));
+        let _ = write!(text, "\n  in all: {}", found.join(", "));
         for timed in &plan.faults {
-            text.push_str(&format!("\n  fault: {timed}"));
+            let _ = write!(text, "\n  fault: {timed}");
         }
-        text.push_str(&format!("\n  logs: {}\n  again: make chaos SEED={} ROUNDS=1", folder.display(), plan.seed));
+        let _ = write!(text, "\n  logs: {}\n  again: make chaos SEED={} ROUNDS=1", folder.display(), plan.seed);
     }
     text
+}
+
+/// A round as a line of JSON, to be summed up over many runs (docs/reliability.md).
+pub fn record_of(plan: &Plan, result: &Result<Outcome, Error>) -> String {
+    let mut line = serde_json::json!({
+        "seed": plan.seed,
+        "brokers": plan.brokers,
+        "theme": format!("{:?}", plan.theme),
+        "plan": plan.to_string(),
+    });
+    match result {
+        Err(error) => line["not_carried_out"] = error.to_string().into(),
+        Ok(Outcome { findings, counts, took }) => {
+            line["violations"] = serde_json::json!(findings.counts);
+            line["counts"] = serde_json::json!({
+                "records": counts.records, "calls": counts.calls, "repeated": counts.repeated, "commits": counts.commits,
+                "letters": counts.letters, "outputs": counts.outputs, "workers": counts.workers, "losses": counts.losses,
+                "unexplained": counts.unexplained,
+            });
+            line["faults"] = serde_json::json!(counts.faults);
+            line["answers"] = serde_json::json!(counts.answers);
+            line["seconds"] = took.as_secs().into();
+        }
+    }
+    line.to_string()
 }
 
 fn kinds(faults: &BTreeMap<&'static str, usize>) -> String {
@@ -73,8 +99,12 @@ impl Totals {
         sum.outputs += counts.outputs;
         sum.workers += counts.workers;
         sum.losses += counts.losses;
+        sum.unexplained += counts.unexplained;
         for (kind, count) in &counts.faults {
             *sum.faults.entry(kind).or_default() += count;
+        }
+        for (kind, count) in &counts.answers {
+            *sum.answers.entry(kind).or_default() += count;
         }
         for (name, count) in &outcome.findings.counts {
             *self.violations.entry(name).or_default() += count;
@@ -96,7 +126,8 @@ impl fmt::Display for Totals {
         let counts = &self.counts;
         write!(
             f,
-            "chaos: {} rounds in {:.0} s, {} records, {} calls ({} repeated), {} commits, {} dead letters, {} outputs, {} workers; {}; ",
+            "chaos: {} rounds in {:.0} s, {} records, {} calls ({} repeated), {} commits, {} dead letters, {} outputs, {} workers, \
+             {} losses ({} unexplained); calls: {}; faults: {}; ",
             self.rounds,
             self.took.as_secs_f64(),
             counts.records,
@@ -106,6 +137,9 @@ impl fmt::Display for Totals {
             counts.letters,
             counts.outputs,
             counts.workers,
+            counts.losses,
+            counts.unexplained,
+            kinds(&counts.answers),
             kinds(&counts.faults),
         )?;
         if self.failed.is_empty() {

@@ -1,5 +1,6 @@
 //! A plan carried out on a cluster, and judged.
 
+mod aside;
 mod conductor;
 
 use std::collections::BTreeMap;
@@ -7,10 +8,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::check::{Findings, check};
-use crate::cluster::{Cluster, Topic};
+use crate::cluster::{COMPACTED, Cluster, STAMPED, Topic};
 use crate::error::{Error, Result};
 use crate::fleet::{Fleet, GRACE, MEMORY_BYTES, Names};
-use crate::history::{History, OnExhausted, Rules};
+use crate::history::{History, OnExhausted, Rules, explained};
 use crate::plan::Plan;
 use crate::processor::{Processor, now};
 use crate::produce::Producer;
@@ -55,8 +56,12 @@ pub struct Counts {
     pub workers: usize,
     /// Times that a worker said it had lost partitions unasked.
     pub losses: usize,
+    /// Of those, times that nothing explains.
+    pub unexplained: usize,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, usize>,
+    /// What the processor did with calls, by kind.
+    pub answers: BTreeMap<&'static str, usize>,
     /// From the last fault to the last commit.
     pub caught_up_after: Duration,
 }
@@ -68,22 +73,28 @@ pub struct Counts {
 pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
     let began = Instant::now();
     let names = names(plan);
-    let source = cluster.create(&names.source, plan.partitions, false)?;
+    let source = cluster.create(&names.source, plan.partitions, if plan.compacted { &COMPACTED } else { &[] })?;
     if plan.output {
-        cluster.create(&names.output, plan.partitions, true)?;
+        cluster.create(&names.output, plan.partitions, &STAMPED)?;
     }
     let commits_begin = cluster.commits_begin()?;
     let processor = Processor::new(plan.mix, plan.ordering, plan.output)?;
     let producer = Producer::new(plan, &cluster.bootstrap, &names.source)?;
     producer.write_backlog()?;
+    if plan.compacted {
+        cluster.end_compaction(Topic { name: &names.source, partitions: plan.partitions, committed: false })?;
+    }
 
-    let fleet = Fleet::new(plan, &names, &processor, &cluster.bootstrap, folder)?;
+    if plan.has_user() {
+        cluster.grant(&names.group)?;
+    }
+    let fleet = Fleet::new(plan, &names, &processor, cluster, folder)?;
     let conductor = Conductor::new(cluster, plan, &names, &processor, fleet);
     let conducted = std::thread::scope(|scope| {
         let rest = scope.spawn(|| producer.write_rest());
         conductor.conduct(scope, rest)
     })?;
-    let Conducted { mut fleet, letters_refused, more } = conducted;
+    let Conducted { mut fleet, letters_refused, letters_deleted, more } = conducted;
 
     let healed = now();
     let limit = CATCH_UP + Duration::from_secs(plan.records / SLOWEST);
@@ -91,10 +102,13 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
     let caught_up = await_caught_up(cluster, &names, partitions, &mut fleet, limit).then(now);
     let watched_until = now();
     stop(&mut fleet)?;
-    let (workers, mut disturbances) = fleet.finish()?;
+    let lives = fleet.finish()?;
     let calls = processor.finish();
-    let losses = disturbances.iter().filter(|one| one.what == "partitions lost").count();
-    disturbances.extend(more);
+    let mut disturbances = [lives.disturbances, more].concat();
+    let losses = lives.losses.len();
+    let explained = explained(lives.losses, &disturbances);
+    let unexplained = losses - explained.len();
+    disturbances.extend(explained);
 
     let topic = |name, partitions, committed| Topic { name, partitions, committed };
     let letters_there = plan.on_exhausted == OnExhausted::DeadLetter;
@@ -104,19 +118,22 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
         topic_id: source.id,
         logs: cluster.read_source(topic(&names.source, partitions, true), plan)?,
         calls,
-        letters: match letters_there {
-            true => cluster
-                .read_forwarded(topic(&names.letters, cluster.describe(&names.letters)?.partitions, false), false)?,
-            false => Vec::new(),
+        letters: if letters_there {
+            let partitions = cluster.describe(&names.letters)?.partitions;
+            cluster.read_forwarded(topic(&names.letters, partitions, false), false)?
+        } else {
+            Vec::new()
         },
-        outputs: match plan.output {
-            true => cluster.read_forwarded(topic(&names.output, plan.partitions, false), true)?,
-            false => Vec::new(),
+        outputs: if plan.output {
+            cluster.read_forwarded(topic(&names.output, plan.partitions, false), true)?
+        } else {
+            Vec::new()
         },
         commits: cluster.read_commits(&names.group, &names.source, &commits_begin)?,
-        workers,
+        workers: lives.workers,
         disturbances,
         letters_refused,
+        letters_deleted,
         healed,
         caught_up,
         watched_until,
@@ -125,7 +142,7 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
         return Err(Error::Evidence(format!("no commit of {} was found: see the workers' logs", names.group)));
     }
     let findings = check(&history);
-    let counts = counts(&history, plan, losses);
+    let counts = Counts { losses, unexplained, ..counts(&history, plan) };
     let mut used = vec![&names.source];
     used.extend(letters_there.then_some(&names.letters));
     used.extend(plan.output.then_some(&names.output));
@@ -180,7 +197,7 @@ fn stop(fleet: &mut Fleet<'_>) -> Result<()> {
     Ok(())
 }
 
-fn counts(history: &History, plan: &Plan, losses: usize) -> Counts {
+fn counts(history: &History, plan: &Plan) -> Counts {
     let facts = crate::check::Facts::of(history);
     let records = || facts.partitions.iter().flat_map(|partition| &partition.records);
     let repeated = records().map(|record| {
@@ -191,7 +208,12 @@ fn counts(history: &History, plan: &Plan, losses: usize) -> Counts {
     for timed in &plan.faults {
         *faults.entry(timed.fault.kind()).or_default() += 1;
     }
+    let mut answers = BTreeMap::new();
+    for call in &history.calls {
+        *answers.entry(call.answer.kind()).or_default() += 1;
+    }
     Counts {
+        answers,
         records: records().count(),
         calls: history.calls.len(),
         repeated: repeated.sum(),
@@ -199,8 +221,8 @@ fn counts(history: &History, plan: &Plan, losses: usize) -> Counts {
         letters: history.letters.len(),
         outputs: history.outputs.len(),
         workers: history.workers.len(),
-        losses,
         faults,
         caught_up_after: Duration::from_micros(history.watched_until.saturating_sub(history.healed)),
+        ..Counts::default()
     }
 }

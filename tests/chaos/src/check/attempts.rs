@@ -28,8 +28,9 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
 /// No attempt beyond the last one.
 fn too_many(rules: &Rules, record: &RecordFacts<'_>) -> Option<String> {
     let most = record.calls.iter().map(|call| call.attempt).max().unwrap_or_default();
-    (rules.on_exhausted != OnExhausted::Block && most > rules.max_attempts)
-        .then(|| format!("attempt {most} of {}", rules.max_attempts))
+    // What blocks is tried on and on, and charged no more: the number stays.
+    let allowed = rules.max_attempts + u32::from(rules.on_exhausted == OnExhausted::Block);
+    (most > allowed).then(|| format!("attempt {most} of {}", rules.max_attempts))
 }
 
 /// What one call cost is what the next one counts, unless the worker that knew had no chance to tell.

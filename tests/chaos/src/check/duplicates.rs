@@ -37,11 +37,12 @@ fn repeated_call(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> 
     if may_be_unheard(facts, knew) || !knew.answer.is_final() {
         return None; // exhausted by attempts: which call was the last one is the worker's knowledge
     }
-    let Some(disturbance) = facts.history.disturbed(knew.worker, settled.at, again.start) else {
+    let disturbed = facts.history.disturbances_of(knew.worker, settled.at, again.start);
+    let Some(disturbance) = disturbed.min_by_key(|disturbance| disturbance.from) else {
         return Some("called again although the worker that had its answer was not disturbed".to_owned());
     };
     let unsaid = disturbance.from.saturating_sub(done);
-    (disturbance.worker.is_some() && unsaid > micros(facts.rules().commit_within))
+    (unsaid > micros(facts.rules().commit_within))
         .then(|| format!("called again although {} ms passed between its end and {}", unsaid / 1000, disturbance.what))
 }
 

@@ -6,6 +6,9 @@ use penstock_crds::checkpoint::{self, Checkpoint, Place, Rejected};
 
 use crate::history::{Answer, Call, Commit, Forwarded, History, Micros, OnExhausted, Record, Rules, end_of, start_of};
 
+/// A processor that is busy so often in a row for one record, while it takes others, is believed no longer.
+const OVERLOADS_UNCHARGED: usize = 16;
+
 /// The history, sorted.
 #[derive(Debug)]
 pub struct Facts<'a> {
@@ -43,6 +46,8 @@ pub struct RecordFacts<'a> {
     pub outputs: Vec<&'a Forwarded>,
     /// When its processing had come to an end, and how.
     pub settled: Option<Settled>,
+    /// It was given up before the dead-letter topic was deleted: its dead letter may have gone with the topic.
+    pub letter_gone: bool,
 }
 
 /// The end of a record's processing.
@@ -94,7 +99,8 @@ impl<'a> Facts<'a> {
             record.calls.sort_by_key(|call| call.start);
             record.letters.sort_by_key(|letter| letter.appended);
             record.outputs.sort_by_key(|output| output.appended);
-            record.settled = record.settle(&history.rules);
+            record.settled = record.settle(history);
+            record.letter_gone = record.settled.is_some_and(|settled| history.letter_may_be_gone(settled.at));
         }
         Self { history, partitions, strays }
     }
@@ -113,6 +119,7 @@ impl<'a> PartitionFacts<'a> {
             letters: Vec::new(),
             outputs: Vec::new(),
             settled: None,
+            letter_gone: false,
         });
         let commits = history.commits.iter().filter(|commit| commit.partition == number).map(|commit| {
             let place = Place {
@@ -163,7 +170,8 @@ impl<'a> PartitionFacts<'a> {
 }
 
 impl RecordFacts<'_> {
-    fn settle(&self, rules: &Rules) -> Option<Settled> {
+    fn settle(&self, history: &History) -> Option<Settled> {
+        let rules = &history.rules;
         let last_word = |call: &&&Call| match call.answer {
             Answer::Reject => rules.on_exhausted != OnExhausted::Block,
             answer => answer.is_final(),
@@ -176,12 +184,37 @@ impl RecordFacts<'_> {
                 _ => How::GivenUp,
             },
         });
-        let used_up = |call: &&&Call| call.attempt >= rules.max_attempts && !call.answer.is_final();
         let exhausted = (rules.on_exhausted != OnExhausted::Block)
-            .then(|| self.calls.iter().filter(used_up).min_by_key(|call| call.end))
+            .then(|| self.calls.iter().filter(|call| self.may_be_the_last(call, history)).min_by_key(|call| call.end))
             .flatten()
             .map(|call| Settled { at: self.given_up_at(call), how: How::GivenUp });
         said.into_iter().chain(exhausted).min_by_key(|settled| settled.at)
+    }
+
+    /// Whether the record may have been given up after this call: it has the last attempt's number and can have been charged.
+    ///
+    /// Whoever calls a record again had not given it up. Where the answer leaves open whether the attempt was charged, that holds
+    /// for the next owner too, unless the one before it could not tell, or had written the dead letter.
+    fn may_be_the_last(&self, call: &Call, history: &History) -> bool {
+        if call.attempt < history.rules.max_attempts || !self.may_be_charged(call.answer) {
+            return false;
+        }
+        let Some(next) = self.calls.iter().find(|next| next.start > call.start) else { return true };
+        let given_up = |letter: &&Forwarded| (call.start..=next.start).contains(&end_of(letter.appended));
+        let next_of_owner = self.calls.iter().any(|next| next.owner == call.owner && next.start > call.start);
+        !next_of_owner
+            && (call.answer.is_charged()
+                || self.letters.iter().any(given_up)
+                || history.disturbed(call.worker, call.start, next.start).is_some())
+    }
+
+    /// Whether a call that ended so can have cost an attempt.
+    fn may_be_charged(&self, answer: Answer) -> bool {
+        match answer {
+            Answer::Ack | Answer::Skip | Answer::Reject | Answer::Unavailable => false,
+            Answer::Failed | Answer::Garbage | Answer::Broken | Answer::Caught | Answer::Gone => true,
+            Answer::Overload => self.calls.iter().filter(|call| call.answer == answer).count() > OVERLOADS_UNCHARGED,
+        }
     }
 
     /// When a worker that hung up gave up: it knew before we noticed, and what it wrote then may be older than our notice.
@@ -194,7 +227,8 @@ impl RecordFacts<'_> {
     /// caught again, alone.
     pub fn chargeable(&self, by: Micros) -> u32 {
         let begun = || self.calls.iter().filter(|call| call.start <= by);
-        let own = begun().filter(|call| !matches!(call.answer, Answer::Caught | Answer::Unavailable)).count();
+        let own = begun().filter(|call| call.answer.is_final() || self.may_be_charged(call.answer));
+        let own = own.filter(|call| call.answer != Answer::Caught).count();
         let caught = begun().filter(|call| call.answer == Answer::Caught).count();
         u32::try_from(own + caught.saturating_sub(1)).unwrap_or(u32::MAX)
     }
@@ -209,7 +243,7 @@ impl RecordFacts<'_> {
         let settled = self.settled?;
         match settled.how {
             How::Acknowledged if rules.output => Some(settled.at.max(end_of(self.outputs.first()?.appended))),
-            How::GivenUp if rules.on_exhausted == OnExhausted::DeadLetter => {
+            How::GivenUp if rules.on_exhausted == OnExhausted::DeadLetter && !self.letter_gone => {
                 Some(settled.at.max(end_of(self.letters.first()?.appended)))
             }
             How::Acknowledged | How::Skipped | How::GivenUp => Some(settled.at),
@@ -222,7 +256,9 @@ impl RecordFacts<'_> {
         let appended = |forwarded: &[&Forwarded]| forwarded.first().is_some_and(|first| first.appended <= by);
         match settled.how {
             How::Acknowledged if rules.output => appended(&self.outputs),
-            How::GivenUp if rules.on_exhausted == OnExhausted::DeadLetter => appended(&self.letters),
+            How::GivenUp if rules.on_exhausted == OnExhausted::DeadLetter => {
+                self.letter_gone || appended(&self.letters)
+            }
             How::Acknowledged | How::Skipped | How::GivenUp => true,
         }
     }

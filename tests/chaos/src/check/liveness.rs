@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, RecordFacts, clock};
-use crate::history::{Answer, Call, Fate, History, Micros, Ordering, Worker, end_of, start_of};
+use crate::history::{Answer, Call, Disturbance, Fate, History, Micros, Ordering, Worker, end_of, start_of};
 
 /// How long nothing may happen to a partition that has something left to do.
 const STANDSTILL: Micros = 30_000_000;
+/// A worker that was killed is given up after a session, and its partitions are read elsewhere soon after.
+const MOURNING: Micros = 15_000_000;
 /// A record that holds its key for so long shows whether it holds others.
 const BLOCKED: Micros = 5_000_000;
 /// Others are those not far behind it: the window that a partition may hold is bounded.
@@ -55,8 +57,10 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
     events.sort_unstable();
     for pair in events.windows(2) {
         let [from, to] = pair else { continue };
-        let excused = history.disturbances.iter().any(|one| one.until + STANDSTILL >= *from && one.from <= *to);
-        if to - from > STANDSTILL && *from < last_done && !excused {
+        let overlapping = history.disturbances.iter().filter(|one| one.from <= *to && one.until >= *from);
+        let over = |one: &Disturbance| if one.until == Micros::MAX { one.from + MOURNING } else { one.until };
+        let excused = overlapping.map(over).max();
+        if to.saturating_sub(excused.unwrap_or(0).max(*from)) > STANDSTILL && *from < last_done {
             findings.add("L2", || {
                 let (number, from, to) = (partition.number, clock(*from), clock(*to));
                 format!("partition {number}: nothing happened from {from} to {to}, although records were left")
@@ -107,7 +111,7 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
         match (worker.told, worker.killed, worker.ended) {
             (_, Some(_), _) | (None, None, None) => {}
             (Some(told), None, None) => {
-                findings.add("L3", || format!("worker {number} was told to stop at {} and never ended", clock(told)))
+                findings.add("L3", || format!("worker {number} was told to stop at {} and never ended", clock(told)));
             }
             (Some(told), None, Some((ended, code))) => {
                 let grace = crate::history::micros(history.rules.grace);
@@ -120,7 +124,7 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
                 }
             }
             (None, None, Some((ended, code))) => {
-                findings.add("L3", || format!("worker {number} ended by itself at {} with {code:?}", clock(ended)))
+                findings.add("L3", || format!("worker {number} ended by itself at {} with {code:?}", clock(ended)));
             }
         }
         if worker.memory_peak > history.rules.memory_bytes + MEMORY_SLACK {

@@ -34,7 +34,7 @@ pub struct Topic<'a> {
 
 impl Cluster {
     /// Gives every record of a topic from those offsets (0 where none is given) to the ends as they are now.
-    fn read(
+    pub(super) fn read(
         &self,
         topic: Topic<'_>,
         from: &[i64],

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use penstock_crds::resolve::MAX_POLL_INTERVAL;
+
 use super::{SESSION_TIMEOUT, SLOTS};
 use crate::rng::Rng;
 
 /// What a round is mostly about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Theme {
     /// A bad processor, and workers that come and go in order: nothing excuses a duplicate.
     Calm,
@@ -21,17 +23,23 @@ pub enum Theme {
     Brokers,
     /// The processor is down, busy or misconfigured as a whole.
     Outages,
-    /// The dead-letter topic takes nothing for a while.
+    /// The dead-letter topic takes nothing for a while, is deleted, or may not be written to.
     Letters,
     /// The source topic grows.
     Growth,
+    /// Records that fail for good hold their keys, while workers come and go.
+    Blocked,
+    /// Leaders move from broker to broker.
+    Leaders,
     /// All of it.
     Everything,
+    /// SIGSTOP for longer than a client may go without polling. It takes six minutes: only for who asks for it.
+    MaxPoll,
 }
 
 impl Theme {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
+    /// All of them but the one that takes minutes.
+    pub const ALL: [Self; 11] = [
         Self::Calm,
         Self::Kills,
         Self::Pauses,
@@ -40,6 +48,8 @@ impl Theme {
         Self::Outages,
         Self::Letters,
         Self::Growth,
+        Self::Blocked,
+        Self::Leaders,
         Self::Everything,
     ];
 }
@@ -101,6 +111,21 @@ pub enum Fault {
         /// For how long.
         lasting: Duration,
     },
+    /// The dead-letter topic is deleted, and made anew after a while.
+    LettersDeleted {
+        /// For how long it is gone.
+        lasting: Duration,
+    },
+    /// The workers' user may not write to the dead-letter topic.
+    LettersForbidden {
+        /// For how long.
+        lasting: Duration,
+    },
+    /// Every partition of the source topic gets another leader; no broker goes away.
+    LeadersMoved {
+        /// How far round.
+        turn: u8,
+    },
     /// The source topic gets more partitions.
     Grow {
         /// How many it has then.
@@ -138,8 +163,10 @@ impl Fault {
             | Self::Pause { lasting, .. }
             | Self::Broker { lasting, .. }
             | Self::Outage { lasting, .. }
-            | Self::LettersRefused { lasting } => lasting,
-            Self::Replace { .. } | Self::Scale { .. } | Self::Grow { .. } => Duration::ZERO,
+            | Self::LettersRefused { lasting }
+            | Self::LettersDeleted { lasting }
+            | Self::LettersForbidden { lasting } => lasting,
+            Self::Replace { .. } | Self::Scale { .. } | Self::LeadersMoved { .. } | Self::Grow { .. } => Duration::ZERO,
         }
     }
 
@@ -155,6 +182,9 @@ impl Fault {
             Self::Broker { how: BrokerFault::Pause, .. } => "broker pause",
             Self::Outage { .. } => "processor outage",
             Self::LettersRefused { .. } => "dead letters refused",
+            Self::LettersDeleted { .. } => "dead-letter topic deleted",
+            Self::LettersForbidden { .. } => "dead letters forbidden",
+            Self::LeadersMoved { .. } => "leaders moved",
             Self::Grow { .. } => "partitions added",
         }
     }
@@ -184,6 +214,10 @@ pub(super) fn drawn(rng: &mut Rng, theme: Theme, brokers: u8, partitions: i32, w
         }
         Theme::Kills => (0..count).for_each(|_| faults.push(kill(rng, &mut slot))),
         Theme::Pauses => (0..count.min(3)).for_each(|_| faults.push(pause(rng, &mut slot))),
+        Theme::MaxPoll => {
+            let lasting = MAX_POLL_INTERVAL + millis(rng, 2_000, 8_000);
+            faults.push(Timed { at: millis(rng, 1_500, 4_000), fault: Fault::Pause { slot: 0, lasting } });
+        }
         Theme::Storm => {
             let mut at = millis(rng, 1_000, 2_000);
             for to in [SLOTS, 1, SLOTS, 1, SLOTS, 2].into_iter().take(4 + usize::try_from(count).unwrap_or(2) % 3) {
@@ -191,13 +225,21 @@ pub(super) fn drawn(rng: &mut Rng, theme: Theme, brokers: u8, partitions: i32, w
                 at += millis(rng, 400, 2_500);
             }
         }
-        Theme::Brokers => faults.push(broker(rng, brokers)),
+        Theme::Leaders if brokers > 1 => faults.extend([leaders(1_500), leaders(6_500), replace(rng, &mut slot)]),
+        Theme::Brokers | Theme::Leaders => faults.push(broker(rng, brokers)),
         Theme::Outages => (0..count).for_each(|_| faults.push(outage(rng))),
         Theme::Letters => faults.push(letters(rng)),
         Theme::Growth => {
             let to = partitions + i32::try_from(rng.within(1, 5)).unwrap_or(1);
             faults.push(Timed { at: millis(rng, 1_000, 4_000), fault: Fault::Grow { to } });
             faults.push(replace(rng, &mut slot));
+        }
+        Theme::Blocked => {
+            let crash = rng.per_mille(500);
+            for _ in 0..count {
+                faults.push(if crash { kill(rng, &mut slot) } else { replace(rng, &mut slot) });
+            }
+            faults.push(scale(rng));
         }
         Theme::Everything => {
             faults.extend([kill(rng, &mut slot), replace(rng, &mut slot), scale(rng), pause(rng, &mut slot)]);
@@ -244,5 +286,15 @@ fn outage(rng: &mut Rng) -> Timed {
 }
 
 fn letters(rng: &mut Rng) -> Timed {
-    Timed { at: millis(rng, 1_500, 4_000), fault: Fault::LettersRefused { lasting: millis(rng, 1_000, 5_000) } }
+    let fault = match rng.below(3) {
+        0 => Fault::LettersRefused { lasting: millis(rng, 1_000, 5_000) },
+        1 => Fault::LettersDeleted { lasting: millis(rng, 3_000, 6_000) },
+        _ => Fault::LettersForbidden { lasting: millis(rng, 1_000, 4_000) },
+    };
+    Timed { at: millis(rng, 1_500, 4_000), fault }
+}
+
+fn leaders(at: u64) -> Timed {
+    let turn = u8::from(at > 4_000) + 1;
+    Timed { at: Duration::from_millis(at), fault: Fault::LeadersMoved { turn } }
 }

@@ -27,12 +27,23 @@ pub struct Shape {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
+/// What is asked of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Every record has one, and keys repeat: compaction needs that.
+    pub all: bool,
+    /// There are many: one that is held up must leave others.
+    pub many: bool,
+}
+
 impl Shapes {
-    pub(super) fn drawn(rng: &mut Rng, seed: u64) -> Self {
+    pub(super) fn drawn(rng: &mut Rng, seed: u64, asked: Keys) -> Self {
+        let keys = if asked.many { rng.pick(&[200, 1_000, 5_000]) } else { rng.pick(&[1, 20, 200, 1_000, 5_000]) };
+        let null_keys = rng.pick(&[0, 20, 500]);
         Self {
             seed,
-            keys: rng.pick(&[1, 20, 200, 1_000, 5_000]),
-            null_keys: rng.pick(&[0, 20, 500]),
+            keys: if asked.all { keys.min(200) } else { keys },
+            null_keys: if asked.all { 0 } else { null_keys },
             awkward: rng.pick(&[0, 20, 200]),
             huge: rng.pick(&[10_000, 100_000, 900_000]),
         }
@@ -40,7 +51,7 @@ impl Shapes {
 
     /// The record of a number.
     pub fn record(&self, number: u64) -> Shape {
-        let mut rng = Rng::new(hashed(&[self.seed, number, 0x7368_6170_65]));
+        let mut rng = Rng::new(hashed(&[self.seed, number, 0x0073_6861_7065]));
         let key = (!rng.per_mille(self.null_keys)).then(|| key(rng.below(self.keys)));
         if !rng.per_mille(self.awkward) {
             let value = format!("{{\"number\":{number},\"drawn\":{}}}", rng.draw());
@@ -65,7 +76,7 @@ impl Shapes {
 
 /// Some keys are empty, long, or no text.
 fn key(number: u64) -> Vec<u8> {
-    let mut rng = Rng::new(hashed(&[number, 0x6b65_79]));
+    let mut rng = Rng::new(hashed(&[number, 0x006b_6579]));
     match number % 16 {
         3 => bytes(&mut rng, 12),
         5 if number == 5 => Vec::new(),

@@ -165,10 +165,7 @@ impl Door {
             (_, Behaviour::Ack) => self.acknowledged(request),
             (_, Behaviour::AckByVerdict) => (Answer::Skip, status(500, "penstock-verdict: ack\r\n", "oops")),
             (_, Behaviour::Skip) => (Answer::Skip, status(200, "penstock-verdict: skip\r\n", "")),
-            (_, Behaviour::Reject(200)) => (Answer::Reject, status(200, "penstock-verdict: reject\r\n", "")),
-            (_, Behaviour::Reject(code)) => {
-                (Answer::Reject, status(code, "penstock-reason: no%20such thing\r\n", "no"))
-            }
+            (_, Behaviour::Reject(code)) => refusal(code),
             (_, Behaviour::Passing { times, .. }) if begun.troubles >= times => self.acknowledged(request),
             (_, Behaviour::Passing { trouble, .. } | Behaviour::Lasting(trouble)) => {
                 self.shared.recorder.trouble(request);
@@ -192,6 +189,7 @@ impl Door {
         let close = |bytes: &[u8], then| Reply { bytes: bytes.to_vec(), then };
         Some(match trouble {
             Trouble::Status(code) => (Answer::Failed, status(code, "", "failed")),
+            Trouble::Refusal(code) => refusal(code),
             Trouble::Busy => (Answer::Overload, status(503, "retry-after: 0\r\n", "")),
             Trouble::Garbage => (Answer::Garbage, close(b"\0\xffthis is no HTTP\r\n\r\n", Then::Close)),
             Trouble::Break => (Answer::Broken, close(b"", Then::Reset)),
@@ -210,6 +208,14 @@ impl Door {
             }
         })
     }
+}
+
+fn refusal(code: u16) -> (Answer, Reply) {
+    let reply = match code {
+        200 => status(200, "penstock-verdict: reject\r\n", ""),
+        code => status(code, "penstock-reason: no%20such thing\r\n", "no"),
+    };
+    (Answer::Reject, reply)
 }
 
 fn status(code: u16, headers: &str, body: &str) -> Reply {

@@ -1,11 +1,10 @@
 //! The log of calls, and what runs at the moment.
 
 use std::collections::HashMap;
-use std::os::fd::AsFd;
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rustix::net::{RecvFlags, recv};
 use tokio::net::TcpStream;
 
 use super::http::Request;
@@ -17,13 +16,12 @@ pub(crate) fn now() -> Micros {
     u64::try_from(since.as_micros()).unwrap_or_default()
 }
 
-/// Whether the peer has closed the connection, by the kernel's knowledge at this moment.
+/// Whether the peer has closed the connection, by the kernel's knowledge at this moment: tokio's own is as old as its last turn.
 pub(super) fn is_closed(stream: &TcpStream) -> bool {
-    let mut byte = [0_u8; 1];
-    match recv(stream.as_fd(), &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-        Ok((_, bytes)) => bytes == 0,
-        Err(rustix::io::Errno::AGAIN) => false,
-        Err(_) => true,
+    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return false };
+    match std::net::TcpStream::from(socket).peek(&mut [0]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
     }
 }
 

@@ -3,19 +3,20 @@
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::cluster::{BROKER_UP, Cluster};
+use super::aside::{self, Aside};
+use crate::cluster::{Cluster, STAMPED};
 use crate::error::{Error, Result};
 use crate::fleet::{Fleet, Names};
 use crate::history::{Disturbance, Micros, micros};
-use crate::plan::{BrokerFault, Fault, Plan, SESSION_TIMEOUT};
+use crate::plan::{Fault, Plan};
 use crate::processor::{Processor, now};
 
 /// Between looks at the clock.
 const TICK: Duration = Duration::from_millis(5);
-/// What a broker's absence leads to is over so long after its return: sessions, rejoining, retried requests.
-const AFTERMATH: Duration = Duration::from_secs(15);
-/// After a change of a topic's configuration, until brokers and producers go by it.
-const HEARD: Duration = Duration::from_secs(3);
+/// After a change of a topic, until brokers and producers go by it.
+pub(super) const HEARD: Duration = Duration::from_secs(3);
+/// After a topic was deleted, until no broker takes a record for it any more.
+const GONE: Duration = Duration::from_secs(1);
 
 /// Runs a plan's faults on a cluster, a processor and a fleet.
 pub(super) struct Conductor<'a> {
@@ -27,12 +28,14 @@ pub(super) struct Conductor<'a> {
     /// What has to be undone, and when.
     later: Vec<(Duration, Undo)>,
     letters_refused: Vec<(Micros, Micros)>,
+    letters_deleted: Vec<Micros>,
 }
 
 /// What was done.
 pub(super) struct Conducted<'a> {
     pub(super) fleet: Fleet<'a>,
     pub(super) letters_refused: Vec<(Micros, Micros)>,
+    pub(super) letters_deleted: Vec<Micros>,
     /// Disturbances beside the fleet's own.
     pub(super) more: Vec<Disturbance>,
 }
@@ -43,9 +46,10 @@ enum Undo {
     Resume(usize),
     EndOutage,
     TakeLetters(Micros),
+    MakeLetters(Micros),
 }
 
-type BrokerThread<'scope> = ScopedJoinHandle<'scope, Result<Disturbance>>;
+type AsideThread<'scope> = ScopedJoinHandle<'scope, Result<Aside>>;
 
 impl<'a> Conductor<'a> {
     pub(super) fn new(
@@ -55,7 +59,8 @@ impl<'a> Conductor<'a> {
         processor: &'a Processor,
         fleet: Fleet<'a>,
     ) -> Self {
-        Self { cluster, plan, names, processor, fleet, later: Vec::new(), letters_refused: Vec::new() }
+        let (letters_refused, letters_deleted) = (Vec::new(), Vec::new());
+        Self { cluster, plan, names, processor, fleet, later: Vec::new(), letters_refused, letters_deleted }
     }
 
     /// Starts the workers, lets everything befall them, and heals.
@@ -70,25 +75,31 @@ impl<'a> Conductor<'a> {
         let began = Instant::now();
         self.fleet.scale(self.plan.workers)?;
         let mut faults = self.plan.faults.iter().copied().peekable();
-        let mut brokers: Vec<BrokerThread<'scope>> = Vec::new();
+        let mut asides: Vec<AsideThread<'scope>> = Vec::new();
         loop {
             let elapsed = began.elapsed();
             while let Some(timed) = faults.next_if(|timed| timed.at <= elapsed) {
-                brokers.extend(self.begin(timed.fault, elapsed, scope)?);
+                asides.extend(self.begin(timed.fault, elapsed, scope)?);
             }
             self.undo(elapsed)?;
             self.fleet.look();
             let waiting = faults.peek().is_some() || !self.later.is_empty();
-            if !waiting && producing.is_finished() && brokers.iter().all(ScopedJoinHandle::is_finished) {
+            if !waiting && producing.is_finished() && asides.iter().all(ScopedJoinHandle::is_finished) {
                 break;
             }
             std::thread::sleep(TICK);
         }
         joined(producing)?;
-        let more = brokers.into_iter().map(joined).collect::<Result<Vec<_>>>()?;
+        let mut more = Vec::new();
+        for aside in asides {
+            let aside = joined(aside)?;
+            more.extend(aside.disturbance);
+            self.letters_refused.extend(aside.letters_refused);
+        }
         // Whoever was killed last is replaced, as a Deployment would.
         self.fleet.scale(self.plan.workers)?;
-        Ok(Conducted { fleet: self.fleet, letters_refused: self.letters_refused, more })
+        let Self { fleet, letters_refused, letters_deleted, .. } = self;
+        Ok(Conducted { fleet, letters_refused, letters_deleted, more })
     }
 
     fn begin<'scope, 'env>(
@@ -96,7 +107,7 @@ impl<'a> Conductor<'a> {
         fault: Fault,
         at: Duration,
         scope: &'scope Scope<'scope, 'env>,
-    ) -> Result<Option<BrokerThread<'scope>>>
+    ) -> Result<Option<AsideThread<'scope>>>
     where
         'a: 'scope,
     {
@@ -116,7 +127,7 @@ impl<'a> Conductor<'a> {
             Fault::Scale { to } => self.fleet.scale(to)?,
             Fault::Broker { id, how, lasting } => {
                 let cluster = self.cluster;
-                return Ok(Some(scope.spawn(move || broker_away(cluster, id, how, lasting))));
+                return Ok(Some(scope.spawn(move || aside::broker_away(cluster, id, how, lasting))));
             }
             Fault::Outage { how, lasting } => {
                 self.processor.outage(Some(how));
@@ -128,6 +139,20 @@ impl<'a> Conductor<'a> {
                 self.cluster.set(&self.names.letters, "min.insync.replicas", &more_than_all)?;
                 self.later.push((at + lasting, Undo::TakeLetters(from)));
             }
+            Fault::LettersDeleted { lasting } => {
+                let from = now();
+                self.cluster.delete(&self.names.letters)?;
+                self.letters_deleted.push(now() + micros(GONE));
+                self.later.push((at + lasting, Undo::MakeLetters(from)));
+            }
+            Fault::LeadersMoved { turn } => {
+                let (cluster, source, partitions) = (self.cluster, &self.names.source, self.plan.partitions);
+                return Ok(Some(scope.spawn(move || aside::leaders_moved(cluster, source, partitions, turn))));
+            }
+            Fault::LettersForbidden { lasting } => {
+                let (cluster, letters) = (self.cluster, &self.names.letters);
+                return Ok(Some(scope.spawn(move || aside::letters_forbidden(cluster, letters, lasting))));
+            }
             Fault::Grow { to } => self.cluster.grow(&self.names.source, to)?,
         }
         Ok(None)
@@ -136,11 +161,15 @@ impl<'a> Conductor<'a> {
     fn undo(&mut self, elapsed: Duration) -> Result<()> {
         for (_, undo) in self.later.extract_if(.., |(at, _)| *at <= elapsed).collect::<Vec<_>>() {
             match undo {
-                Undo::Start(slot) => self.fleet.start(slot)?,
+                Undo::Start(slot) => self.fleet.fill(slot)?,
                 Undo::Resume(slot) => self.fleet.resume(slot)?,
                 Undo::EndOutage => self.processor.outage(None),
                 Undo::TakeLetters(from) => {
                     self.cluster.set(&self.names.letters, "min.insync.replicas", "1")?;
+                    self.letters_refused.push((from, now() + micros(HEARD)));
+                }
+                Undo::MakeLetters(from) => {
+                    self.cluster.create(&self.names.letters, self.plan.partitions, &STAMPED)?;
                     self.letters_refused.push((from, now() + micros(HEARD)));
                 }
             }
@@ -151,25 +180,4 @@ impl<'a> Conductor<'a> {
 
 fn joined<T>(thread: ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread.join().unwrap_or_else(|_| Err(Error::Evidence("a thread of the harness panicked".to_owned())))
-}
-
-/// A broker goes away and returns.
-fn broker_away(cluster: &Cluster, id: u8, how: BrokerFault, lasting: Duration) -> Result<Disturbance> {
-    let from = now();
-    let broker = cluster.lab.broker(id);
-    match how {
-        BrokerFault::Stop => broker.stop()?,
-        BrokerFault::Kill => broker.kill()?,
-        BrokerFault::Pause => broker.pause()?,
-    }
-    std::thread::sleep(lasting);
-    match how {
-        BrokerFault::Stop | BrokerFault::Kill => broker.start(BROKER_UP)?,
-        BrokerFault::Pause => {
-            broker.resume()?;
-            broker.await_ready(BROKER_UP)?;
-        }
-    }
-    let until = now() + micros(AFTERMATH + SESSION_TIMEOUT);
-    Ok(Disturbance { worker: None, from, until, what: format!("broker {id}: {how:?}") })
 }

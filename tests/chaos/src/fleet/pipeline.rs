@@ -1,0 +1,67 @@
+//! The pipeline that a round's workers run.
+
+use penstock_lab::Listener;
+
+use super::Names;
+use crate::cluster::Cluster;
+use crate::history::{OnExhausted, Ordering};
+use crate::plan::{Plan, SESSION_TIMEOUT};
+
+/// `spec.kafka`, but for its properties.
+pub(super) fn kafka(plan: &Plan, cluster: &Cluster) -> String {
+    if plan.has_user() {
+        let bootstrap = cluster.lab.bootstrap_servers_of(Listener::Sasl);
+        format!("bootstrapServers: '{bootstrap}'\n    secretRef: {{name: secret}}\n    authentication: {{type: plain}}")
+    } else {
+        format!("bootstrapServers: '{}'", cluster.bootstrap)
+    }
+}
+
+/// The pipeline file of one worker: what a user would write.
+pub(super) fn text(plan: &Plan, names: &Names, kafka: &str, port: u16) -> String {
+    let ordering = match plan.ordering {
+        Ordering::Key => "Key",
+        Ordering::Partition => "Partition",
+        Ordering::Unordered => "Unordered",
+    };
+    let on_exhausted = match plan.on_exhausted {
+        OnExhausted::DeadLetter => format!("onExhausted: DeadLetter\n    deadLetter: {{topic: {}}}", names.letters),
+        OnExhausted::Discard => "onExhausted: Discard".to_owned(),
+        OnExhausted::Block => "onExhausted: Block".to_owned(),
+    };
+    let output = if plan.output { format!("  output: {{topic: {}}}\n", names.output) } else { String::new() };
+    let protocol = if plan.classic { "classic" } else { "consumer" };
+    let session = SESSION_TIMEOUT.as_millis();
+    let (timeout, drain) = (plan.timeout.as_millis(), plan.drain.as_millis());
+    format!(
+        "apiVersion: penstock.dev/v1alpha1
+kind: ConsumerPipeline
+metadata:
+  name: chaos
+  namespace: chaos
+  annotations: {{penstock.dev/group-protocol: {protocol}}}
+spec:
+  kafka:
+    {kafka}
+    properties:
+      session.timeout.ms: '{session}'
+      heartbeat.interval.ms: '1000'
+      topic.metadata.refresh.interval.ms: '2000'
+  source:
+    topics: [{{name: {source}}}]
+    groupId: {group}
+  processor: {{type: http, http: {{url: 'http://127.0.0.1:{port}/'}}}}
+  delivery:
+    ordering: {ordering}
+    concurrency: {concurrency}
+    timeout: {timeout}ms
+    drain: {drain}ms
+    retry: {{maxAttempts: {attempts}, initialDelay: 50ms, maxDelay: 400ms}}
+    {on_exhausted}
+{output}",
+        source = names.source,
+        group = names.group,
+        concurrency = plan.concurrency,
+        attempts = plan.mix.max_attempts,
+    )
+}
