@@ -13,6 +13,10 @@ use crate::handler::{BatchHandler, BlockingHandler, Handler};
 use crate::processor::{Batches, Blocking, Each, Embedded};
 use crate::worker::{self, Ended};
 
+/// For the whole process, librdkafka and handlers included: the reason is in the workspace's Cargo.toml.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The command line or the pipeline is wrong.
 const EXIT_WRONG: u8 = 2;
 /// Stopped before everything was finished.
