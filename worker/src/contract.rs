@@ -24,6 +24,9 @@ pub const DEADLINE_MS: &str = "penstock-deadline-ms";
 /// Request: rises with each owner of the partition: with the offset it tells a newer owner's call from an older one's.
 pub const OWNER: &str = "penstock-owner";
 
+/// Trace context (W3C, and baggage): goes from a record to the processor, and to the records that answer it.
+pub const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
 /// Bytes of `penstock-key` and `penstock-headers` beyond which a record travels in the body (CloudEvents' structured mode): many
 /// servers refuse requests whose headers exceed 8 KiB.
 pub const HEADER_BYTES_MAX: usize = 6 * 1024;

@@ -6,6 +6,7 @@
 use penstock_engine::seam::{ErrorClass, OutputRecord, Record, Undelivered};
 use penstock_kafka::producer::OutgoingRecord;
 
+use crate::contract::TRACE;
 use crate::contract::request::Origin;
 use crate::kafka::millis;
 
@@ -91,7 +92,8 @@ pub fn dead_letter<T>(
 }
 
 /// One record of an answer, for the partition that its key gives. It keeps the time of the record that it answers, as
-/// stream processors do: a reader that windows by event time sees when things happened.
+/// stream processors do: a reader that windows by event time sees when things happened. It also keeps its trace context, unless
+/// the processor answered one of its own.
 pub fn output<T>(
     cause: &Record,
     answer: &OutputRecord,
@@ -100,7 +102,10 @@ pub fn output<T>(
     send: impl FnOnce(&OutgoingRecord<'_>) -> T,
 ) -> T {
     let given = answer.headers.iter().map(|(name, value)| (name.as_ref(), value.as_deref()));
-    let headers: Vec<_> = given.chain(own.iter().map(pair)).collect();
+    let of_trace = |name: &[u8]| TRACE.iter().any(|one| name.eq_ignore_ascii_case(one.as_bytes()));
+    let traced_anew = answer.headers.iter().any(|(name, _)| of_trace(name));
+    let traced = cause.headers().filter(|(name, _)| !traced_anew && of_trace(name));
+    let headers: Vec<_> = given.chain(traced).chain(own.iter().map(pair)).collect();
     send(&OutgoingRecord {
         topic,
         partition: None,
@@ -163,6 +168,25 @@ mod tests {
             ];
             assert_eq!(text, expected);
         });
+    }
+
+    #[test]
+    fn an_output_keeps_the_trace_of_its_cause_unless_it_has_its_own() {
+        let mut arena = ArenaBuilder::default();
+        arena.push(NewRecord::default()).unwrap();
+        for (name, value) in [("traceparent", "00-a-b-01"), ("other", "x"), ("tracestate", "k=v")] {
+            arena.header(name.as_bytes(), Some(value.as_bytes())).unwrap();
+        }
+        let cause = arena.finish().record(0).unwrap();
+        let names = |answer: &OutputRecord| {
+            let own = vec![(ID, "id".to_owned())];
+            output(&cause, answer, &own, "delays", |sent| {
+                sent.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(names(&OutputRecord::default()), ["traceparent", "tracestate", "penstock.id"]);
+        let own = OutputRecord { headers: vec![(b"Traceparent"[..].into(), None)], ..OutputRecord::default() };
+        assert_eq!(names(&own), ["Traceparent", "penstock.id"]);
     }
 
     #[test]

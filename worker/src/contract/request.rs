@@ -15,14 +15,12 @@ use penstock_engine::seam::{Delivery, Record};
 use serde_json::{Map, Value};
 
 use super::encoding::{Keep, decode, encode, encode_headers};
-use super::{ATTEMPT, DEADLINE_MS, HEADER_BYTES_MAX, HEADERS, KEY, NULL, OWNER};
+use super::{ATTEMPT, DEADLINE_MS, HEADER_BYTES_MAX, HEADERS, KEY, NULL, OWNER, TRACE};
 
 /// `ce-type` of a record that is not a CloudEvent by itself.
 pub const EVENT_TYPE: &str = "dev.penstock.kafka.record";
 /// Prefix of CloudEvents' attributes in Kafka headers (Kafka protocol binding 1.0, section 3.2.3).
 const CE_KAFKA: &[u8] = b"ce_";
-/// Trace context (W3C) that goes through as it is.
-const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
 const OCTET_STREAM: &str = "application/octet-stream";
 
 /// Where a record comes from, with everything about it that does not change from record to record.
