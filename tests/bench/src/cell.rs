@@ -35,6 +35,14 @@ impl Cell {
         ]
     }
 
+    /// What it is about, for people.
+    pub(crate) fn title(&self) -> String {
+        match self.work.as_millis() {
+            0 => "No work".to_owned(),
+            millis => format!("{millis} ms a record"),
+        }
+    }
+
     /// Records per second that key order allows: every key busy all the time. `None` for no work.
     pub(crate) fn ceiling(&self) -> Option<f64> {
         (!self.work.is_zero()).then(|| KEYS as f64 / self.work.as_secs_f64())

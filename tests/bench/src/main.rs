@@ -1,9 +1,11 @@
 //! `bench`: every arm over every cell on one broker in one run, in fresh processes, interleaved, so that drift of the machine hits
 //! all alike. Writes raw JSON and a Markdown table.
 
+mod alone;
 mod arm;
 mod cell;
 mod measure;
+mod plot;
 mod report;
 mod topic;
 
@@ -29,7 +31,7 @@ struct Args {
     /// Fresh processes for each arm and cell.
     #[arg(long, default_value_t = 5)]
     runs: u32,
-    /// Only these cells.
+    /// Only these cells; `alone` for what is measured of Penstock alone.
     #[arg(long, value_delimiter = ',')]
     cells: Vec<String>,
     /// Only arms whose name contains one of these.
@@ -38,7 +40,7 @@ struct Args {
     /// Folder with the built rivals.
     #[arg(long, default_value = "tests/bench/rivals")]
     rivals: PathBuf,
-    /// Where the raw figures and the table go: FILE.json and FILE.md.
+    /// Where it goes: the tables to OUT.md, raw figures and pictures into the folder OUT.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
 }
@@ -65,11 +67,16 @@ fn main() -> Result<(), Failure> {
             }
         }
     }
-    if let Some(folder) = args.out.parent() {
-        fs::create_dir_all(folder)?;
+    let figures =
+        if named(&args.cells, "alone") { alone::figures(&programs, &args.bootstrap, args.runs)? } else { vec![] };
+    fs::create_dir_all(&args.out)?;
+    fs::write(args.out.join("alone.json"), serde_json::to_string_pretty(&figures)?)?;
+    fs::write(args.out.join("runs.json"), serde_json::to_string_pretty(&runs)?)?;
+    for cell in &cells {
+        fs::write(args.out.join(cell.name).with_extension("svg"), report::picture(cell, &runs))?;
     }
-    fs::write(args.out.with_extension("json"), serde_json::to_string_pretty(&runs)?)?;
-    fs::write(args.out.with_extension("md"), report::markdown(&cells, &runs))?;
-    eprintln!("bench: wrote {}.json and .md", args.out.display());
+    let folder = args.out.file_name().unwrap_or_default().to_string_lossy();
+    fs::write(args.out.with_extension("md"), report::page(&cells, &runs, &figures, &folder))?;
+    eprintln!("bench: wrote {0}.md, {0}/runs.json and the pictures beside it", args.out.display());
     Ok(())
 }

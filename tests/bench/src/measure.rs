@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout};
+use std::process::{Child, ChildStdout, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,10 +51,8 @@ pub(crate) fn run(
     serial: u32,
 ) -> Result<Run, Failure> {
     let group = format!("bench-{}-{}-{serial}-{}", cell.name, arm as u8, std::process::id());
-    let mut command = arm.command(programs, bootstrap, &topic.name, &group, cell);
-    let mut process = Running(command.spawn().map_err(|error| format!("starting {command:?}: {error}"))?);
-    let lines = lines(process.0.stdout.take().ok_or("the arm has no output")?);
-    expect(&lines, "first", START_MAX, arm)?;
+    let process = Running::start(&mut arm.command(programs, bootstrap, &topic.name, &group, cell))?;
+    process.says("first", START_MAX)?;
     let (begin, cpu) = (Instant::now(), process.cpu_seconds()?);
     let records = if arm.commits() {
         let watch = topic.watch(&group)?;
@@ -66,7 +64,7 @@ pub(crate) fn run(
             thread::sleep(WATCH_EVERY);
         }
     } else {
-        expect(&lines, "done", START_MAX + cell.limit, arm)?;
+        process.says("done", START_MAX + cell.limit)?;
         cell.records
     };
     let seconds = begin.elapsed().as_secs_f64();
@@ -83,19 +81,50 @@ pub(crate) fn run(
     })
 }
 
-/// The arm's process; gone when this goes.
-struct Running(Child);
+/// A process whose lines are heard; gone when this goes.
+pub(crate) struct Running {
+    process: Child,
+    lines: Receiver<String>,
+    name: String,
+}
 
 impl Running {
-    fn cpu_seconds(&self) -> Result<f64, Failure> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.0.id()))?;
+    /// Starts it. Its standard output must be a pipe.
+    pub(crate) fn start(command: &mut Command) -> Result<Self, Failure> {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut process = command.spawn().map_err(|error| format!("starting {name}: {error}"))?;
+        let lines = lines(process.stdout.take().ok_or("its output is no pipe")?);
+        Ok(Self { process, lines, name })
+    }
+
+    /// Waits for a line that begins with a word.
+    pub(crate) fn says(&self, word: &str, within: Duration) -> Result<String, Failure> {
+        let deadline = Instant::now() + within;
+        loop {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) if line.split_whitespace().next() == Some(word) => return Ok(line),
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    return Err(format!("{}: no `{word}` within {within:?}", self.name).into());
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(format!("{} ended before `{word}`", self.name).into());
+                }
+            }
+        }
+    }
+
+    /// CPU time so far, user and system.
+    pub(crate) fn cpu_seconds(&self) -> Result<f64, Failure> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
         let ticks = |n: usize| after_name.split_whitespace().nth(n).and_then(|text| text.parse::<f64>().ok());
         Ok((ticks(11).ok_or("no utime in stat")? + ticks(12).ok_or("no stime in stat")?) / TICKS)
     }
 
-    fn peak_mib(&self) -> Result<f64, Failure> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.0.id()))?;
+    /// The most memory that was resident.
+    pub(crate) fn peak_mib(&self) -> Result<f64, Failure> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).ok_or("no VmHWM in status")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse()?;
         Ok(kib / 1024.0)
@@ -105,8 +134,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may be gone already; either way it must not outlive its run.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -120,18 +149,4 @@ fn lines(output: ChildStdout) -> Receiver<String> {
         }
     });
     receive
-}
-
-fn expect(lines: &Receiver<String>, word: &str, within: Duration, arm: Arm) -> Result<(), Failure> {
-    let deadline = Instant::now() + within;
-    loop {
-        match lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            Ok(line) if line.trim() == word => return Ok(()),
-            Ok(_) => {}
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(format!("{}: no `{word}` within {within:?}", arm.name()).into());
-            }
-            Err(RecvTimeoutError::Disconnected) => return Err(format!("{} ended before `{word}`", arm.name()).into()),
-        }
-    }
 }

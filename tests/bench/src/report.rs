@@ -1,10 +1,12 @@
-//! Runs to a Markdown table: medians with their range, and who wins.
+//! Runs to a page: a table for each cell, medians with their range, and a picture of it.
 
 use std::fmt::Write as _;
 
+use crate::alone::Figure;
 use crate::arm::Arm;
 use crate::cell::Cell;
 use crate::measure::Run;
+use crate::plot::{Bar, bars};
 
 /// Median, least and most of some figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,13 +22,53 @@ fn spread(mut figures: Vec<f64>) -> Option<Spread> {
     Some(Spread { median: *figures.get(figures.len() / 2)?, least, most })
 }
 
-/// All cells as Markdown.
-pub(crate) fn markdown(cells: &[Cell], runs: &[Run]) -> String {
+/// What a reader must know of the figures.
+const METHOD: &str = "\
+# Benchmarks
+
+Written by `make bench`, which measures everything again: every arm against the same real Kafka 4.2 broker, on the same machine, in the same
+run, each run in a fresh process with a group of its own, the arms taking turns. Broker and consumer share the machine, so a consumer that
+needs less CPU also leaves more to the broker. A topic has 8 partitions, 1,000 keys and values of 100 bytes; the flights are the data set of
+the demo, thirty times. Time runs until everything is *committed* (the raw loop commits nothing: until it is read). For the arms over
+librdkafka it begins before the process starts, for those in Java at their first record, so that a JVM's start is not held against them. CPU
+is that of the consumer's whole process. \"Of the ceiling\" is 1,000 keys divided by the time a record takes, or, where it takes none, the
+raw loop's median. Spring Kafka and Parallel Consumer run at the settings that served them best here.
+";
+
+/// The page: cells and figures as Markdown; the picture of a cell is looked for as `<folder>/<cell>.svg`.
+pub(crate) fn page(cells: &[Cell], runs: &[Run], figures: &[Figure], folder: &str) -> String {
+    let mut text = format!("{METHOD}\n{}\n\n", machine());
+    text.push_str(&tables(cells, runs, folder));
+    if !figures.is_empty() {
+        text.push_str("### Penstock alone\n\n| what | bar | median (least to most) |\n|---|---|---|\n");
+    }
+    for Figure { name, bar, values } in figures {
+        let Some(Spread { median, least, most }) = spread(values.clone()) else { continue };
+        let _ = writeln!(text, "| {name} | {bar} | {median:.2} ({least:.2} to {most:.2}) |");
+    }
+    text
+}
+
+/// What it was measured on, as far as the machine tells.
+fn machine() -> String {
+    let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
+        line.split_once(':').map_or("", |(_, value)| value.trim()).to_owned()
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let model = field(&file("/proc/cpuinfo"), "model name");
+    let memory = field(&file("/proc/meminfo"), "MemTotal");
+    let kernel = file("/proc/sys/kernel/osrelease");
+    format!("Machine: {cores} cores of {model}, {memory} of memory, Linux {}.", kernel.trim())
+}
+
+fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
     let mut text = String::new();
     for cell in cells {
         let ceiling =
             cell.ceiling().map_or(String::new(), |ceiling| format!(", ceiling by key order {}", short(ceiling)));
-        let _ = writeln!(text, "### {}: {} records{ceiling}\n", cell.name, cell.records);
+        let _ = writeln!(text, "### {}: {} records{ceiling}\n", cell.title(), cell.records);
         text.push_str("| arm | records/s, median (least to most) | of the ceiling | CPU µs/record | peak MiB |\n|---|---|---|---|---|\n");
         let raw = figure(runs, cell, Arm::Raw, |run| run.rate).map(|spread| spread.median);
         for arm in Arm::ALL {
@@ -43,9 +85,18 @@ pub(crate) fn markdown(cells: &[Cell], runs: &[Run]) -> String {
                 short(rate.most)
             );
         }
-        text.push('\n');
+        let _ = writeln!(text, "\n![{0}]({folder}/{0}.svg)\n", cell.name);
     }
     text
+}
+
+/// A cell's medians as bars, and its ceiling as a line.
+pub(crate) fn picture(cell: &Cell, runs: &[Run]) -> String {
+    let each = Arm::ALL.into_iter().filter_map(|arm| {
+        let rate = figure(runs, cell, arm, |run| run.rate)?;
+        Some(Bar { label: arm.name().to_owned(), value: rate.median, range: (rate.least, rate.most) })
+    });
+    bars(&format!("{}: records/s", cell.title()), &each.collect::<Vec<_>>(), cell.ceiling())
 }
 
 fn figure(runs: &[Run], cell: &Cell, arm: Arm, figure: impl Fn(&Run) -> f64) -> Option<Spread> {
@@ -53,7 +104,7 @@ fn figure(runs: &[Run], cell: &Cell, arm: Arm, figure: impl Fn(&Run) -> f64) -> 
 }
 
 /// `1.23 M`, `45.6 k`, `789`.
-fn short(rate: f64) -> String {
+pub(crate) fn short(rate: f64) -> String {
     match rate {
         rate if rate >= 1e6 => format!("{:.2} M", rate / 1e6),
         rate if rate >= 1e3 => format!("{:.1} k", rate / 1e3),

@@ -1,6 +1,6 @@
 //! The topics that arms read, written once and kept: same bytes for everybody.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -19,6 +19,10 @@ pub(crate) const KEYS: u64 = 1000;
 /// Bytes of a value.
 const VALUE_BYTES: usize = 100;
 const TIMEOUT: Duration = Duration::from_secs(30);
+const FLUSH: Duration = Duration::from_secs(120);
+
+/// Times that the year of flights is written.
+const YEARS: u64 = 30;
 
 /// A topic with a known number of records.
 pub(crate) struct Topic {
@@ -30,18 +34,63 @@ pub(crate) struct Topic {
 }
 
 impl Topic {
-    /// The topic with so many records; written if it is not there.
+    /// The topic with so many records of 100 bytes; written if it is not there.
     pub(crate) fn with(bootstrap: &str, records: u64) -> Result<Self, Failure> {
         let topic = Self { bootstrap: bootstrap.to_owned(), name: format!("bench-{records}"), records };
-        if topic.held()? == Some(records) {
-            return Ok(topic);
+        topic.written(|topic, producer| (0..records).try_for_each(|n| topic.write(producer, n)))
+    }
+
+    /// The year of flights, thirty times: ten million records of some 300 bytes, keyed by aircraft.
+    pub(crate) fn flights(bootstrap: &str) -> Result<Self, Failure> {
+        let text = penstock_e2e::dataset::text()?;
+        let flights = penstock_e2e::dataset::flights(&text)?;
+        let records = flights.len() as u64 * YEARS;
+        let topic = Self { bootstrap: bootstrap.to_owned(), name: "bench-flights".to_owned(), records };
+        topic.written(|topic, producer| {
+            (0..YEARS).flat_map(|_| &flights).try_for_each(|flight| {
+                let value = serde_json::to_vec(flight)?;
+                topic.send(producer, flight.tailnum.as_deref().map(str::as_bytes), &value)
+            })
+        })
+    }
+
+    /// A topic that is made anew and holds nothing yet.
+    pub(crate) fn empty(bootstrap: &str, name: String, partitions: i32) -> Result<Self, Failure> {
+        let topic = Self { bootstrap: bootstrap.to_owned(), name, records: 0 };
+        topic.create(partitions)?;
+        Ok(topic)
+    }
+
+    /// Writes records `range` of the plain kind, at most so many a second.
+    pub(crate) fn write_paced(&self, records: u64, rate: u64) -> Result<(), Failure> {
+        let producer = self.producer()?;
+        let began = Instant::now();
+        for n in 0..records {
+            let due = Duration::from_micros(n * 1_000_000 / rate);
+            if n % 64 == 0 {
+                while began.elapsed() < due {
+                    producer.poll(Duration::from_millis(1));
+                }
+            }
+            self.write(&producer, n)?;
         }
-        topic.create()?;
-        topic.fill()?;
-        match topic.held()? {
-            Some(held) if held == records => Ok(topic),
+        producer.flush(FLUSH)?;
+        Ok(())
+    }
+
+    fn written(self, write: impl Fn(&Self, &BaseProducer) -> Result<(), Failure>) -> Result<Self, Failure> {
+        let records = self.records;
+        if self.held()? == Some(records) {
+            return Ok(self);
+        }
+        self.create(PARTITIONS)?;
+        let producer = self.producer()?;
+        write(&self, &producer)?;
+        producer.flush(FLUSH)?;
+        match self.held()? {
+            Some(held) if held == records => Ok(self),
             held => {
-                Err(format!("{} holds {held:?} records instead of {records}: delete it and run again", topic.name)
+                Err(format!("{} holds {held:?} records instead of {records}: delete it and run again", self.name)
                     .into())
             }
         }
@@ -68,9 +117,9 @@ impl Topic {
         Ok(Some(held))
     }
 
-    fn create(&self) -> Result<(), Failure> {
+    fn create(&self, partitions: i32) -> Result<(), Failure> {
         let admin: AdminClient<DefaultClientContext> = self.config().create()?;
-        let topic = NewTopic::new(&self.name, PARTITIONS, TopicReplication::Fixed(1));
+        let topic = NewTopic::new(&self.name, partitions, TopicReplication::Fixed(1));
         let created = futures::executor::block_on(
             admin.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(TIMEOUT))),
         )?;
@@ -82,25 +131,29 @@ impl Topic {
         }
     }
 
-    fn fill(&self) -> Result<(), Failure> {
+    fn producer(&self) -> Result<BaseProducer, KafkaError> {
         let mut config = self.config();
-        config.set("linger.ms", "20").set("batch.size", "1000000").set("queue.buffering.max.messages", "1000000");
-        config.set("enable.idempotence", "true");
-        let producer: BaseProducer = config.create()?;
-        for n in 0..self.records {
-            let key = (n % KEYS).to_be_bytes();
-            let mut value = [0_u8; VALUE_BYTES];
-            value[..8].copy_from_slice(&n.to_be_bytes());
-            let mut record = BaseRecord::to(&self.name).key(&key[..]).payload(&value[..]);
-            while let Err((error, back)) = producer.send(record) {
-                if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                    return Err(error.into());
-                }
-                producer.poll(Duration::from_millis(10));
-                record = back;
+        config.set("linger.ms", "5").set("batch.size", "1000000").set("queue.buffering.max.messages", "1000000");
+        config.set("enable.idempotence", "true").create()
+    }
+
+    /// Writes the n-th record of the plain kind.
+    fn write(&self, producer: &BaseProducer, n: u64) -> Result<(), Failure> {
+        let mut value = [0_u8; VALUE_BYTES];
+        value[..8].copy_from_slice(&n.to_be_bytes());
+        self.send(producer, Some(&(n % KEYS).to_be_bytes()), &value)
+    }
+
+    fn send(&self, producer: &BaseProducer, key: Option<&[u8]>, value: &[u8]) -> Result<(), Failure> {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.name).payload(value);
+        record.key = key;
+        while let Err((error, back)) = producer.send(record) {
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(error.into());
             }
+            producer.poll(Duration::from_millis(10));
+            record = back;
         }
-        producer.flush(Duration::from_secs(120))?;
         Ok(())
     }
 
