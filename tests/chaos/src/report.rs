@@ -50,7 +50,8 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
         for timed in &plan.faults {
             let _ = write!(text, "\n  fault: {timed}");
         }
-        let _ = write!(text, "\n  logs: {}\n  again: make chaos SEED={} ROUNDS=1", folder.display(), plan.seed);
+        let _ = write!(text, "\n  logs: {}", folder.display());
+        let _ = write!(text, "\n  again: chaos --seed {} --rounds 1 --brokers {}", plan.seed, plan.brokers);
     }
     text
 }
