@@ -35,6 +35,8 @@ use crate::processor::Calls;
 
 /// The most that is taken from one partition before the others have their turn.
 const FETCH: FetchLimit = FetchLimit { max_records: 1024, max_bytes: 1 << 20 };
+/// The same while calls are in progress: one that ends waits for no more than this, some 100 µs.
+const FETCH_BETWEEN_CALLS: FetchLimit = FetchLimit { max_records: 128, max_bytes: 1 << 20 };
 /// How often the engine's totals become metrics.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
@@ -258,7 +260,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     /// Takes what one partition has, within its credit.
     fn fetch(&mut self, index: usize, now: Instant) -> bool {
         let Some(partition) = self.partitions.reading_at(index) else { return false };
-        let Some(limit) = partition.fetch_limit(FETCH) else { return false };
+        let most = if self.calls_in_progress > 0 { FETCH_BETWEEN_CALLS } else { FETCH };
+        let Some(limit) = partition.fetch_limit(most) else { return false };
         if !self.io.has_records(&partition.name) {
             return false;
         }

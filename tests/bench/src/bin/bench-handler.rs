@@ -18,6 +18,8 @@ const POISON: u64 = 10;
 /// Keys from there to this fail three times a record: five in a hundred.
 const SICK: u64 = 60;
 const FAILURES: u32 = 3;
+/// Calls while the worker fills its window.
+const BEGINNING: usize = 100_000;
 
 struct Waits {
     work: Duration,
@@ -31,8 +33,9 @@ enum Watch {
     Healthy(Mutex<Healthy>),
 }
 
-/// Since when places are empty, and how long they were. The first calls, which find all places empty, do not count.
+/// Since when places are empty, and how long they were. While the worker begins and fills its window they do not count.
 struct Places {
+    begun: usize,
     empty_since: VecDeque<Instant>,
     empty: Vec<u64>,
     enough: usize,
@@ -87,6 +90,10 @@ fn age(record: &Raw) -> u64 {
 impl Places {
     fn taken(&mut self, now: Instant) {
         let Some(since) = self.empty_since.pop_front() else { return };
+        self.begun += 1;
+        if self.begun <= BEGINNING {
+            return;
+        }
         self.empty.push(u64::try_from((now - since).as_micros()).unwrap_or(u64::MAX));
         if self.empty.len() == self.enough {
             say(&format!("places {}", percentiles(&mut self.empty)));
@@ -127,7 +134,9 @@ fn main() -> ExitCode {
     let (what, enough) = watch.split_once(':').unwrap_or_default();
     let enough = enough.parse().unwrap_or(usize::MAX);
     let watch = match what {
-        "places" => Watch::Places(Mutex::new(Places { empty_since: VecDeque::new(), empty: Vec::new(), enough })),
+        "places" => {
+            Watch::Places(Mutex::new(Places { begun: 0, empty_since: VecDeque::new(), empty: Vec::new(), enough }))
+        }
         "healthy" => Watch::Healthy(Mutex::new(Healthy { began: None, ages: Vec::new(), enough })),
         _ => Watch::Nothing,
     };
