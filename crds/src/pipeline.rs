@@ -127,6 +127,8 @@ pub struct Retry {
     pub initial_delay: Duration,
     /// Longest pause.
     pub max_delay: Duration,
+    /// Longest time from a record's first failed call to its last; `None` bounds by attempts alone.
+    pub max_age: Option<Duration>,
 }
 
 /// Where dead letters go.

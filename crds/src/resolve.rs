@@ -32,6 +32,9 @@ pub const GRACE_AFTER_TIMEOUT: Duration = Duration::from_secs(15);
 const GRACE: i64 = 60;
 const DRAIN_MAX: Duration = Duration::from_secs(20);
 
+/// `delivery.retry.maxAge`: ages travel in checkpoints as whole seconds; after a week, Kafka's usual retention takes the record.
+const RETRY_AGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(168));
+
 /// One thing that is wrong with a pipeline, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
@@ -205,10 +208,13 @@ fn delivery(spec: Option<&DeliverySpec>, source: &Source, check: &mut Check) -> 
         max_attempts: check.count("spec.delivery.retry.maxAttempts", retry.max_attempts.unwrap_or(5), 1, 1000),
         initial_delay: retry.initial_delay.map_or(Duration::from_millis(200), crate::Duration::get),
         max_delay: retry.max_delay.map_or(Duration::from_secs(60), crate::Duration::get),
+        max_age: retry.max_age.map(|age| check.span("spec.delivery.retry.maxAge", age.get(), RETRY_AGE.0, RETRY_AGE.1)),
     };
-    if retry.initial_delay > retry.max_delay {
-        check
-            .wrong("spec.delivery.retry.initialDelay", "is longer than retry.maxDelay; make it the shorter of the two");
+    for (name, bound) in [("maxDelay", Some(retry.max_delay)), ("maxAge", retry.max_age)] {
+        if bound.is_some_and(|bound| retry.initial_delay > bound) {
+            let message = format!("is longer than retry.{name}; make it the shorter of the two");
+            check.wrong("spec.delivery.retry.initialDelay", message);
+        }
     }
     let on_exhausted = spec.on_exhausted.unwrap_or_default();
     let dead_letter = dead_letter(&spec, on_exhausted, source, check);

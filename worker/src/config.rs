@@ -120,7 +120,7 @@ impl Config {
                 max_attempts: delivery.retry.max_attempts,
                 initial_delay: delivery.retry.initial_delay,
                 max_delay: delivery.retry.max_delay,
-                ..policy::Retry::default()
+                max_age: delivery.retry.max_age,
             },
             on_exhausted: match delivery.on_exhausted {
                 OnExhausted::DeadLetter => policy::OnExhausted::DeadLetter,

@@ -61,6 +61,9 @@ fn relations_are_checked_as_the_api_server_does() {
     );
     refused("  delivery: {onExhausted: Block, deadLetter: {topic: x}}", "goes only with onExhausted DeadLetter");
     refused("  delivery: {retry: {initialDelay: 2m}}", "is longer than retry.maxDelay");
+    refused("  delivery: {retry: {initialDelay: 2s, maxAge: 1s}}", "is longer than retry.maxAge");
+    refused("  delivery: {retry: {maxAge: 500ms}}", "spec.delivery.retry.maxAge: is 500ms; 1s to 604800s are possible");
+    refused("  delivery: {retry: {maxAge: 169h}}", "spec.delivery.retry.maxAge: is 608400s; 1s to 604800s are possible");
 }
 
 #[test]

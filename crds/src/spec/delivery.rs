@@ -52,6 +52,8 @@ pub enum Ordering {
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("!has(self.initialDelay) || !has(self.maxDelay) || duration(self.initialDelay) <= duration(self.maxDelay)")
         .message("retry.initialDelay must not be longer than retry.maxDelay"))]
+#[x_kube(validation = Rule::new("!has(self.initialDelay) || !has(self.maxAge) || duration(self.initialDelay) <= duration(self.maxAge)")
+        .message("retry.initialDelay must not be longer than retry.maxAge"))]
 #[serde(rename_all = "camelCase")]
 pub struct RetrySpec {
     /// Calls of one record in all, the first included; 5 unless given.
@@ -64,6 +66,10 @@ pub struct RetrySpec {
     /// The longest pause; 1m unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_delay: Option<Duration>,
+    /// The longest time from a record's first failed call to its last, 1s to 168h; bounded by attempts alone unless given. An
+    /// outage is no failed call: a record that it outlasts is called once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
 }
 
 /// What to do with a record whose attempts are used up.

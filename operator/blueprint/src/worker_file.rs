@@ -116,6 +116,7 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
             max_attempts: i32::try_from(delivery.retry.max_attempts).ok(),
             initial_delay: Some(span(delivery.retry.initial_delay)),
             max_delay: Some(span(delivery.retry.max_delay)),
+            max_age: delivery.retry.max_age.map(span),
         }),
         on_exhausted: Some(delivery.on_exhausted),
         dead_letter: delivery

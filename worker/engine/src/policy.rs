@@ -69,7 +69,7 @@ pub struct Retry {
     pub initial_delay: Duration,
     /// Longest wait, also for what a processor asks by `Retry-After`.
     pub max_delay: Duration,
-    /// Longest time since the first failure before `onExhausted`; `None` bounds by attempts alone.
+    /// Longest time from the first charged failure to the last, which is then the end of it; `None` bounds by attempts alone.
     pub max_age: Option<Duration>,
 }
 

@@ -26,6 +26,7 @@ pub(crate) struct Trouble {
     pub(crate) exhausted: bool,
     class: ErrorClass,
     failure: Option<Box<Failure>>,
+    /// When it failed first: charged, where any failure was.
     first_failed: Instant,
     /// For how long it had failed before this owner.
     before: Duration,
@@ -55,10 +56,21 @@ impl Trouble {
         }
     }
 
-    /// Whether no further attempt is due.
+    /// Whether its attempts are used up.
+    pub(crate) fn is_spent(&self, retry: &Retry) -> bool {
+        self.exhausted || self.attempts >= retry.max_attempts
+    }
+
+    /// Whether the failure that was charged last was the last one. Age counts only beside a fresh failure: what an outage
+    /// kept waiting is called once more.
     pub(crate) fn is_over(&self, retry: &Retry, now: Instant) -> bool {
         let too_old = |max: Duration| self.attempts > 0 && self.age(now) >= max;
-        self.exhausted || self.attempts >= retry.max_attempts || retry.max_age.is_some_and(too_old)
+        self.is_spent(retry) || retry.max_age.is_some_and(too_old)
+    }
+
+    /// For how long it may go on failing.
+    pub(crate) fn time_left(&self, retry: &Retry, now: Instant) -> Duration {
+        retry.max_age.map_or(Duration::MAX, |max| max.saturating_sub(self.age(now)))
     }
 
     /// The class of an outage that it has met more than once in a row.
@@ -120,6 +132,9 @@ impl Troubles {
     /// Charges an attempt.
     pub(crate) fn charge(&mut self, offset: i64, failure: Box<Failure>, now: Instant) -> &mut Trouble {
         let trouble = self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now));
+        if trouble.attempts == 0 {
+            (trouble.first_failed, trouble.before) = (now, Duration::ZERO);
+        }
         trouble.attempts += 1;
         (trouble.patience, trouble.overloads, trouble.suspicion) = (0, 0, 0);
         trouble.class = failure.class;

@@ -135,7 +135,9 @@ impl Engine {
         entry.troubled = true;
         let (offset, lane) = (entry.offset, entry.lane);
         let after = failure.after;
-        let blocked = partition.troubles.get(offset).is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
+        let blocks = self.policy.on_exhausted == OnExhausted::Block;
+        let known = partition.troubles.get(offset).filter(|_| blocks);
+        let blocked = known.is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
         if !blocked {
             let trouble = partition.troubles.charge(offset, failure, now);
             trouble.exhausted |= for_good;
@@ -143,13 +145,16 @@ impl Engine {
             self.counters.attempts_charged += 1;
             partition.commits.changed = true;
             self.uncommitted = true;
-            if over && self.policy.on_exhausted != OnExhausted::Block {
+            if over && !blocks {
                 return self.exhausted(tp, seq, now, effects);
             }
         }
-        let failures = partition.troubles.get(offset).map_or(1, |trouble| trouble.attempts);
-        let wait = if blocked { self.policy.retry.max_delay } else { Duration::ZERO };
-        let wait = wait.max(self.back_off(tp, offset, failures, after));
+        let trouble = partition.troubles.entry(offset, now);
+        let (failures, left) = (trouble.attempts, trouble.time_left(&self.policy.retry, now));
+        let over = trouble.is_over(&self.policy.retry, now);
+        let wait = self.back_off(tp, offset, failures, after);
+        // The last call comes when the age is reached, not a pause later.
+        let wait = if over { wait.max(self.policy.retry.max_delay) } else { wait.min(left) };
         self.wait_for(tp, seq, wait, now);
         if self.breaks(Wrong::RetryOvertakesItsKey) && lane != crate::lanes::LaneId::NONE {
             let partition = &mut self.partitions[tp.index()];

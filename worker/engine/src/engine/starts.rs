@@ -147,9 +147,9 @@ impl Engine {
         let record = partition.ledger.record(seq)?;
         let (offset, lane) = (entry.offset, entry.lane);
         let trouble = partition.troubles.get(offset).filter(|_| entry.troubled);
-        let over = trouble.is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
+        let spent = trouble.is_some_and(|trouble| trouble.is_spent(&self.policy.retry));
         let attempt = trouble.map_or(0, |trouble| trouble.attempts).saturating_add(1);
-        if over && self.policy.on_exhausted != OnExhausted::Block {
+        if spent && self.policy.on_exhausted != OnExhausted::Block {
             self.exhausted(tp, seq, now, effects);
             return None;
         }

@@ -50,7 +50,7 @@ impl Config {
                 max_attempts: rng.pick(&[1, 2, 3]),
                 initial_delay: Duration::from_millis(100),
                 max_delay: Duration::from_secs(2),
-                max_age: None,
+                max_age: rng.pick(&[None, None, None, Some(300), Some(2000)]).map(Duration::from_millis),
             },
             on_exhausted: rng.pick(&[
                 OnExhausted::DeadLetter,
@@ -68,6 +68,10 @@ impl Config {
             session_timeout: Duration::from_secs(rng.pick(&[4, 45])),
             incarnation: 0,
         };
+        let mut policy = policy;
+        if policy.on_exhausted == OnExhausted::Block {
+            policy.retry.max_age = None; // only the engine knows the age by which it stops charging
+        }
         Self {
             policy,
             metadata_limit: broker,

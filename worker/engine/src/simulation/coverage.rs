@@ -21,6 +21,7 @@ pub(super) enum Reached {
     MetadataTooLarge,
     StartDeferred,
     DeadLetter,
+    AgedOut,
     DeadLetterRefused,
     ForwardRepeated,
     OutputRefused,

@@ -231,7 +231,7 @@ impl World {
             fate.forgiven += 1;
             self.coverage.reach(Reached::LateFailureDropped);
         }
-        self.truth.judged(&self.config, tp, index);
+        self.truth.judged(&self.config, tp, index, self.now);
     }
 
     /// The worker knows that the record is done, if the partition is still or again its own.

@@ -7,6 +7,7 @@ use penstock_crds::checkpoint::{self, Checkpoint, Place};
 use super::broker::{LogRecord, Partition, cluster_id};
 use super::config::Config;
 use crate::policy::{OnExhausted, Ordering};
+use crate::time::Instant;
 
 /// A rule of design.md §7 was broken.
 #[derive(Clone, Debug)]
@@ -39,6 +40,9 @@ pub(super) struct Fate {
     /// Verdicts of which the engine cannot know that they are: a connection that broke with nothing else in flight.
     pub(super) maybe: u32,
     pub(super) rejected: bool,
+    pub(super) first_verdict: Option<Instant>,
+    /// The last verdict came `retry.maxAge` after the first.
+    pub(super) aged: bool,
     /// When it was first taken or dead-lettered, in order of events.
     pub(super) settled_at: Option<u64>,
     /// When its output was first confirmed.
@@ -83,7 +87,10 @@ impl Truth {
     }
 
     /// A verdict has come in: under `Discard` it may be the last.
-    pub(super) fn judged(&mut self, config: &Config, tp: usize, index: usize) {
+    pub(super) fn judged(&mut self, config: &Config, tp: usize, index: usize, now: Instant) {
+        let fate = &mut self.fates[tp][index];
+        let first = *fate.first_verdict.get_or_insert(now);
+        fate.aged |= config.policy.retry.max_age.is_some_and(|max| now.since(first) >= max);
         if is_discarded(config, &self.fates[tp][index]) {
             self.clock += 1;
             self.fates[tp][index].settled_at.get_or_insert(self.clock);
@@ -195,10 +202,14 @@ impl Truth {
     }
 }
 
-/// Under `Discard`, a record that used up its attempts is done without a trace.
+/// Under `Discard`, a record that is used up is done without a trace.
 fn is_discarded(config: &Config, fate: &Fate) -> bool {
-    let used_up = fate.rejected || fate.verdicts >= config.policy.retry.max_attempts;
-    config.policy.on_exhausted == OnExhausted::Discard && used_up
+    config.policy.on_exhausted == OnExhausted::Discard && is_used_up(config, fate)
+}
+
+/// Whether a record may go the way of `onExhausted`. A worker may know of a shorter age, never of a longer one.
+pub(super) fn is_used_up(config: &Config, fate: &Fate) -> bool {
+    fate.rejected || fate.aged || fate.verdicts >= config.policy.retry.max_attempts
 }
 
 pub(super) fn place(tp: usize, log: &Partition, (offset, leader_epoch): (i64, i32)) -> Place<'static> {

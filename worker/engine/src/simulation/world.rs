@@ -239,9 +239,11 @@ impl World {
             if undelivered.attempts > fate.verdicts || fate.verdicts == 0 {
                 return violated("S12", format!("{offset} of {tp} is dead-lettered: {undelivered:?} after {fate:?}"));
             }
-            let used_up = fate.rejected || fate.verdicts >= self.config.policy.retry.max_attempts;
-            if !used_up {
+            if !truth::is_used_up(&self.config, fate) {
                 return violated("S6", format!("{offset} of {tp} is dead-lettered early: {fate:?}"));
+            }
+            if !fate.rejected && fate.verdicts < self.config.policy.retry.max_attempts {
+                self.coverage.reach(Reached::AgedOut);
             }
         }
         let shell = &mut self.workers[worker];
