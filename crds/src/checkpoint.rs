@@ -26,7 +26,7 @@ use core::ops::Range;
 
 pub use self::error_class::ErrorClass;
 pub use self::failing::Failing;
-pub use self::sections::{Counters, Gauges, Hold, HoldReason};
+pub use self::sections::{Counters, Gauges, Hold, HoldReason, Lost};
 pub use self::wire::varint_bytes;
 
 use self::wire::{Reader, put_section, put_varint, section_bytes, unzigzag, zigzag};

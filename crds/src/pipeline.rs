@@ -138,6 +138,8 @@ pub struct DeadLetter {
     pub topic: String,
     /// Whether Penstock makes it where it is absent.
     pub create: bool,
+    /// The largest share of records that may go there before the fuse blows, in percent; 100 for any.
+    pub max_percent: u32,
 }
 
 /// How many workers.

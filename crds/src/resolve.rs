@@ -35,6 +35,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(20);
 /// `delivery.retry.maxAge`: ages travel in checkpoints as whole seconds; after a week, Kafka's usual retention takes the record.
 const RETRY_AGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_hours(168));
 
+/// `delivery.deadLetter.maxPercent` unless given: one record in five that fails for good is no matter of records any more.
+const DEAD_LETTERS_MAX_PERCENT: i32 = 20;
+
 /// One thing that is wrong with a pipeline, and what would be right.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Violation {
@@ -247,7 +250,9 @@ fn dead_letter(
     let topic = given.topic.unwrap_or_else(|| names::dead_letter_topic(&source.group_id));
     check.topic(&format!("{path}.topic"), &topic);
     check.not_a_source(&format!("{path}.topic"), &topic, source);
-    Some(DeadLetter { topic, create: given.create.unwrap_or(true) })
+    let max_percent = given.max_percent.unwrap_or(DEAD_LETTERS_MAX_PERCENT);
+    let max_percent = check.count(&format!("{path}.maxPercent"), max_percent, 1, 100);
+    Some(DeadLetter { topic, create: given.create.unwrap_or(true), max_percent })
 }
 
 fn grace(worker: &WorkerSpec, delivery: &Delivery, check: &mut Check) -> Duration {

@@ -127,6 +127,7 @@ impl Config {
                 OnExhausted::Block => policy::OnExhausted::Block,
                 OnExhausted::Discard => policy::OnExhausted::Discard,
             },
+            fuse: delivery.dead_letter.as_ref().map(|letters| policy::Fuse::of(letters.max_percent)),
             output: self.pipeline.output.is_some(),
             on_offset_loss: match self.pipeline.source.on_offset_loss {
                 OnOffsetLoss::Stop => policy::OnOffsetLoss::Stop,

@@ -1,6 +1,6 @@
 //! The parts for the operator: counters, gauges, and why nothing is delivered.
 
-use super::wire::{Reader, put_varint};
+use super::wire::{Reader, put_varint, unzigzag, zigzag};
 use super::{Checkpoint, ErrorClass, TAG_COUNTERS, TAG_GAUGES, TAG_HOLD};
 
 /// Totals of one owner of the partition. They start at 0 with the owner: a reader takes differences between two
@@ -39,6 +39,17 @@ pub struct Hold {
     pub class: ErrorClass,
     /// For how many seconds.
     pub seconds: u64,
+    /// With [`HoldReason::DataLoss`], what is missing.
+    pub lost: Option<Lost>,
+}
+
+/// Where reading should have gone on, and what the log had instead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// The first offset that was not read yet.
+    pub wanted: i64,
+    /// Above `wanted`: where the log begins, what lies between is gone. Below: where it ends, it was cut short.
+    pub found: i64,
 }
 
 /// Why a partition gets nothing.
@@ -55,14 +66,16 @@ pub enum HoldReason {
     TooManyDeadLetters,
     /// Unread records are gone and `source.onOffsetLoss` is `Stop`.
     DataLoss,
-    /// The dead-letter, delay or output topic cannot be written.
+    /// The dead-letter or delay topic cannot be written.
     ForwardFailed,
     /// No commit was acknowledged for half a session: another member may own the partition.
     Fenced,
+    /// The output topic cannot be written.
+    OutputFailed,
 }
 
 impl HoldReason {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Unknown,
         Self::ProcessorNotReady,
         Self::CircuitOpen,
@@ -70,6 +83,7 @@ impl HoldReason {
         Self::DataLoss,
         Self::ForwardFailed,
         Self::Fenced,
+        Self::OutputFailed,
     ];
 
     /// The name that status shows.
@@ -82,6 +96,7 @@ impl HoldReason {
             Self::DataLoss => "DataLoss",
             Self::ForwardFailed => "ForwardFailed",
             Self::Fenced => "Fenced",
+            Self::OutputFailed => "OutputFailed",
         }
     }
 }
@@ -136,11 +151,21 @@ impl Hold {
     fn value(&self) -> Vec<u8> {
         let mut value = vec![self.reason as u8, self.class.code()];
         put_varint(&mut value, self.seconds);
+        if let Some(Lost { wanted, found }) = self.lost {
+            put_varint(&mut value, zigzag(wanted));
+            put_varint(&mut value, zigzag(found));
+        }
         value
     }
 
     pub(super) fn read(value: &mut Reader<'_>) -> Option<Self> {
         let reason = HoldReason::ALL.get(usize::from(value.byte()?)).copied().unwrap_or_default();
-        Some(Self { reason, class: ErrorClass::of(value.byte()?), seconds: value.varint()? })
+        let (class, seconds) = (ErrorClass::of(value.byte()?), value.varint()?);
+        let lost = if value.is_empty() {
+            None // not a loss, or told by an older writer
+        } else {
+            Some(Lost { wanted: unzigzag(value.varint()?), found: unzigzag(value.varint()?) })
+        };
+        Some(Self { reason, class, seconds, lost })
     }
 }

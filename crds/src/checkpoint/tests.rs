@@ -19,7 +19,12 @@ fn full() -> Checkpoint {
             lane_blocked_millis: 17,
         }),
         gauges: Some(Gauges { in_flight: 64, oldest_call_millis: 1500, concurrency: 32 }),
-        hold: Some(Hold { reason: HoldReason::CircuitOpen, class: ErrorClass::Unreachable, seconds: 300 }),
+        hold: Some(Hold {
+            reason: HoldReason::DataLoss,
+            class: ErrorClass::Unknown,
+            seconds: 300,
+            lost: Some(Lost { wanted: 1200, found: 7 }),
+        }),
     }
 }
 

@@ -34,7 +34,10 @@ fn three_groups_are_enough() {
     assert_eq!(pipeline.source.group_id, "shop.orders");
     assert_eq!(pipeline.delivery.concurrency, 64);
     assert_eq!(pipeline.delivery.drain, Duration::from_secs(20));
-    assert_eq!(pipeline.delivery.dead_letter, Some(DeadLetter { topic: "shop.orders.dlq".to_owned(), create: true }));
+    assert_eq!(
+        pipeline.delivery.dead_letter,
+        Some(DeadLetter { topic: "shop.orders.dlq".to_owned(), create: true, max_percent: 20 })
+    );
     assert_eq!(pipeline.grace, Duration::from_secs(60));
     assert_eq!((pipeline.scaling.min_replicas, pipeline.scaling.max_replicas), (1, None));
 }
@@ -60,10 +63,17 @@ fn relations_are_checked_as_the_api_server_does() {
         "spec.delivery.deadLetter.topic: orders is one of source.topics",
     );
     refused("  delivery: {onExhausted: Block, deadLetter: {topic: x}}", "goes only with onExhausted DeadLetter");
+    refused(
+        "  delivery: {deadLetter: {maxPercent: 0}}",
+        "spec.delivery.deadLetter.maxPercent: is 0; 1 to 100 are possible",
+    );
     refused("  delivery: {retry: {initialDelay: 2m}}", "is longer than retry.maxDelay");
     refused("  delivery: {retry: {initialDelay: 2s, maxAge: 1s}}", "is longer than retry.maxAge");
     refused("  delivery: {retry: {maxAge: 500ms}}", "spec.delivery.retry.maxAge: is 500ms; 1s to 604800s are possible");
-    refused("  delivery: {retry: {maxAge: 169h}}", "spec.delivery.retry.maxAge: is 608400s; 1s to 604800s are possible");
+    refused(
+        "  delivery: {retry: {maxAge: 169h}}",
+        "spec.delivery.retry.maxAge: is 608400s; 1s to 604800s are possible",
+    );
 }
 
 #[test]

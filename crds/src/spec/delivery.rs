@@ -95,4 +95,9 @@ pub struct DeadLetterSpec {
     /// True (the default) creates the topic where it is absent, with the partitions of the largest source topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub create: Option<bool>,
+    /// The fuse: when more than this share of a minute's records, of at least 100 distinct keys, would become dead letters, none
+    /// does. The pipeline stops, tries a record now and then, and goes on when they succeed again. 20 unless given; 100 for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_percent: Option<i32>,
 }

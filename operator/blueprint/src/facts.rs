@@ -2,6 +2,7 @@
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use penstock_crds::checkpoint::{ErrorClass, HoldReason, Lost};
 use penstock_crds::status::SourceStatus;
 use penstock_crds::{Pipeline, Violation};
 use penstock_scaling::{Decision, Learned};
@@ -25,6 +26,8 @@ pub struct Facts<'a> {
     pub group: Group,
     /// What stands in the way of delivery besides the group: topics, rights, lost offsets, a failed pin. The first is the most important.
     pub obstacles: Vec<Trouble>,
+    /// What workers say of partitions that they do not deliver as they should, in a fixed order.
+    pub hindrances: Vec<Hindrance>,
     /// The scaling decision; `None` before the first.
     pub decision: Option<&'a Decision>,
     /// What the scaler remembers; `None` keeps what status has.
@@ -33,6 +36,42 @@ pub struct Facts<'a> {
     pub objects: Objects<'a>,
     /// Containers of the pipeline's pods that wait or have ended, and why. The first is the most important.
     pub pods: Vec<PodTrouble>,
+}
+
+/// What its worker said of a partition that is not delivered as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hindrance {
+    /// The topic.
+    pub topic: String,
+    /// The partition.
+    pub partition: i32,
+    /// What stands in the way.
+    pub cause: Cause,
+}
+
+/// What stands in the way of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A record that failed for good, under `onExhausted: Block`: what stands behind it in its lane waits.
+    Blocked {
+        /// Its offset.
+        offset: i64,
+        /// Charged attempts.
+        attempts: u32,
+        /// What it fails with.
+        class: ErrorClass,
+    },
+    /// The worker delivers nothing of the partition, or cannot finish what it has.
+    Held {
+        /// Why.
+        reason: HoldReason,
+        /// The class of the failure behind it.
+        class: ErrorClass,
+        /// Since when. It stands still.
+        since: Time,
+        /// With [`HoldReason::DataLoss`], what is missing.
+        lost: Option<Lost>,
+    },
 }
 
 /// One thing that is wrong: the word for conditions and Events, and what to do about it.

@@ -15,7 +15,7 @@ mod status;
 mod worker_file;
 
 pub use change::{Change, changed};
-pub use facts::{Facts, Group, Objects, PodTrouble, Reachability, Trouble};
+pub use facts::{Cause, Facts, Group, Hindrance, Objects, PodTrouble, Reachability, Trouble};
 pub use objects::{Applied, ObjectSet, Prepared};
 pub use reason::{EventType, Reason};
 pub use render::{RENDERER, render, template_hash};

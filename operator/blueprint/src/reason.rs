@@ -70,6 +70,7 @@ impl Reason {
                 | Self::TopicMissing
                 | Self::TopicConflict
                 | Self::OffsetsLost
+                | Self::DataLoss
                 | Self::ImageRunsAsRoot
         )
     }
@@ -110,6 +111,12 @@ reasons! {
     ContainerCrashing, Warning, "A container ends again and again. The message has what it said last.";
     OutOfMemory, Warning, "A container was killed because it used more memory than its limit. Raise the limit, or lower delivery.concurrency.";
     Unschedulable, Warning, "No node can take a pod. The message has the scheduler's words.";
+    DataLoss, Warning, "Records were gone before they were read, and source.onOffsetLoss is Stop. The message has the range. Set it to Resume to go on with what is left.";
+    TooManyDeadLetters, Warning, "The fuse: too large a share of the records failed for good, so something else than records must be wrong. Nothing more is dead-lettered; a record is tried now and then, and it goes on when they succeed. Mend the processor, or raise deadLetter.maxPercent.";
+    DeadLetterUnwritable, Warning, "A dead letter cannot be written. Its record is kept and holds its offset until it can; nothing is lost. Look at the topic, its limits and the rights.";
+    OutputUnwritable, Warning, "An output record cannot be written. The answer is kept and written again; the processor is not called for it. Look at the topic and the rights.";
+    ProcessorUnavailable, Warning, "The processor cannot be reached, or answers as if it were not the processor. Records wait and are tried now and then; no attempt is spent and nothing is dead-lettered.";
+    Blocked, Warning, "A record failed for good, and with onExhausted Block those behind it in its lane wait. The message and status.stuck name it. It is tried again every retry.maxDelay and goes on by itself.";
     RecordStuck, Warning, "A record does not get done and holds the records behind it. The message and status.stuck name it.";
     NoProgress, Warning, "Records wait, and none gets done. Look at the processor.";
     Delivering, Normal, "Records are delivered.";

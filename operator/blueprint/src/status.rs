@@ -1,6 +1,7 @@
 //! What happened, as the status of the resource.
 
 mod decided;
+mod hindered;
 mod judge;
 mod numbers;
 mod phase;

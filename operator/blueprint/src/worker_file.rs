@@ -119,13 +119,15 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
             max_age: delivery.retry.max_age.map(span),
         }),
         on_exhausted: Some(delivery.on_exhausted),
-        dead_letter: delivery
-            .dead_letter
-            .clone()
-            .map(|DeadLetter { topic, create }| DeadLetterSpec { topic: Some(topic), create: Some(create) }),
+        dead_letter: delivery.dead_letter.clone().map(|DeadLetter { topic, create, max_percent }| DeadLetterSpec {
+            topic: Some(topic),
+            create: Some(create),
+            max_percent: i32::try_from(max_percent).ok(),
+        }),
     }
 }
 
-fn span(span: StdDuration) -> Duration {
+/// As users write it.
+pub(crate) fn span(span: StdDuration) -> Duration {
     Duration::from_millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
 }

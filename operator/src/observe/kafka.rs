@@ -1,8 +1,11 @@
 //! A sample in the words of the decision and of status. Pure.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use penstock_blueprint::{Reachability, Reason, Trouble};
-use penstock_crds::checkpoint::{self, Failing};
+use penstock_blueprint::{Cause, Hindrance, Reachability, Reason, Trouble};
+use penstock_crds::Pipeline;
+use penstock_crds::checkpoint::{self, ErrorClass, Failing};
+use penstock_crds::pipeline::{Delivery, Retry};
+use penstock_crds::spec::OnExhausted;
 use penstock_crds::status::SourceStatus;
 use penstock_kafka::TopicPartition;
 use penstock_kafka::admin::GroupState;
@@ -92,6 +95,40 @@ fn stuck(failing: &[Failing], frontier: i64) -> Option<StuckRecord> {
         attempts: record.attempts,
         error_class: record.class.as_str().to_owned(),
     })
+}
+
+/// What workers say of partitions that they do not deliver as they should.
+pub fn hindrances(sample: Option<&Sample>, pipeline: &Pipeline) -> Vec<Hindrance> {
+    let Some(sample) = sample else { return vec![] };
+    let of = |(partition, fact): (&TopicPartition, &PartitionFact)| {
+        let causes = fact.checkpoint.iter().flat_map(|written| causes(written, fact.held_since, &pipeline.delivery));
+        let place = |cause| Hindrance { topic: partition.topic.to_string(), partition: partition.partition, cause };
+        causes.map(place).collect::<Vec<_>>()
+    };
+    sample.partitions.iter().flat_map(of).collect()
+}
+
+fn causes(written: &checkpoint::Checkpoint, held_since: Option<Timestamp>, delivery: &Delivery) -> Vec<Cause> {
+    let held = written.hold.zip(held_since).map(|(hold, since)| Cause::Held {
+        reason: hold.reason,
+        class: hold.class,
+        since: time(since),
+        lost: hold.lost,
+    });
+    let blocks = delivery.on_exhausted == OnExhausted::Block;
+    let blocked = written.failing.iter().filter(|record| blocks && is_over(record, &delivery.retry));
+    let blocked = blocked.map(|record| {
+        let Failing { offset, attempts, class, .. } = *record;
+        Cause::Blocked { offset, attempts, class }
+    });
+    held.into_iter().chain(blocked).collect()
+}
+
+/// Whether the worker charges a record no more: by attempts, by age, or because it was refused for good.
+fn is_over(record: &Failing, retry: &Retry) -> bool {
+    let refused = matches!(record.class, ErrorClass::Rejected | ErrorClass::OutputRefused);
+    let aged = retry.max_age.is_some_and(|max| u64::from(record.seconds) >= max.as_secs());
+    refused || aged || record.attempts >= retry.max_attempts
 }
 
 /// How Kafka answers, for status. `disconnected` says why there is no client to ask through, and since when.

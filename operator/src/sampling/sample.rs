@@ -60,6 +60,8 @@ pub struct PartitionFact {
     pub committed: Option<Option<i64>>,
     /// What the worker wrote with it, if it can be read and speaks of this offset of this log.
     pub checkpoint: Option<Checkpoint>,
+    /// Since when the checkpoint says that nothing is delivered, or not all: as it was first seen, so that it stands still.
+    pub held_since: Option<Timestamp>,
     /// When `committed` and `checkpoint` were true.
     pub committed_at: Timestamp,
     /// Records per offset.
@@ -272,7 +274,7 @@ impl Sample {
             let answer = by_partition.get(partition).map_or(&Ok(None), |answer| *answer);
             match answer {
                 Ok(committed) => {
-                    fact.checkpoint = committed.as_ref().and_then(|committed| {
+                    let checkpoint = committed.as_ref().and_then(|committed| {
                         read(
                             committed,
                             self.cluster_id.as_deref()?,
@@ -280,6 +282,8 @@ impl Sample {
                             partition.partition,
                         )
                     });
+                    fact.held_since = fact.held_since(checkpoint.as_ref(), at);
+                    fact.checkpoint = checkpoint;
                     fact.committed = Some(committed.as_ref().map(|committed| committed.offset));
                     if let (Some(Some(offset)), Some(checkpoint)) = (fact.committed, &fact.checkpoint) {
                         fact.density = fact.density.after(offset, checkpoint);
@@ -322,6 +326,15 @@ impl GroupFact {
 }
 
 impl PartitionFact {
+    /// The same hold goes on, or begins: as long ago as its worker says.
+    fn held_since(&self, next: Option<&Checkpoint>, at: Timestamp) -> Option<Timestamp> {
+        let hold = next?.hold?;
+        let before = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.hold);
+        let begun = at.as_millis().saturating_sub(hold.seconds.saturating_mul(1000));
+        let same = before.is_some_and(|before| before.reason == hold.reason);
+        self.held_since.filter(|_| same).or(Some(Timestamp::from_millis(begun)))
+    }
+
     fn note(&mut self, asked: Asked, offset: i64, at: Timestamp, read_committed: bool) {
         match asked {
             Asked::LogStart => self.log_start = Some(offset),

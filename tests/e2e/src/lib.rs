@@ -9,6 +9,7 @@ pub mod images;
 pub mod pipeline;
 pub mod read;
 pub mod run;
+pub mod service;
 pub mod topic;
 pub mod verdict;
 pub mod wait;

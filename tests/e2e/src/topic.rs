@@ -56,6 +56,15 @@ impl Brokers {
         self.kafka.create_topic(topic, partitions, &config).context(format!("creating {topic}"))
     }
 
+    /// Gives a topic a configuration; whatever is not named is the broker's default again.
+    ///
+    /// # Errors
+    /// What the broker says.
+    pub fn configure(&self, topic: &str, config: &[(&str, &str)]) -> Result<()> {
+        let config: Vec<_> = config.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        self.kafka.configure_topic(topic, &config).context(format!("configuring {topic}"))
+    }
+
     /// Deletes a topic if it is there, and with it what groups have committed for it.
     ///
     /// # Errors

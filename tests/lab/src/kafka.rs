@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -99,6 +99,19 @@ impl Kafka {
         let made =
             wait_for(self.admin()?.create_topics([&topic], &AdminOptions::new().operation_timeout(Some(LIMIT))))?;
         first(made.map_err(during(what))?, what)
+    }
+
+    /// Gives a topic a configuration; whatever is not named is the broker's default again.
+    pub fn configure_topic(&self, name: &str, config: &[(String, String)]) -> Result<()> {
+        let mut alter = AlterConfig::new(ResourceSpecifier::Topic(name));
+        for (setting, value) in config {
+            alter = alter.set(setting, value);
+        }
+        let what = || format!("configuring {name}");
+        let done = wait_for(self.admin()?.alter_configs([&alter], &AdminOptions::new()))?.map_err(during(what))?;
+        let done =
+            done.into_iter().map(|one| one.map(|_| name.to_owned()).map_err(|(_, code)| (name.to_owned(), code)));
+        first(done.collect(), what)
     }
 
     /// Deletes a topic.

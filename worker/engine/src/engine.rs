@@ -15,9 +15,10 @@ use crate::calls::Calls;
 use crate::circuit::Circuit;
 use crate::counters::Counters;
 use crate::forwards::Forwards;
+use crate::fuse::Fuse;
 use crate::limiter::Limiter;
 use crate::partition::{Partition, Phase};
-use crate::policy::Policy;
+use crate::policy::{OnExhausted, Policy};
 use crate::room::Room;
 use crate::seam::{CallId, Effect, Event, Tp};
 use crate::time::Instant;
@@ -58,6 +59,7 @@ pub struct Engine {
     /// Slots by the right they were taken.
     taken: Taken,
     circuit: Circuit,
+    fuse: Fuse,
     limiter: Limiter,
     /// Places in the producer.
     forward_room: u32,
@@ -126,6 +128,7 @@ impl Engine {
     pub fn new(policy: Policy) -> Self {
         let room = Room::of_chars(policy.checkpoint_bytes);
         let limiter = Limiter::new(policy.concurrency);
+        let fuse = Fuse::new(policy.fuse.filter(|_| policy.on_exhausted == OnExhausted::DeadLetter));
         Self {
             policy,
             partitions: Vec::new(),
@@ -145,6 +148,7 @@ impl Engine {
             batch_due: None,
             taken: Taken::default(),
             circuit: Circuit::default(),
+            fuse,
             limiter,
             forward_room: 0,
             drains: Vec::new(),
@@ -210,7 +214,8 @@ impl Engine {
         let commits = (self.uncommitted || self.calls.len() > 0).then(|| self.round_due());
         let drains = self.drains.iter().map(|drain| self.next_of_drain(drain)).min();
         // A probe that is due and was not started waits for something else.
-        let probe = self.circuit.next_probe().filter(|at| *at > self.last_turn && self.has_ready());
+        let probes = [self.circuit.next_probe(), self.fuse.next_probe()].into_iter().flatten();
+        let probe = probes.filter(|at| *at > self.last_turn && self.has_ready()).min();
         let batch = self.batch_due.filter(|at| *at > self.last_turn);
         [self.timers.next(), self.calls.deadline(), commits, drains, probe, batch].into_iter().flatten().min()
     }
@@ -226,6 +231,7 @@ impl Engine {
             in_flight: self.calls.len(),
             concurrency: self.limiter.limit(),
             circuit_open: self.circuit.is_open().map(|(class, _)| class),
+            fuse_blown: self.fuse.is_blown().map(|(class, _)| class),
             forwarding: self.forwards.len(),
             suspects: self.suspects.iter().chain(&self.groups).map(|group| group.members.len()).sum::<usize>()
                 + self.taken.suspects as usize,

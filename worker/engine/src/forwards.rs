@@ -1,5 +1,7 @@
 //! Records on their way to another topic, or waiting to be written there again.
 
+use penstock_crds::checkpoint::HoldReason;
+
 use crate::calls::Claim;
 use crate::seam::{Destination, ForwardId, Record, Tp};
 
@@ -12,6 +14,16 @@ pub(crate) struct Forwarding {
     pub(crate) failures: u32,
     /// Whether the producer has it; otherwise it waits for its back-off.
     pub(crate) sent: bool,
+}
+
+impl Forwarding {
+    /// Why its partition is held while it cannot be written.
+    pub(crate) fn reason_when_failed(&self) -> HoldReason {
+        match self.to {
+            Destination::Output(_) => HoldReason::OutputFailed,
+            Destination::DeadLetter(_) | Destination::Delay { .. } => HoldReason::ForwardFailed,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +56,14 @@ impl Forwards {
         let mine = |claim: &Claim| claim.tp == tp && claim.seq == seq && !claim.stale;
         let place = (0..).zip(&self.slots).find(|(_, (_, place))| place.as_ref().is_some_and(|one| mine(&one.claim)));
         place.map(|(slot, (serial, _))| ForwardId { slot, serial: *serial })
+    }
+
+    /// Whether one of a partition failed for that reason and is not confirmed since.
+    pub(crate) fn any_failing(&self, tp: Tp, reason: HoldReason) -> bool {
+        let failing = |one: &Forwarding| {
+            one.claim.tp == tp && one.failures > 0 && one.reason_when_failed() == reason && !one.claim.stale
+        };
+        self.slots.iter().any(|(_, place)| place.as_ref().is_some_and(failing))
     }
 
     pub(crate) fn get_mut(&mut self, id: ForwardId) -> Option<&mut Forwarding> {

@@ -9,6 +9,7 @@ mod circuit;
 mod counters;
 mod engine;
 mod forwards;
+mod fuse;
 mod hash;
 mod lanes;
 mod ledger;

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use penstock_crds::checkpoint::{ErrorClass, Hold, HoldReason};
+use penstock_crds::checkpoint::{ErrorClass, Hold, HoldReason, Lost};
 
 use crate::backoff::Jitter;
 use crate::calls::Claim;
@@ -58,7 +58,16 @@ pub(crate) struct Partition {
     pub(crate) usage: Usage,
     /// Claims of this assignment at the producer.
     pub(crate) forwarding: u32,
-    pub(crate) hold: Option<(HoldReason, ErrorClass, Instant)>,
+    pub(crate) hold: Option<Held>,
+}
+
+/// Why nothing of the partition is delivered, or not all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) reason: HoldReason,
+    pub(crate) class: ErrorClass,
+    pub(crate) since: Instant,
+    pub(crate) lost: Option<Lost>,
 }
 
 /// Whose log the ledger speaks of.
@@ -290,7 +299,10 @@ impl Partition {
 
     /// The hold as the checkpoint tells it.
     pub(crate) fn hold_told(&self, now: Instant) -> Option<Hold> {
-        let told = |(reason, class, since)| Hold { reason, class, seconds: now.since(since).as_secs() };
+        let told = |held: Held| {
+            let Held { reason, class, since, lost } = held;
+            Hold { reason, class, seconds: now.since(since).as_secs(), lost }
+        };
         self.hold.map(told).or_else(|| self.held_by_an_outage(now))
     }
 
@@ -298,7 +310,7 @@ impl Partition {
     fn held_by_an_outage(&self, now: Instant) -> Option<Hold> {
         let trouble = self.troubles.get(self.ledger.frontier())?;
         let class = trouble.outage()?;
-        Some(Hold { reason: HoldReason::CircuitOpen, class, seconds: trouble.age(now).as_secs() })
+        Some(Hold { reason: HoldReason::CircuitOpen, class, seconds: trouble.age(now).as_secs(), lost: None })
     }
 }
 

@@ -17,6 +17,8 @@ pub struct Policy {
     pub retry: Retry,
     /// What happens to a record that failed for good.
     pub on_exhausted: OnExhausted,
+    /// When so many records are dead-lettered that nothing more is; `None` for never.
+    pub fuse: Option<Fuse>,
     /// Whether processors answer with records for an output topic: each call then reserves a place in the producer.
     pub output: bool,
     /// What to do when unread records are gone.
@@ -84,6 +86,24 @@ pub enum OnExhausted {
     Discard,
 }
 
+/// `deadLetter.maxPercent`: more than that share of a minute's records, of many keys, blows the fuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fuse {
+    /// The share that is still right, 1 to 100; 100 never blows.
+    pub percent_max: u32,
+    /// Distinct keys that must be dead-lettered within the minute, ≥ 1.
+    pub keys_min: u32,
+    /// Of so many last probes, at most `percent_max` must fail for the fuse to be whole again, ≥ 1.
+    pub probes: u32,
+}
+
+impl Fuse {
+    /// The fuse of a pipeline: 100 keys to blow, ten probes to heal.
+    pub const fn of(percent_max: u32) -> Self {
+        Self { percent_max, keys_min: 100, probes: 10 }
+    }
+}
+
 /// `source.onOffsetLoss`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOffsetLoss {
@@ -102,6 +122,7 @@ impl Default for Policy {
             timeout: Duration::from_secs(30),
             retry: Retry::default(),
             on_exhausted: OnExhausted::DeadLetter,
+            fuse: None,
             output: false,
             on_offset_loss: OnOffsetLoss::Stop,
             window_bytes: 64 << 20,

@@ -143,6 +143,12 @@ impl Troubles {
         trouble
     }
 
+    /// Whether a failure that is charged now would be the last.
+    pub(crate) fn is_last(&self, offset: i64, retry: &Retry, now: Instant) -> bool {
+        let Some(trouble) = self.by_offset.get(&offset) else { return retry.max_attempts <= 1 };
+        trouble.attempts + 1 >= retry.max_attempts || trouble.is_over(retry, now)
+    }
+
     /// The record is done.
     pub(crate) fn remove(&mut self, offset: i64) {
         if self.by_offset.remove(&offset).is_some_and(|trouble| trouble.attempts >= 2) {

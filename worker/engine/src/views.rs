@@ -17,6 +17,8 @@ pub struct EngineView {
     pub concurrency: u32,
     /// What the processor's outage looks like, while the circuit is open.
     pub circuit_open: Option<ErrorClass>,
+    /// What the failures look like, while too many records would be dead-lettered.
+    pub fuse_blown: Option<ErrorClass>,
     /// Records at the producer, or waiting to be written again.
     pub forwarding: u32,
     /// Records that run alone because a connection broke while they were in flight.
@@ -66,7 +68,7 @@ impl Partition {
             in_flight: self.usage.in_flight,
             failing: self.troubles.charged(),
             blocked_for: blocked.map(|trouble| trouble.age(now)),
-            hold: self.hold.map(|(reason, ..)| reason),
+            hold: self.hold.map(|held| held.reason),
             fenced: self.commits.fenced,
             draining: self.phase == Phase::Draining,
         })

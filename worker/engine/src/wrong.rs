@@ -38,6 +38,8 @@ pub(crate) enum Wrong {
     NullKeysShareALane,
     /// Starts as usual while the circuit is open.
     CircuitIgnored,
+    /// Dead-letters whatever fails, however much it is.
+    FuseIgnored,
     /// Starts as usual while nobody acknowledges its commits.
     FenceIgnored,
     /// Opens the lane while a retry waits.

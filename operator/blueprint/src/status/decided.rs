@@ -2,11 +2,11 @@
 
 use penstock_crds::ConsumerPipelineStatus;
 use penstock_crds::status::{DecisionStatus, LearnedStatus, StuckStatus};
-use penstock_scaling::{Capacity, Decision, Learned, Limit, Parts, Reason as Why};
+use penstock_scaling::{Capacity, Decision, Learned, Limit, Parts, Reason as Why, StuckPartition};
 
 use super::{TEXT_MAX, numbers};
-use crate::Facts;
 use crate::conditions::trimmed;
+use crate::{Cause, Facts, Hindrance};
 
 /// Partitions listed as stuck.
 const STUCK_MAX: usize = 16;
@@ -28,7 +28,17 @@ pub(super) fn fill(status: &mut ConsumerPipelineStatus, facts: &Facts<'_>) {
     let learned = facts.learned.and_then(|learned| learned.records_per_second);
     status.capacity = parts.capacity.map(|capacity| capacity.records_per_second).or(learned).map(numbers::rate);
     status.decision = Some(terms(decision));
-    status.stuck = parts.stuck.iter().take(STUCK_MAX).map(stuck).collect();
+    status.stuck = stuck(facts, &parts.stuck);
+}
+
+/// Blocked records first, which are named at once; then partitions where nothing gets done.
+fn stuck(facts: &Facts<'_>, still: &[StuckPartition]) -> Vec<StuckStatus> {
+    let blocked: Vec<StuckStatus> = facts.hindrances.iter().filter_map(blocked).collect();
+    let named = |one: &&StuckPartition| {
+        blocked.iter().all(|other| (&other.topic, other.partition) != (&one.topic, one.partition))
+    };
+    let others: Vec<StuckStatus> = still.iter().filter(named).map(standing_still).collect();
+    blocked.into_iter().chain(others).take(STUCK_MAX).collect()
 }
 
 /// About the age of the oldest waiting record: as the scaler knows it, else how long the backlog took to arrive.
@@ -88,7 +98,18 @@ fn remembered(learned: &Learned) -> Option<LearnedStatus> {
     (known.rate_per_replica.is_some() || known.start_seconds.is_some()).then_some(known)
 }
 
-fn stuck(stuck: &penstock_scaling::StuckPartition) -> StuckStatus {
+fn blocked(hindrance: &Hindrance) -> Option<StuckStatus> {
+    let Cause::Blocked { offset, attempts, class } = hindrance.cause else { return None };
+    Some(StuckStatus {
+        topic: hindrance.topic.clone(),
+        partition: hindrance.partition,
+        offset,
+        attempts: count(attempts),
+        error_class: Some(class.as_str().to_owned()),
+    })
+}
+
+fn standing_still(stuck: &StuckPartition) -> StuckStatus {
     StuckStatus {
         topic: stuck.topic.clone(),
         partition: stuck.partition,

@@ -6,8 +6,8 @@ use penstock_crds::Pipeline;
 use penstock_crds::spec::ScalingMode;
 use penstock_scaling::{Decision, Limit, Reason as Why, StuckPartition};
 
-use super::View;
 use super::verdict::{Verdict, pod_message, pod_reason};
+use super::{View, hindered};
 use crate::conditions::{self, Status, whole_seconds};
 use crate::{Group, Objects, Reachability, Reason};
 
@@ -131,9 +131,12 @@ pub(super) fn delivering(view: &View<'_>, pipeline: &Pipeline, kafka: &Verdict, 
     if !available.is(Status::True) {
         return available.clone();
     }
-    let Some(decision) = view.facts.decision else {
+    let Some(decision) = view.facts.decision.filter(|decision| decision.reason != Why::LagUnknown) else {
         return view.unknown(conditions::DELIVERING, "Nothing is known of what is unread yet.");
     };
+    if let Some(hindered) = hindered::verdict(view, pipeline) {
+        return hindered;
+    }
     match decision.parts.stuck.as_slice() {
         [_, ..] => Verdict::no(Reason::RecordStuck, stuck(&decision.parts.stuck)),
         [] if decision.reason == Why::NoProgress => Verdict::no(Reason::NoProgress, Reason::NoProgress.meaning()),
@@ -205,7 +208,7 @@ pub(super) struct Others {
 }
 
 /// Up to [`NAMED_MAX`] of them in words, and how many more there are.
-fn some_of<T>(all: &[T], between: &str, words: impl Fn(&T) -> String) -> String {
+pub(super) fn some_of<T>(all: &[T], between: &str, words: impl Fn(&T) -> String) -> String {
     let named: Vec<String> = all.iter().take(NAMED_MAX).map(words).collect();
     let more = all.len().saturating_sub(NAMED_MAX);
     let rest = if more == 0 { String::new() } else { format!(" and {more} more") };

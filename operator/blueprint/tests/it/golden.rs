@@ -3,7 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use penstock_blueprint::{Group, PodTrouble, Reachability, Reason};
+use penstock_blueprint::{Cause, Group, Hindrance, PodTrouble, Reachability, Reason};
+use penstock_crds::checkpoint::{ErrorClass, HoldReason, Lost};
 use penstock_scaling::{Decision, HotPartition, Limit, Reason as Why, StuckPartition};
 use serde::Serialize;
 
@@ -16,6 +17,14 @@ const SITUATIONS: &[(&str, Situation)] = &[
     ("advise", |world| {
         world.decision = Some(Decision { advised: Some(6), ..decision(3, Why::Overloaded) });
     }),
+    ("blocked", |world| {
+        let blocked = |partition, offset, attempts, class| Hindrance {
+            topic: "orders".into(),
+            partition,
+            cause: Cause::Blocked { offset, attempts, class },
+        };
+        world.hindrances = vec![blocked(3, 17, 5, ErrorClass::ServerError), blocked(7, 4_711, 1, ErrorClass::Rejected)];
+    }),
     ("catching-up", |world| {
         let mut up = decision(8, Why::CatchingUp);
         (up.parts.lag, up.parts.backlog, up.parts.behind_seconds) = (91_404.0, 90_210.0, Some(312.0));
@@ -23,6 +32,13 @@ const SITUATIONS: &[(&str, Situation)] = &[
         (up.limited_by, up.parts.ceiling) = (Some(Limit::MaxReplicas), 8);
         world.decision = Some(up);
         world.pods = Some(Pods { wanted: 8, existing: 8, updated: 8, ready: 3, available: 3, ..Pods::all(8) });
+    }),
+    ("data-loss", |world| {
+        let lost = |partition, wanted, found| held(partition, HoldReason::DataLoss, Some(Lost { wanted, found }));
+        world.hindrances = vec![lost(3, 17, 100), lost(4, 900, 500)];
+    }),
+    ("dead-letter-unwritable", |world| {
+        world.hindrances = vec![held(3, HoldReason::ForwardFailed, None)];
     }),
     ("everything", |world| {
         world.decision = Some(decision(3, Why::Manual));
@@ -76,6 +92,9 @@ const SITUATIONS: &[(&str, Situation)] = &[
     ("paused", |world| {
         (world.decision, world.pods) = (Some(decision(0, Why::Paused)), Some(Pods::all(0)));
     }),
+    ("processor-unavailable", |world| {
+        world.hindrances = (0..12).map(|partition| held(partition, HoldReason::CircuitOpen, None)).collect();
+    }),
     ("record-stuck", |world| {
         let mut stuck = decision(3, Why::Steady);
         stuck.limited_by = Some(Limit::StuckPartition);
@@ -96,6 +115,9 @@ const SITUATIONS: &[(&str, Situation)] = &[
         world.earlier = before.live();
     }),
     ("replicas-ignored", |_| ()),
+    ("too-many-dead-letters", |world| {
+        world.hindrances = vec![held(3, HoldReason::TooManyDeadLetters, None)];
+    }),
     ("topic-missing", |world| {
         let message = "Topic orders does not exist. Create it, or add topics[].ensure with its partitions.";
         world.obstacles = vec![trouble(Reason::TopicMissing, message)];
@@ -108,6 +130,12 @@ const SITUATIONS: &[(&str, Situation)] = &[
 ];
 
 const MINIMAL: &str = include_str!("../golden/minimal/pipeline.yaml");
+
+fn held(partition: i32, reason: HoldReason, lost: Option<Lost>) -> Hindrance {
+    let since = time("2026-03-01T11:58:00Z");
+    let cause = Cause::Held { reason, class: ErrorClass::Unreachable, since, lost };
+    Hindrance { topic: "orders".into(), partition, cause }
+}
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")

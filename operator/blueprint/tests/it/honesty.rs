@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use penstock_blueprint::{Change, Group, PodTrouble, Reachability, Reason, changed};
+use penstock_blueprint::{Cause, Change, Group, Hindrance, PodTrouble, Reachability, Reason, changed};
 use penstock_crds::Pipeline;
+use penstock_crds::checkpoint::{ErrorClass, HoldReason};
 use penstock_crds::spec::ScalingMode;
 use penstock_crds::status::{ConsumerPipelineStatus, Phase};
 use penstock_scaling::{Reason as Why, StuckPartition};
@@ -76,6 +77,20 @@ fn ills() -> impl Strategy<Value = Vec<PodTrouble>> {
     prop::sample::select(vec![vec![], ill("ContainerCreating"), ill("CrashLoopBackOff")])
 }
 
+fn hindrances() -> impl Strategy<Value = Vec<Hindrance>> {
+    let hindrance = |cause| vec![Hindrance { topic: "orders".into(), partition: 0, cause }];
+    let held =
+        |reason, since| hindrance(Cause::Held { reason, class: ErrorClass::Unknown, since: time(since), lost: None });
+    prop::sample::select(vec![
+        vec![],
+        vec![],
+        hindrance(Cause::Blocked { offset: 1, attempts: 5, class: ErrorClass::Timeout }),
+        held(HoldReason::DataLoss, "2026-03-01T11:59:59Z"),
+        held(HoldReason::CircuitOpen, "2026-03-01T11:59:59Z"),
+        held(HoldReason::ProcessorNotReady, "2026-03-01T11:59:59Z"),
+    ])
+}
+
 prop_compose! {
     fn worlds()(
         mode in prop::sample::select(vec![ScalingMode::Auto, ScalingMode::Manual, ScalingMode::Advise]),
@@ -83,6 +98,7 @@ prop_compose! {
         paused: bool,
         (kafka, group, pods, outcome, ill) in (kafkas(), groups(), pods(), outcomes(), ills()),
         obstacle: bool,
+        hindrance in hindrances(),
         decided in prop::option::of((0..4_u32, prop::sample::select(Why::ALL.to_vec()), any::<bool>())),
     ) -> World {
         let mut world = PLAIN.clone();
@@ -90,6 +106,7 @@ prop_compose! {
         (pipeline.scaling.mode, pipeline.scaling.replicas, pipeline.paused) = (mode, Some(replicas), paused);
         (world.kafka, world.group, world.pods, world.outcome, world.ill) = (kafka, group, pods, outcome, ill);
         world.obstacles.extend(obstacle.then(|| trouble(Reason::TopicMissing, "Topic orders does not exist.")));
+        world.hindrances = hindrance;
         world.decision = decided.map(|(replicas, reason, stuck)| {
             let mut decided = decision(replicas, reason);
             decided.parts.stuck.extend(stuck.then(|| StuckPartition {
@@ -216,4 +233,41 @@ fn one_failed_request_is_no_news_and_a_refused_password_is() {
     world.kafka = down(Reason::AuthenticationFailed);
     let status = world.status();
     assert_eq!((conditions(&status)["KafkaReachable"], conditions(&status)["Stalled"]), ("False", "True"));
+}
+
+#[test]
+fn what_a_worker_says_on_its_way_up_is_no_news_and_later_it_is() {
+    let mut world = World::of(PIPELINE);
+    world.previous = world.status();
+    let asked = |since: &str| Hindrance {
+        topic: "orders".into(),
+        partition: 0,
+        cause: Cause::Held {
+            reason: HoldReason::ProcessorNotReady,
+            class: ErrorClass::Unreachable,
+            since: time(since),
+            lost: None,
+        },
+    };
+    world.hindrances = vec![asked("2026-03-01T11:59:55Z")];
+    assert_eq!(changed(&world.previous, &world.status()), Change::None);
+    world.hindrances = vec![asked("2026-03-01T11:59:50Z")];
+    assert_eq!(conditions(&world.status())["Delivering"], "False");
+    // Whoever said it is gone, and nobody is left to take it back.
+    (world.pods, world.decision) = (Some(Pods::all(0)), Some(decision(0, Why::Idle)));
+    assert_eq!(conditions(&world.status())["Delivering"], "True");
+}
+
+#[test]
+fn a_blocked_record_is_named_until_it_passes() {
+    let mut world = World::of(PIPELINE);
+    let cause = Cause::Blocked { offset: 17, attempts: 5, class: ErrorClass::ServerError };
+    world.hindrances = vec![Hindrance { topic: "orders".into(), partition: 3, cause }];
+    let status = world.status();
+    let delivering = status.conditions.iter().find(|condition| condition.type_ == "Delivering").unwrap();
+    assert_eq!((delivering.status.as_str(), delivering.reason.as_str()), ("False", "Blocked"));
+    assert!(delivering.message.contains("orders/3 at offset 17 (5 attempts, ServerError)"), "{}", delivering.message);
+    assert_eq!((status.stuck[0].offset, status.stuck[0].attempts), (17, 5));
+    (world.previous, world.hindrances) = (status, vec![]);
+    assert_eq!((conditions(&world.status())["Delivering"], world.status().stuck.len()), ("True", 0));
 }

@@ -4,8 +4,8 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition, DeploymentStat
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use penstock_blueprint::{
-    Applied, Facts, Group, GroupProtocol, ObjectSet, Objects, PodTrouble, Prepared, Reachability, Reason, Release,
-    Settled, Trouble, render, status,
+    Applied, Facts, Group, GroupProtocol, Hindrance, ObjectSet, Objects, PodTrouble, Prepared, Reachability, Reason,
+    Release, Settled, Trouble, render, status,
 };
 use penstock_crds::schema::parse;
 use penstock_crds::status::{PinState, SourceStatus};
@@ -47,6 +47,7 @@ pub(crate) struct World {
     pub(crate) source: Option<SourceStatus>,
     pub(crate) group: Group,
     pub(crate) obstacles: Vec<Trouble>,
+    pub(crate) hindrances: Vec<Hindrance>,
     pub(crate) decision: Option<Decision>,
     pub(crate) learned: Option<Learned>,
     pub(crate) outcome: Outcome,
@@ -75,6 +76,7 @@ impl World {
             }),
             group: Group::Ours,
             obstacles: vec![],
+            hindrances: vec![],
             decision: Some(decision(3, Why::Steady)),
             learned: Some(Learned {
                 template_hash: "0011223344556677".into(),
@@ -114,6 +116,7 @@ impl World {
             source: self.source.as_ref(),
             group: self.group.clone(),
             obstacles: self.obstacles.clone(),
+            hindrances: self.hindrances.clone(),
             decision: self.decision.as_ref(),
             learned: self.learned.as_ref(),
             objects,

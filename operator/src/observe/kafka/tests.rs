@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use penstock_crds::checkpoint::{Counters, ErrorClass, Gauges};
+use penstock_crds::checkpoint::{Counters, ErrorClass, Gauges, Hold, HoldReason};
 use penstock_kafka::admin::AdminError;
 use penstock_scaling::Timestamp;
 
@@ -82,4 +82,38 @@ fn reachability_says_what_fails_since_when_and_what_was_known_last() {
     let no_secret = Trouble { reason: Reason::SecretMissing, message: String::new() };
     let Reachability::Unreachable { trouble, .. } = reachability(None, Some((&no_secret, at(2)))) else { panic!() };
     assert_eq!(trouble.reason, Reason::SecretMissing);
+}
+
+#[test]
+fn what_workers_say_stands_in_the_way_is_told_with_its_place() {
+    let pipeline = |delivery: &str| {
+        let text = format!(
+            "apiVersion: penstock.dev/v1alpha1\nkind: ConsumerPipeline\nmetadata: {{name: p}}\nspec:\n  kafka: {{bootstrapServers: 'k:9092'}}\n  \
+             source: {{topics: [{{name: t}}]}}\n  processor: {{type: discard}}\n  delivery: {delivery}"
+        );
+        penstock_crds::resolve(&penstock_crds::schema::parse(&text).unwrap()).unwrap()
+    };
+    let failing = |offset, attempts, class, seconds| Failing { offset, attempts, class, seconds };
+    let failed = vec![
+        failing(40, 5, ErrorClass::ServerError, 1),
+        failing(41, 4, ErrorClass::ServerError, 1),
+        failing(42, 1, ErrorClass::Rejected, 1),
+        failing(43, 1, ErrorClass::Retry, 60),
+    ];
+    let (reason, class) = (HoldReason::CircuitOpen, ErrorClass::Unreachable);
+    let hold = Some(Hold { reason, class, seconds: 9, lost: None });
+    let written = checkpoint::Checkpoint { failing: failed, hold, ..checkpoint::Checkpoint::default() };
+    let seen = sample(vec![PartitionFact { checkpoint: Some(written), held_since: Some(at(3)), ..fact() }]);
+    let causes = |delivery: &str| {
+        let all = hindrances(Some(&seen), &pipeline(delivery));
+        all.into_iter().map(|one| one.cause).collect::<Vec<_>>()
+    };
+    let held = Cause::Held { reason, class, since: time(at(3)), lost: None };
+    assert_eq!(causes("{}"), [held.clone()], "what fails for good goes to the dead letters");
+    let blocked = |offset, attempts, class| Cause::Blocked { offset, attempts, class };
+    let spent = [blocked(40, 5, ErrorClass::ServerError), blocked(42, 1, ErrorClass::Rejected)];
+    assert_eq!(causes("{onExhausted: Block}"), [&[held.clone()][..], &spent].concat());
+    let aged = [held, spent[0].clone(), spent[1].clone(), blocked(43, 1, ErrorClass::Retry)];
+    assert_eq!(causes("{onExhausted: Block, retry: {maxAge: 1m}}"), aged);
+    assert_eq!(hindrances(None, &pipeline("{}")), []);
 }

@@ -137,3 +137,22 @@ fn words_that_change_with_every_try_are_left_out() {
     let trouble = Trouble::of(&AdminError::Unreachable(said.to_owned()), at(1));
     assert!(trouble.text.ends_with("Connection refused"), "{}", trouble.text);
 }
+
+#[test]
+fn a_hold_began_when_its_worker_says_and_that_stands_still() {
+    use penstock_crds::checkpoint::{ErrorClass, Hold, HoldReason};
+    let said = |reason, seconds| {
+        let hold = Some(Hold { reason, class: ErrorClass::Unreachable, seconds, lost: None });
+        Checkpoint { hold, ..Checkpoint::default() }
+    };
+    let mut fact = PartitionFact::default();
+    let mut see = |checkpoint: Checkpoint, second| {
+        fact.held_since = fact.held_since(Some(&checkpoint), at(second));
+        fact.checkpoint = Some(checkpoint);
+        fact.held_since
+    };
+    assert_eq!(see(said(HoldReason::CircuitOpen, 4), 100), Some(at(96)));
+    assert_eq!(see(said(HoldReason::CircuitOpen, 8), 105), Some(at(96)), "give or take the age of a commit");
+    assert_eq!(see(said(HoldReason::ForwardFailed, 1), 110), Some(at(109)));
+    assert_eq!(see(Checkpoint::default(), 115), None);
+}

@@ -6,6 +6,7 @@
 mod broker;
 mod chart;
 mod crash;
+mod hindered;
 mod lifecycle;
 mod quiet;
 mod refused;

@@ -10,11 +10,12 @@ use crate::circuit::PROBE_MAX;
 use crate::hash;
 use crate::lanes::LaneId;
 use crate::ledger::State;
-use crate::partition::{Fact, Phase};
+use crate::partition::{Fact, Partition, Phase, of_offset};
 use crate::policy::OnExhausted;
 use crate::seam::{CallId, Destination, Effect, ErrorClass, Failure, Finished, Outcome, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
+use crate::troubles::Trouble;
 use crate::wrong::Wrong;
 
 /// Times that a record may be told "busy" in a row, while others are taken, before that is charged: minutes of back-off.
@@ -36,6 +37,7 @@ impl Engine {
         let claim = ended.flight.claim;
         let outcome = outcome_of(finished.outcome, &ended);
         let stopped = self.stops(call, &ended, &outcome);
+        self.fuse.hears(call);
         if claim.stale {
             self.circuit.unanswered(call, now);
             self.late(claim, if stopped { Outcome::Cancelled } else { outcome }, effects);
@@ -50,6 +52,7 @@ impl Engine {
             self.wake(claim.tp);
         }
         if ended.last {
+            self.fuse.ended(call, now);
             self.stopped_lanes.retain(|(other, ..)| *other != call);
             self.split(call, now);
         }
@@ -59,6 +62,9 @@ impl Engine {
     fn judge(&mut self, call: CallId, ended: &Ended, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
         let Ended { flight: Flight { claim, kind }, single, .. } = *ended;
         let Claim { tp, seq, .. } = claim;
+        if matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+            self.taken(now);
+        }
         match outcome {
             Outcome::Ack => {
                 self.counters.acknowledged += 1;
@@ -135,6 +141,10 @@ impl Engine {
         entry.troubled = true;
         let (offset, lane) = (entry.offset, entry.lane);
         let after = failure.after;
+        if self.spares(tp, seq, &failure, for_good, now) {
+            return self.put_off(tp, seq, Some(&failure), PROBE_MAX, now);
+        }
+        let partition = &mut self.partitions[tp.index()];
         let blocks = self.policy.on_exhausted == OnExhausted::Block;
         let known = partition.troubles.get(offset).filter(|_| blocks);
         let blocked = known.is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
@@ -164,13 +174,50 @@ impl Engine {
         }
     }
 
+    /// Whether the fuse keeps a record from the dead letters that this failure would send there. Then it is not charged.
+    fn spares(&mut self, tp: Tp, seq: u64, failure: &Failure, for_good: bool, now: Instant) -> bool {
+        let partition = &self.partitions[tp.index()];
+        let Some(offset) = partition.ledger.get(seq).map(|entry| entry.offset) else { return false };
+        let last = partition.troubles.is_last(offset, &self.policy.retry, now);
+        if self.policy.on_exhausted != OnExhausted::DeadLetter || !(last || for_good) || self.breaks(Wrong::FuseIgnored)
+        {
+            return false;
+        }
+        let record = partition.ledger.record(seq);
+        let key = record.as_ref().and_then(|record| record.key()).map_or_else(|| of_offset(offset), hash::of_bytes);
+        let before = self.fuse.is_blown().is_some();
+        let admitted = self.fuse.admits_dead_letter(hash::with(key, u64::from(tp.0)), failure.class, now);
+        self.counters.dead_letters_spared += u64::from(!admitted);
+        self.tell_fuse(before);
+        !admitted
+    }
+
+    /// The fuse has seen a record taken.
+    fn taken(&mut self, now: Instant) {
+        let before = self.fuse.is_blown().is_some();
+        self.fuse.taken(now);
+        self.tell_fuse(before);
+    }
+
+    fn tell_fuse(&mut self, before: bool) {
+        if self.fuse.is_blown().is_some() != before {
+            self.tell_hold();
+        }
+    }
+
     /// Tries the record again later, after `wait_max` at most, and charges nothing.
     pub(super) fn put_off(&mut self, tp: Tp, seq: u64, failure: Option<&Failure>, wait_max: Duration, now: Instant) {
         let partition = &mut self.partitions[tp.index()];
         let Some(entry) = partition.ledger.get_mut(seq) else { return };
         entry.troubled = true;
         let offset = entry.offset;
+        let outage = |partition: &Partition| partition.troubles.get(offset).and_then(Trouble::outage);
+        let before = outage(partition);
         let patience = partition.troubles.put_off(offset, failure, now);
+        if outage(partition) != before {
+            partition.commits.changed = true; // a partition of one lane never trips the circuit: its checkpoint tells
+            self.uncommitted = true;
+        }
         let wait = self.back_off(tp, offset, patience, failure.and_then(|failure| failure.after));
         self.wait_for(tp, seq, wait.min(wait_max), now);
     }

@@ -3,11 +3,11 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use penstock_crds::checkpoint::{self, Checkpoint, ErrorClass, HoldReason, Place, Rejected};
+use penstock_crds::checkpoint::{self, Checkpoint, ErrorClass, HoldReason, Lost, Place, Rejected};
 
 use super::{Engine, Processor};
 use crate::ledger::Ledger;
-use crate::partition::{Log, Partition, Phase, of_offset};
+use crate::partition::{Held, Log, Partition, Phase, of_offset};
 use crate::policy::OnOffsetLoss;
 use crate::seam::{Assignment, Effect, LoadFailed, Loaded, TopicId, Tp};
 use crate::time::Instant;
@@ -127,7 +127,7 @@ impl Engine {
             return;
         }
         if self.policy.on_offset_loss == OnOffsetLoss::Stop {
-            return self.stop(tp, now);
+            return self.stop(tp, log, now);
         }
         let partition = &mut self.partitions[tp.index()];
         let re_created = topic_id != partition.log.topic_id;
@@ -153,10 +153,13 @@ impl Engine {
     }
 
     /// Leaves a partition alone until a human decides, and says so.
-    fn stop(&mut self, tp: Tp, now: Instant) {
+    fn stop(&mut self, tp: Tp, log: Range<i64>, now: Instant) {
         let partition = &mut self.partitions[tp.index()];
         partition.phase = Phase::Stopped;
-        partition.hold = Some((HoldReason::DataLoss, ErrorClass::Unknown, now));
+        let wanted = partition.ledger.next_offset();
+        let found = if log.start > wanted { log.start } else { log.end };
+        let lost = Some(Lost { wanted, found });
+        partition.hold = Some(Held { reason: HoldReason::DataLoss, class: ErrorClass::Unknown, since: now, lost });
         partition.fresh.seqs.clear();
         partition.again.seqs.clear();
         partition.commits.changed = true;

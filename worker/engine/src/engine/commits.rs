@@ -151,10 +151,13 @@ impl Engine {
     /// Why nothing is delivered by the whole worker, if so.
     fn hold(&self, now: Instant) -> Option<Hold> {
         if self.processor != Processor::Ready {
-            return Some(Hold { reason: HoldReason::ProcessorNotReady, class: ErrorClass::Unreachable, seconds: 0 });
+            let (reason, class) = (HoldReason::ProcessorNotReady, ErrorClass::Unreachable);
+            return Some(Hold { reason, class, seconds: 0, lost: None });
         }
-        let (class, since) = self.circuit.is_open()?;
-        Some(Hold { reason: HoldReason::CircuitOpen, class, seconds: now.since(since).as_secs() })
+        let circuit = self.circuit.is_open().map(|open| (HoldReason::CircuitOpen, open));
+        let fuse = || self.fuse.is_blown().map(|blown| (HoldReason::TooManyDeadLetters, blown));
+        let (reason, (class, since)) = circuit.or_else(fuse)?;
+        Some(Hold { reason, class, seconds: now.since(since).as_secs(), lost: None })
     }
 
     /// Self-fencing: whoever was not heard of for half a session may have been replaced, and starts nothing before a

@@ -6,6 +6,7 @@ use crate::calls::Claim;
 use crate::forwards::Forwarding;
 use crate::lanes::LaneId;
 use crate::ledger::State;
+use crate::partition::Held;
 use crate::seam::{Destination, Effect, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
@@ -82,10 +83,10 @@ impl Engine {
             Destination::Output(_) => self.counters.forwarded_output += 1,
             Destination::DeadLetter(_) | Destination::Delay { .. } => self.counters.dead_lettered += 1,
         }
-        let partition = &mut self.partitions[forwarding.claim.tp.index()];
-        partition.forwarding -= 1;
-        partition.hold = partition.hold.filter(|(reason, ..)| *reason != HoldReason::ForwardFailed);
-        self.complete(forwarding.claim.tp, forwarding.claim.seq);
+        let (tp, reason) = (forwarding.claim.tp, forwarding.reason_when_failed());
+        self.partitions[tp.index()].forwarding -= 1;
+        self.mend_hold(tp, reason);
+        self.complete(tp, forwarding.claim.seq);
     }
 
     fn forward_failed(&mut self, id: ForwardId, failure: &Failure, now: Instant) {
@@ -98,8 +99,8 @@ impl Engine {
         let Some(forwarding) = self.forwards.get_mut(id) else { return };
         forwarding.sent = false;
         forwarding.failures = forwarding.failures.saturating_add(1);
-        let (claim, failures) = (forwarding.claim, forwarding.failures);
-        self.note_forward_failure(claim.tp, failure.class, now);
+        let (claim, failures, reason) = (forwarding.claim, forwarding.failures, forwarding.reason_when_failed());
+        self.note_forward_failure(claim.tp, reason, failure.class, now);
         let jitter = self.partitions[claim.tp.index()].jitter(claim.offset);
         self.timers.set(now + backoff::delay(&self.policy.retry, failures, jitter), Alarm::Forward(id));
     }
@@ -111,18 +112,29 @@ impl Engine {
         if let Destination::Output(_) = forwarding.to {
             self.forwards.remove(id);
             self.partitions[claim.tp.index()].forwarding -= 1;
+            self.mend_hold(claim.tp, HoldReason::OutputFailed);
             let failure = Failure::new(ErrorClass::OutputRefused, &failure.detail);
             return self.charge(claim.tp, claim.seq, failure, true, now, effects);
         }
         forwarding.sent = false;
+        forwarding.failures = forwarding.failures.saturating_add(1);
+        let reason = forwarding.reason_when_failed();
         self.counters.forward_failures += 1;
-        self.note_forward_failure(claim.tp, failure.class, now);
+        self.note_forward_failure(claim.tp, reason, failure.class, now);
         self.timers.set(now + self.policy.retry.max_delay, Alarm::Forward(id));
     }
 
-    fn note_forward_failure(&mut self, tp: Tp, class: ErrorClass, now: Instant) {
+    /// A forward has ended. That one could be written says nothing about another, which is too large, say.
+    fn mend_hold(&mut self, tp: Tp, reason: HoldReason) {
         let partition = &mut self.partitions[tp.index()];
-        partition.hold.get_or_insert((HoldReason::ForwardFailed, class, now));
+        if partition.hold.is_some_and(|held| held.reason == reason) && !self.forwards.any_failing(tp, reason) {
+            partition.hold = None;
+        }
+    }
+
+    fn note_forward_failure(&mut self, tp: Tp, reason: HoldReason, class: ErrorClass, now: Instant) {
+        let partition = &mut self.partitions[tp.index()];
+        partition.hold.get_or_insert(Held { reason, class, since: now, lost: None });
         partition.commits.changed = true;
         self.uncommitted = true;
     }

@@ -24,13 +24,19 @@ impl Engine {
         if self.paused || self.shutting_down || self.processor != super::Processor::Ready {
             return;
         }
-        while (self.circuit.admits(now) || self.breaks(Wrong::CircuitIgnored)) && self.has_slot() {
+        while self.may_call(now) && self.has_slot() {
             if self.waits_for_more(now) {
                 return;
             }
             let Some(picked) = self.pick() else { return };
             self.start(picked, now, effects);
         }
+    }
+
+    /// Whether neither circuit nor fuse is in the way, or a probe is due.
+    fn may_call(&self, now: Instant) -> bool {
+        let circuit = self.circuit.admits(now) || self.breaks(Wrong::CircuitIgnored);
+        circuit && self.fuse.admits(now)
     }
 
     /// Whether another record may be handed over: a place in the producer is reserved before.
@@ -92,7 +98,8 @@ impl Engine {
     /// Fills a batch up, if there are batches: one record per lane, or a lane's next ones too.
     fn complete_draft(&mut self, mut draft: Draft, one: Option<Delivery>, now: Instant, effects: &mut Vec<Effect>) {
         let records_max = self.policy.batch.max_records as usize;
-        let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && self.circuit.is_open().is_none();
+        let whole = self.circuit.is_open().is_none() && self.fuse.is_blown().is_none();
+        let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && whole;
         if records_max <= 1 || !plain {
             return self.send_draft(draft, one, effects);
         }
@@ -149,7 +156,7 @@ impl Engine {
         let trouble = partition.troubles.get(offset).filter(|_| entry.troubled);
         let spent = trouble.is_some_and(|trouble| trouble.is_spent(&self.policy.retry));
         let attempt = trouble.map_or(0, |trouble| trouble.attempts).saturating_add(1);
-        if spent && self.policy.on_exhausted != OnExhausted::Block {
+        if spent && self.policy.on_exhausted != OnExhausted::Block && self.fuse.is_blown().is_none() {
             self.exhausted(tp, seq, now, effects);
             return None;
         }
@@ -178,6 +185,7 @@ impl Engine {
         };
         self.take_slot(kind);
         self.circuit.started(call);
+        self.fuse.started(call);
         self.counters.calls += 1;
         effects.push(Effect::Start(Start { call, deadline, deliveries }));
     }

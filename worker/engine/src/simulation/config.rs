@@ -3,12 +3,15 @@
 use core::time::Duration;
 
 use super::rng::Rng;
-use crate::policy::{Batch, OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
+use crate::policy::{Batch, Fuse, OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
 
 pub(super) const PARTITIONS: usize = 2;
 pub(super) const WORKERS: usize = 2;
 /// Weight of a small record: the window of four records is four of these.
 pub(super) const RECORD_WEIGHT: u64 = 130;
+
+/// Two keys blow it, two good probes heal it.
+const SMALL_FUSE: Fuse = Fuse { percent_max: 40, keys_min: 2, probes: 2 };
 
 #[derive(Clone, Debug)]
 pub(super) struct Config {
@@ -59,6 +62,7 @@ impl Config {
                 OnExhausted::Block,
                 OnExhausted::Discard,
             ]),
+            fuse: rng.pick(&[None, None, None, Some(SMALL_FUSE)]),
             output: rng.percent(30),
             on_offset_loss: OnOffsetLoss::Resume,
             window_bytes: 4 * RECORD_WEIGHT * rng.pick(&[1, 2, 4]),
@@ -82,6 +86,11 @@ impl Config {
             restless: rng.pick(&[0, 5, 15]),
             sluggish: rng.pick(&[0, 50, 90]),
         }
+    }
+
+    /// The fuse, where there is one.
+    pub(super) fn fuse(&self) -> Option<Fuse> {
+        self.policy.fuse.filter(|_| self.policy.on_exhausted == OnExhausted::DeadLetter)
     }
 
     /// Whether commits may be refused for their size, so that checkpoints have to leave things out.

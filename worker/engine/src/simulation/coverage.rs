@@ -40,6 +40,8 @@ pub(super) enum Reached {
     LowMetadata,
     CircuitOpen,
     CircuitClosed,
+    FuseBlown,
+    FuseHealed,
     Fenced,
     LimitLowered,
     Batch,

@@ -81,6 +81,9 @@ impl World {
                 stopped.push(lane);
             }
             self.learn(worker, &call, &outcome);
+            if matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+                self.workers[worker].fuse.taken += 1;
+            }
             finished.push(Finished { ticket: call.ticket, outcome });
         }
     }
@@ -227,11 +230,17 @@ impl World {
             return; // tried again at leisure, uncharged
         }
         fate.verdicts += 1;
+        let last = fate.rejected || known + 1 >= self.config.policy.retry.max_attempts;
         if !current {
             fate.forgiven += 1;
             self.coverage.reach(Reached::LateFailureDropped);
         }
         self.truth.judged(&self.config, tp, index, self.now);
+        let fate = &mut self.truth.fates[tp][index];
+        if self.config.fuse().is_some() && current && (last || fate.aged) {
+            fate.maybe += 1; // a blown fuse lets it go uncharged
+            self.workers[worker].fuse.condemn(tp, index);
+        }
     }
 
     /// The worker knows that the record is done, if the partition is still or again its own.

@@ -43,6 +43,7 @@ seeded_bugs! {
     output_by_running_the_handler_again: OutputByRunningAgain => "S7";
     an_outage_that_charges: OutageCharges => "S12" | "S6";
     an_open_circuit_that_starts_as_usual: CircuitIgnored => "S11";
+    a_fuse_that_never_blows: FuseIgnored => "fuse";
     a_fence_that_holds_nothing: FenceIgnored => "fence";
     null_keys_share_a_lane: NullKeysShareALane => "L4";
     a_retry_that_overtakes_its_key: RetryOvertakesItsKey => "S5";

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::broker::Plan;
 use super::config::{PARTITIONS, WORKERS};
 use super::truth::{Checked, Violation, violated};
 use super::world::World;
@@ -73,6 +74,9 @@ impl World {
     /// The faults end; whatever is pending is answered well until nothing is left to do.
     fn calm_down(&mut self) -> Checked {
         self.calm = true;
+        if self.config.fuse().is_some() {
+            self.mend_processor(); // a fuse stays blown while whatever it sees fails
+        }
         for step in 0..CALM_STEPS_MAX {
             let mut moved = false;
             for worker in 0..WORKERS {
@@ -97,6 +101,14 @@ impl World {
             self.tick()?;
         }
         violated("L1", "does not come to rest".to_owned())
+    }
+
+    fn mend_processor(&mut self) {
+        for record in self.logs.iter_mut().flat_map(|log| &mut log.records) {
+            if matches!(record.plan, Plan::Rejects | Plan::Fails(_)) {
+                record.plan = Plan::Good;
+            }
+        }
     }
 
     fn calm_worker(&mut self, worker: usize) -> Result<bool, Violation> {

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use penstock_crds::checkpoint::Checkpoint;
 
 use super::config::{Config, PARTITIONS};
+use super::fuse::FuseTruth;
 use crate::Engine;
 use crate::seam::{CallId, CommitId, Destination, Event, ForwardId, Loaded, Ticket};
 use crate::time::Instant;
@@ -31,6 +32,8 @@ pub(super) struct Call {
     pub(super) cancelled: Option<Cancelled>,
     /// Started while the circuit had to be open.
     pub(super) probe: bool,
+    /// Started while the fuse was blown.
+    pub(super) fuse_probe: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +109,7 @@ pub(super) struct Worker {
     pub(super) down: bool,
     /// Distinct lanes that met the outage since the last other answer.
     pub(super) outage_lanes: BTreeSet<(usize, Option<u8>, usize)>,
+    pub(super) fuse: FuseTruth,
     pub(super) last_turn: Instant,
     /// Calls with more than one record.
     pub(super) batched: BTreeSet<CallId>,
@@ -133,6 +137,7 @@ impl Worker {
             ready: false,
             down: false,
             outage_lanes: BTreeSet::new(),
+            fuse: FuseTruth::default(),
             last_turn: Instant::ZERO,
             batched: BTreeSet::new(),
         }

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::broker::Partition;
 use super::config::{Config, PARTITIONS, WORKERS};
 use super::coverage::{Coverage, Reached};
+use super::fuse::FuseTruth;
 use super::rng::Rng;
 use super::truth::{self, Checked, Truth, Violation, broken, lane_of, place, violated};
 use super::worker::{Call, Cancelled, PendingCommit, PendingForward, Worker, describe};
@@ -58,6 +59,7 @@ impl World {
         self.notice_sleep(worker);
         let mut effects = Vec::new();
         self.workers[worker].engine.on(event, self.now, &mut effects);
+        self.notice_fuse(worker);
         for effect in effects {
             if self.tell {
                 eprintln!("{:>6} ms  worker {worker}   → {}", self.now.as_millis(), told(&effect));
@@ -65,6 +67,20 @@ impl World {
             self.carry_out(worker, effect)?;
         }
         self.check_idle_slots(worker)
+    }
+
+    /// A fuse that is whole again counts anew.
+    fn notice_fuse(&mut self, worker: usize) {
+        let shell = &mut self.workers[worker];
+        let blown = shell.engine.view().fuse_blown.is_some();
+        match (core::mem::replace(&mut shell.fuse.blown, blown), blown) {
+            (false, true) => self.coverage.reach(Reached::FuseBlown),
+            (true, false) => {
+                shell.fuse = FuseTruth::default();
+                self.coverage.reach(Reached::FuseHealed);
+            }
+            _ => {}
+        }
     }
 
     /// A worker that slept for half a session must not trust what it owned.
@@ -161,8 +177,8 @@ impl World {
                 self.coverage.reach(if key.is_none() { Reached::NullKeysSideBySide } else { Reached::KeysSideBySide });
             }
             let (ticket, deadline) = (delivery.ticket, start.deadline);
-            let probe = shell.must_probe();
-            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe });
+            let (probe, fuse_probe) = (shell.must_probe(), shell.fuse.blown);
+            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe, fuse_probe });
             shell.held[tp].started.insert(index);
         }
         let shell = &self.workers[worker];
@@ -207,6 +223,10 @@ impl World {
         if shell.must_probe() && shell.calls.iter().any(|call| call.probe && call.ticket.call != delivery.ticket.call) {
             return broken("S11", format!("{offset} of {tp} is started beside a probe"));
         }
+        let beside = |call: &Call| call.fuse_probe && call.ticket.call != delivery.ticket.call;
+        if shell.fuse.blown && shell.calls.iter().any(beside) {
+            return broken("fuse", format!("{offset} of {tp} is started beside a probe"));
+        }
         let half = self.config.policy.session_timeout / 2;
         if held.slept_until.is_some() || held.unanswered_since.is_some_and(|since| self.now > since + half) {
             return broken("fence", format!("{offset} of {tp} is started, and no commit was acknowledged for long"));
@@ -247,6 +267,9 @@ impl World {
             }
         }
         let shell = &mut self.workers[worker];
+        if let (Destination::DeadLetter(_), Some(limits)) = (&to, self.config.fuse()) {
+            shell.fuse.letter(limits, tp, self.logs[tp].records[index].key, index, self.now)?;
+        }
         let seq = shell.held[tp].seq.unwrap_or_default();
         shell.forwards.push(PendingForward { id, to, tp, index, seq });
         if shell.forwards.len() > shell.forward_room as usize {
@@ -345,6 +368,7 @@ impl World {
         let free = shell.calls_in_progress() < shell.engine.view().concurrency as usize
             && !waits
             && shell.engine.view().circuit_open.is_none()
+            && !shell.fuse.blown
             && shell.calls.len() + shell.engine.forwards_out() < room
             && shell.calls.iter().all(|call| call.cancelled.is_none())
             && self.config.policy.checkpoint_bytes >= 1000

@@ -1,0 +1,122 @@
+//! What keeps records from being delivered is in status within 10 s, and goes from it when it passes.
+
+use std::time::{Duration, Instant};
+
+use penstock_e2e::pipeline::{Pipeline, Status};
+use penstock_e2e::service::Service;
+use penstock_e2e::topic::header;
+use penstock_e2e::wait::until_true;
+use rdkafka::message::BorrowedMessage;
+use serde_json::{Value, json};
+
+use crate::stage::{START, Stage};
+
+/// From the moment that a record cannot be delivered until status says so.
+const TOLD: Duration = Duration::from_secs(10);
+
+/// A Ready pipeline in front of a service that the test commands.
+fn serving(stage: &Stage, topic: &str, delivery: Value) -> (Service, Pipeline<'static>) {
+    let host = stage.brokers().bootstrap_servers().split(':').next().unwrap().to_owned();
+    let service = Service::start(&host).unwrap();
+    let mut manifest = stage.discarding("orders", topic);
+    manifest["spec"]["processor"] = json!({"type": "http", "http": {"url": service.url()}});
+    manifest["spec"]["delivery"] = delivery;
+    (service, stage.ready(&manifest))
+}
+
+/// Waits for the reason, counted from `since`.
+fn told(pipeline: &Pipeline<'_>, reason: &str, since: Instant) -> Status {
+    let left = TOLD.saturating_sub(since.elapsed());
+    pipeline.until(reason, left, |status| status.condition("Delivering") == ("False", reason)).unwrap()
+}
+
+fn delivered(pipeline: &Pipeline<'_>) {
+    pipeline
+        .until("delivering again", START, |status| {
+            status.condition("Delivering").0 == "True" && status.lag() == Some(0) && status.is_ready()
+        })
+        .unwrap();
+}
+
+fn produce(stage: &Stage, topic: &str, keys: &[&str]) {
+    stage.brokers().produce(topic, keys.iter().map(|key| (Some(*key), "{}"))).unwrap();
+}
+
+/// Whether an Event with this reason tells of the pipeline.
+fn has_event(stage: &Stage, reason: &str) -> bool {
+    let list = stage.cluster().get(&stage.namespace, ["events"]).unwrap();
+    list["items"].as_array().unwrap().iter().any(|event| event["reason"] == reason)
+}
+
+#[test]
+fn a_blocked_record_is_named_within_ten_seconds_and_passes() {
+    let stage = Stage::beside_others("blocked");
+    let topic = stage.new_topic("orders", 1);
+    let delivery = json!({"onExhausted": "Block", "retry": {"maxDelay": "2s"}});
+    let (service, pipeline) = serving(&stage, &topic, delivery);
+    service.refuse(&["poison"]);
+    produce(&stage, &topic, &["a", "poison", "b", "poison", "a"]);
+    let since = Instant::now();
+    let status = told(&pipeline, "Blocked", since);
+    let message = status.message("Delivering");
+    assert!(message.contains(&format!("{topic}/0 at offset 1 (1 attempt, Rejected)")), "{message}");
+    let stuck = &status.json()["stuck"][0];
+    let named = (stuck["topic"].as_str(), stuck["partition"].as_i64(), stuck["offset"].as_i64());
+    assert_eq!(named, (Some(topic.as_str()), Some(0), Some(1)), "{stuck}");
+    assert_eq!((stuck["attempts"].as_i64(), stuck["errorClass"].as_str()), (Some(1), Some("Rejected")), "{stuck}");
+    assert_eq!((service.taken("a"), service.taken("b"), service.taken("poison")), (2, 1, 0), "other keys go on");
+    until_true("an Event", START, || Ok(has_event(&stage, "Blocked"))).unwrap();
+
+    service.refuse(&[]);
+    delivered(&pipeline);
+    assert_eq!(service.taken("poison"), 2);
+    until_true("an Event of the end", START, || Ok(has_event(&stage, "Delivering"))).unwrap();
+}
+
+#[test]
+fn a_service_that_is_away_is_told_and_costs_no_record() {
+    let stage = Stage::beside_others("away");
+    let topic = stage.new_topic("orders", 1);
+    let (service, pipeline) = serving(&stage, &topic, json!({"retry": {"maxAttempts": 1}}));
+    let address = service.address;
+    drop(service);
+    until_true("nobody listens", START, || Ok(std::net::TcpStream::connect(address).is_err())).unwrap();
+    produce(&stage, &topic, &["a", "b", "c", "d"]);
+    let status = told(&pipeline, "ProcessorUnavailable", Instant::now());
+    let message = status.message("Delivering");
+    assert!(message.contains("cannot be reached (Unreachable) since ") && message.contains(&topic), "{message}");
+
+    let back = Service::start_at(address).unwrap();
+    delivered(&pipeline);
+    assert_eq!(["a", "b", "c", "d"].map(|key| back.taken(key)), [1; 4], "none went to the dead letters");
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_written_is_told_and_not_lost() {
+    let stage = Stage::beside_others("unwritable");
+    let topic = stage.new_topic("orders", 1);
+    let dead_letters = stage.topic("refused");
+    stage.brokers().delete(&dead_letters).unwrap();
+    stage.brokers().create(&dead_letters, 1, &[("max.message.bytes", "100")]).unwrap();
+    let delivery = json!({"deadLetter": {"topic": dead_letters, "create": false}, "retry": {"maxDelay": "2s"}});
+    let (service, pipeline) = serving(&stage, &topic, delivery);
+    service.refuse(&["poison"]);
+    produce(&stage, &topic, &["a", "poison", "b", "poison"]);
+    let status = told(&pipeline, "DeadLetterUnwritable", Instant::now());
+    let message = status.message("Delivering");
+    assert!(message.contains(&dead_letters) && message.contains(&format!("{topic}/0")), "{message}");
+    let group = format!("{}.orders", stage.namespace);
+    let committed = stage.brokers().progress(&group, &topic).unwrap().committed;
+    assert_eq!(committed, [Some(1)], "the offset waits for the dead letter");
+    assert_eq!((service.taken("a"), service.taken("b")), (1, 1), "other keys go on");
+
+    stage.brokers().configure(&dead_letters, &[]).unwrap();
+    delivered(&pipeline);
+    let mut offsets = Vec::new();
+    let note = |message: &BorrowedMessage<'_>| {
+        offsets.extend(header(message, "penstock.origin.offset").map(str::to_owned));
+        Ok(())
+    };
+    stage.brokers().read(&dead_letters, note).unwrap();
+    assert_eq!(offsets, ["1", "3"]);
+}
