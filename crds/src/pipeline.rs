@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::spec::{
-    AuthenticationType, ContainerSpec, EnsureSpec, Isolation, OnExhausted, OnOffsetLoss, Ordering, ScalingMode,
+    AuthenticationType, ContainerSpec, DeadLetterHeaders, EnsureSpec, Isolation, OnExhausted, OnOffsetLoss, Ordering, ScalingMode,
     StartFromSpec, WorkerSpec,
 };
 
@@ -140,6 +140,8 @@ pub struct DeadLetter {
     pub create: bool,
     /// The largest share of records that may go there before the fuse blows, in percent; 100 for any.
     pub max_percent: u32,
+    /// Headers of other systems that dead letters carry, each once.
+    pub headers: Vec<DeadLetterHeaders>,
 }
 
 /// How many workers.

@@ -252,7 +252,10 @@ fn dead_letter(
     check.not_a_source(&format!("{path}.topic"), &topic, source);
     let max_percent = given.max_percent.unwrap_or(DEAD_LETTERS_MAX_PERCENT);
     let max_percent = check.count(&format!("{path}.maxPercent"), max_percent, 1, 100);
-    Some(DeadLetter { topic, create: given.create.unwrap_or(true), max_percent })
+    let mut headers = given.headers.unwrap_or_default();
+    headers.sort_unstable();
+    headers.dedup();
+    Some(DeadLetter { topic, create: given.create.unwrap_or(true), max_percent, headers })
 }
 
 fn grace(worker: &WorkerSpec, delivery: &Delivery, check: &mut Check) -> Duration {

@@ -13,7 +13,7 @@ pub mod worker;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
-pub use self::delivery::{DeadLetterSpec, DeliverySpec, OnExhausted, Ordering, RetrySpec};
+pub use self::delivery::{DeadLetterHeaders, DeadLetterSpec, DeliverySpec, OnExhausted, Ordering, RetrySpec};
 pub use self::kafka::{AuthenticationSpec, AuthenticationType, KafkaSpec, SecretRef};
 pub use self::processor::{ContainerSpec, DiscardSpec, EmbeddedSpec, HttpSpec, ProcessorSpec, ProcessorType, Volume};
 pub use self::scaling::{ScalingMode, ScalingSpec};

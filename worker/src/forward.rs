@@ -3,6 +3,9 @@
 //! Own headers stand behind those of the record; where a name repeats (a dead letter that was sent round again), the last
 //! one counts, as it does for Kafka's `lastHeader`.
 
+mod foreign;
+
+use penstock_crds::spec::DeadLetterHeaders;
 use penstock_engine::seam::{ErrorClass, OutputRecord, Record, Undelivered};
 use penstock_kafka::producer::OutgoingRecord;
 
@@ -34,11 +37,35 @@ pub const FAILING_MS: &str = "penstock.failing.ms";
 /// `<namespace>/<name>` of the pipeline.
 pub const PIPELINE: &str = "penstock.pipeline";
 
-/// Headers that Penstock adds, as text.
-type Own = Vec<(&'static str, String)>;
+/// Headers that Penstock adds.
+type Own = Vec<(&'static str, Vec<u8>)>;
 
-/// The headers of a dead letter beside the record's own.
-pub fn dead_letter_headers(origin: &Origin, record: &Record, cause: &Undelivered, pipeline: &str) -> Own {
+/// Where dead letters go, and what they carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetters {
+    /// The topic.
+    pub topic: String,
+    /// The consumer group, which Spring names.
+    pub group: String,
+    /// Headers of other systems.
+    pub headers: Vec<DeadLetterHeaders>,
+}
+
+impl DeadLetters {
+    /// The headers of a dead letter beside the record's own: Penstock's, and on request those of other systems.
+    pub fn headers(&self, origin: &Origin, record: &Record, cause: &Undelivered, pipeline: &str) -> Own {
+        let mut own = dead_letter_headers(origin, record, cause, pipeline);
+        for style in &self.headers {
+            own.extend(match style {
+                DeadLetterHeaders::Spring => foreign::spring(origin, record, cause, &self.group),
+                DeadLetterHeaders::Connect => foreign::connect(origin, record, cause, pipeline),
+            });
+        }
+        own
+    }
+}
+
+fn dead_letter_headers(origin: &Origin, record: &Record, cause: &Undelivered, pipeline: &str) -> Own {
     let reason = match cause.failure.class {
         ErrorClass::Rejected => "rejected",
         ErrorClass::OutputRefused => "output-refused",
@@ -59,18 +86,22 @@ pub fn dead_letter_headers(origin: &Origin, record: &Record, cause: &Undelivered
         (FAILING_MS, cause.failing_for.as_millis().to_string()),
         (PIPELINE, pipeline.to_owned()),
     ]);
-    own
+    bytes(own)
+}
+
+fn bytes(own: Vec<(&'static str, String)>) -> Own {
+    own.into_iter().map(|(name, value)| (name, value.into_bytes())).collect()
 }
 
 /// The headers of an output record beside those of the answer.
 pub fn output_headers(origin: &Origin, record: &Record, number: usize, pipeline: &str) -> Own {
-    vec![
+    bytes(vec![
         (ID, format!("{}/{number}", origin.record_id(record.offset()))),
         (ORIGIN_TOPIC, origin.topic.as_ref().to_owned()),
         (ORIGIN_PARTITION, origin.partition.to_string()),
         (ORIGIN_OFFSET, record.offset().to_string()),
         (PIPELINE, pipeline.to_owned()),
-    ]
+    ])
 }
 
 /// The record itself, with more headers, for `partition` of `topic`.
@@ -116,8 +147,8 @@ pub fn output<T>(
     })
 }
 
-fn pair<'a>((name, value): &'a (&'static str, String)) -> (&'a [u8], Option<&'a [u8]>) {
-    (name.as_bytes(), Some(value.as_bytes()))
+fn pair<'a>((name, value): &'a (&'static str, Vec<u8>)) -> (&'a [u8], Option<&'a [u8]>) {
+    (name.as_bytes(), Some(value))
 }
 
 #[cfg(test)]
@@ -179,7 +210,7 @@ mod tests {
         }
         let cause = arena.finish().record(0).unwrap();
         let names = |answer: &OutputRecord| {
-            let own = vec![(ID, "id".to_owned())];
+            let own = vec![(ID, b"id".to_vec())];
             output(&cause, answer, &own, "delays", |sent| {
                 sent.headers.iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned()).collect::<Vec<_>>()
             })

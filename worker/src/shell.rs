@@ -29,6 +29,7 @@ use self::forwards::Forwards;
 use self::partitions::{Partition, Partitions};
 use self::state::State;
 use crate::failure::Failure;
+use crate::forward::DeadLetters;
 use crate::kafka::KafkaIo;
 use crate::metrics::Metrics;
 use crate::processor::Calls;
@@ -52,7 +53,7 @@ pub struct Settings {
     /// `delivery.drain`.
     pub drain: Duration,
     /// Where dead letters go.
-    pub dead_letter: Option<String>,
+    pub dead_letter: Option<DeadLetters>,
     /// Where answers go.
     pub output: Option<String>,
     /// Partitions of all source topics together.

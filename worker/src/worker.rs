@@ -15,6 +15,7 @@ use crate::cli::Run;
 use crate::config::{Config, queued_records};
 use crate::contract::request::Endpoint;
 use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
+use crate::forward::DeadLetters;
 use crate::kafka::{Librdkafka, Settings as KafkaSettings};
 use crate::metrics::Metrics;
 use crate::processor::{Calls, Discard, Embedded, EmbeddedProcessor, HttpProcessor, answers, ready};
@@ -153,7 +154,11 @@ impl Parts<'_> {
         let settings = Settings {
             pipeline: config.pipeline_name(),
             drain: pipeline.delivery.drain,
-            dead_letter: pipeline.delivery.dead_letter.as_ref().map(|dead_letter| dead_letter.topic.clone()),
+            dead_letter: pipeline.delivery.dead_letter.as_ref().map(|dead_letter| DeadLetters {
+                topic: dead_letter.topic.clone(),
+                group: pipeline.source.group_id.clone(),
+                headers: dead_letter.headers.clone(),
+            }),
             output: pipeline.output.clone(),
             partition_count: cluster.partitions,
             metadata_limit: cluster.metadata_limit,

@@ -36,7 +36,7 @@ fn three_groups_are_enough() {
     assert_eq!(pipeline.delivery.drain, Duration::from_secs(20));
     assert_eq!(
         pipeline.delivery.dead_letter,
-        Some(DeadLetter { topic: "shop.orders.dlq".to_owned(), create: true, max_percent: 20 })
+        Some(DeadLetter { topic: "shop.orders.dlq".to_owned(), create: true, max_percent: 20, headers: vec![] })
     );
     assert_eq!(pipeline.grace, Duration::from_secs(60));
     assert_eq!((pipeline.scaling.min_replicas, pipeline.scaling.max_replicas), (1, None));

@@ -100,4 +100,19 @@ pub struct DeadLetterSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub max_percent: Option<i32>,
+    /// Headers besides Penstock's own, as other systems write them, for tools made for those: Spring (`kafka_dlt-*`), Connect
+    /// (`__connect.errors.*`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 2))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub headers: Option<Vec<DeadLetterHeaders>>,
+}
+
+/// Headers as another system writes them.
+#[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum DeadLetterHeaders {
+    /// Spring Kafka's `kafka_dlt-*`.
+    Spring,
+    /// Kafka Connect's `__connect.errors.*`.
+    Connect,
 }

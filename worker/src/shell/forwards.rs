@@ -8,7 +8,7 @@ use penstock_kafka::producer::SendError;
 use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
-use crate::forward;
+use crate::forward::{self, DeadLetters};
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
 
@@ -92,8 +92,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 Ok(Pending { left, to: "output", partition: None, failed: None })
             }
             Destination::DeadLetter(cause) | Destination::Delay { cause, .. } => {
-                let topic = settings.dead_letter.as_deref().unwrap_or_default();
-                let own = forward::dead_letter_headers(&origin, record, cause, &settings.pipeline);
+                let letters = settings.dead_letter.as_ref();
+                let topic = letters.map_or("", |letters| letters.topic.as_str());
+                let headers = |letters: &DeadLetters| letters.headers(&origin, record, cause, &settings.pipeline);
+                let own = letters.map(headers).unwrap_or_default();
                 let same = io.partitions_of(topic).is_some_and(|count| origin.partition < count);
                 let place = (topic.to_owned(), origin.partition);
                 let partition = (same && !self.forwards.absent.contains(&place)).then_some(origin.partition);

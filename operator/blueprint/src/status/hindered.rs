@@ -97,7 +97,7 @@ fn message(reason: Reason, all: &[&Hindrance], pipeline: &Pipeline) -> String {
             }
         ),
         _ => format!(
-            "onExhausted is Block, and those behind in its lane wait for {}. It is tried again every {} and goes on by itself.",
+            "{} failed for good, and with onExhausted Block those behind in the lane wait. Tried again every {}; it goes on by itself once that succeeds.",
             some_of(all, ", ", |one| blocked(one)),
             span(delivery.retry.max_delay)
         ),

@@ -12,6 +12,7 @@ use super::super::state::State;
 use super::super::{Settings, Shell};
 use super::kafka::ModelKafka;
 use super::processor::ModelProcessor;
+use crate::forward::DeadLetters;
 use crate::metrics::Metrics;
 
 pub(super) const PARTITIONS: i32 = 3;
@@ -105,7 +106,7 @@ impl World {
         let settings = Settings {
             pipeline: "shop/orders".to_owned(),
             drain: Duration::from_secs(2),
-            dead_letter: Some("dlq".to_owned()),
+            dead_letter: Some(DeadLetters { topic: "dlq".to_owned(), group: "g".to_owned(), headers: Vec::new() }),
             output: None,
             partition_count: 3,
             metadata_limit: Some(4096),
