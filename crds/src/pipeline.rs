@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::spec::{
-    AuthenticationType, ContainerSpec, DeadLetterHeaders, EnsureSpec, Isolation, OnExhausted, OnOffsetLoss, Ordering, ScalingMode,
-    StartFromSpec, WorkerSpec,
+    AuthenticationType, ContainerSpec, DeadLetterHeaders, EnsureSpec, Isolation, OnExhausted, OnOffsetLoss, Ordering,
+    ScalingMode, StartFromSpec, WorkerSpec,
 };
 
 /// Who the pipeline is.

@@ -119,11 +119,13 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
             max_age: delivery.retry.max_age.map(span),
         }),
         on_exhausted: Some(delivery.on_exhausted),
-        dead_letter: delivery.dead_letter.clone().map(|DeadLetter { topic, create, max_percent, headers }| DeadLetterSpec {
-            topic: Some(topic),
-            create: Some(create),
-            max_percent: i32::try_from(max_percent).ok(),
-            headers: Some(headers).filter(|headers| !headers.is_empty()),
+        dead_letter: delivery.dead_letter.clone().map(|DeadLetter { topic, create, max_percent, headers }| {
+            DeadLetterSpec {
+                topic: Some(topic),
+                create: Some(create),
+                max_percent: i32::try_from(max_percent).ok(),
+                headers: Some(headers).filter(|headers| !headers.is_empty()),
+            }
         }),
     }
 }

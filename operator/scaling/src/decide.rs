@@ -137,6 +137,7 @@ fn limit(case: &Case<'_>, choice: &Choice) -> Option<Limit> {
         (view.rate_limited && parts.backlog > 0.0, Limit::RateLimit),
         (view.lane_bound, Limit::LaneBound),
         (!parts.hot.is_empty(), Limit::HotPartition),
+        (view.held, Limit::Held),
         (!parts.stuck.is_empty(), Limit::StuckPartition),
         (over, Limit::MinReplicas),
     ]

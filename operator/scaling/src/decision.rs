@@ -139,6 +139,8 @@ pub enum Limit {
     HotPartition,
     /// A partition's oldest record does not get done.
     StuckPartition,
+    /// Workers deliver nothing of some partitions, and say so.
+    Held,
     /// The downstream asks for less.
     DownstreamBound,
     /// `maxRecordsPerSecond` or `maxConcurrency`.
@@ -151,13 +153,14 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their declaration, for tables and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PartitionBound,
         Self::MaxReplicas,
         Self::MinReplicas,
         Self::LaneBound,
         Self::HotPartition,
         Self::StuckPartition,
+        Self::Held,
         Self::DownstreamBound,
         Self::RateLimit,
         Self::PodsNotStarting,
@@ -173,6 +176,7 @@ impl Limit {
             Self::LaneBound => "LaneBound",
             Self::HotPartition => "HotPartition",
             Self::StuckPartition => "StuckPartition",
+            Self::Held => "Held",
             Self::DownstreamBound => "DownstreamBound",
             Self::RateLimit => "RateLimit",
             Self::PodsNotStarting => "PodsNotStarting",
@@ -195,6 +199,7 @@ impl Limit {
                 "One partition gets more than a whole replica can do: spread its keys, or raise delivery.concurrency."
             }
             Self::StuckPartition => "A record does not get done and holds its partition: see status.stuck.",
+            Self::Held => "Workers deliver nothing of some partitions for now: see the Delivering condition.",
             Self::DownstreamBound => "The processor asks for fewer calls: relieve what it depends on.",
             Self::RateLimit => "delivery.maxRecordsPerSecond or delivery.maxConcurrency holds the number down.",
             Self::PodsNotStarting => "Pods do not become ready: see their events.",

@@ -34,6 +34,8 @@ pub(crate) struct Term {
     /// How long the oldest record that is not done has waited.
     pub(crate) age: Duration,
     pub(crate) stuck: Option<StuckPartition>,
+    /// Its worker delivers nothing of it, for now.
+    pub(crate) held: bool,
     pub(crate) hot: Option<HotPartition>,
     /// Lanes let no more of it run at once, so a replica more would not help it.
     pub(crate) lane_bound: bool,
@@ -83,7 +85,7 @@ fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace<'_>
         lag: sample.lag(),
         backlog,
         throughput: interval.map(|interval| interval.rate),
-        demand: if stuck.is_some() { 0.0 } else { asked.min(most) },
+        demand: if stuck.is_some() || track.held { 0.0 } else { asked.min(most) },
         age: if sample.unread() == 0 { Duration::ZERO } else { track.arrivals.age(sample.position(), now) },
         lane_bound: asked > most && interval.is_some_and(|interval| interval.rate >= AT_LANE_LIMIT * most),
         hot: hot.then(|| HotPartition {
@@ -92,6 +94,14 @@ fn term(track: &Track, sample: &PartitionSample, policy: &Policy, pace: Pace<'_>
             records_per_second: arrivals,
         }),
         stuck,
+        held: track.held,
+    }
+}
+
+impl Term {
+    /// Whether more replicas could get more of it done.
+    pub(crate) fn can_be_helped(&self) -> bool {
+        self.stuck.is_none() && !self.held
     }
 }
 

@@ -205,6 +205,7 @@ mod tests {
                 in_flight: 1,
                 oldest_start: None,
                 concurrency_limit: None,
+                held: false,
                 stuck: stuck.then(|| StuckRecord { offset: 3, attempts: 2, error_class: "timeout".to_owned() }),
             }),
             density: 1.0,

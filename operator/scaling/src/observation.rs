@@ -111,6 +111,8 @@ pub struct Checkpoint {
     pub concurrency_limit: Option<u32>,
     /// The record that does not get done, if there is one.
     pub stuck: Option<StuckRecord>,
+    /// The worker delivers nothing of the partition, for a reason that more replicas would not mend.
+    pub held: bool,
 }
 
 /// A record that keeps failing.

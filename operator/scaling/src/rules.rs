@@ -107,7 +107,8 @@ fn rebalancing(case: &Case<'_>) -> Option<Choice> {
 }
 
 fn no_progress(case: &Case<'_>) -> Option<Choice> {
-    case.view.no_progress.then(|| Choice::new(case.current, Reason::NoProgress).limited_by(Limit::StuckPartition))
+    let limit = if case.view.held { Limit::Held } else { Limit::StuckPartition };
+    case.view.no_progress.then(|| Choice::new(case.current, Reason::NoProgress).limited_by(limit))
 }
 
 /// Up needs distress. Then it is one jump to what the demand asks for.

@@ -22,6 +22,9 @@ pub(crate) struct Track {
     pub(crate) backlog_since: Option<Timestamp>,
     /// Since when nothing was unread, in flight or arriving, by the time of the samples.
     pub(crate) quiet_since: Option<Timestamp>,
+    /// Its worker says that it delivers nothing; without a worker, what was said last counts no more.
+    #[serde(default)]
+    pub(crate) held: bool,
     stable: Stable,
 }
 
@@ -45,6 +48,8 @@ impl Track {
         self.stable.observe(sample);
         self.flow.observe(sample, owned, now);
         let in_flight = sample.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.in_flight > 0);
+        self.held =
+            owned && sample.unread() > 0 && sample.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.held);
         let nothing_left = sample.unread() == 0 && sample.end == sample.stable_end && !in_flight;
         self.quiet_since = match moved {
             Some(moved) => (nothing_left && !moved).then(|| self.quiet_since.unwrap_or(sample.log_at)),

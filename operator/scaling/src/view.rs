@@ -47,8 +47,10 @@ pub(crate) struct View {
     pub(crate) downstream_bound: bool,
     pub(crate) rate_limited: bool,
     pub(crate) lane_bound: bool,
-    /// More than half of the partitions are stuck.
+    /// More than half of the partitions are stuck or held.
     pub(crate) no_progress: bool,
+    /// Of some partition nothing is delivered, for now.
+    pub(crate) held: bool,
 }
 
 /// Takes in the samples and sums them up.
@@ -94,7 +96,8 @@ pub(crate) fn view(
         downstream_bound: members.iter().any(|member| member.throttled()),
         rate_limited: policy.max_records_per_second.is_some_and(|most| parts.demand >= most),
         lane_bound: terms.iter().any(|term| term.lane_bound && term.backlog > 0.0),
-        no_progress: 2 * terms.iter().filter(|term| term.stuck.is_some()).count() > terms.len(),
+        no_progress: 2 * terms.iter().filter(|term| !term.can_be_helped()).count() > terms.len(),
+        held: terms.iter().any(|term| term.held),
         spread,
         parts,
     }
@@ -200,7 +203,7 @@ fn behind(
     pace: Pace<'_>,
     seen: Timestamp,
 ) -> (bool, bool) {
-    let helped = |term: &&Term| term.stuck.is_none() && !term.lane_bound;
+    let helped = |term: &&Term| term.can_be_helped() && !term.lane_bound;
     let all: Vec<&Term> = terms.iter().filter(helped).collect();
     let cool: Vec<&Term> = all.iter().copied().filter(|term| term.hot.is_none()).collect();
     let backlogged = held(&mut state.backlog_since, all.iter().any(|term| term.backlog > 0.0), seen);

@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use penstock_blueprint::{Cause, Hindrance, Reachability, Reason, Trouble};
 use penstock_crds::Pipeline;
-use penstock_crds::checkpoint::{self, ErrorClass, Failing};
+use penstock_crds::checkpoint::{self, ErrorClass, Failing, HoldReason};
 use penstock_crds::pipeline::{Delivery, Retry};
 use penstock_crds::spec::OnExhausted;
 use penstock_crds::status::SourceStatus;
@@ -78,7 +78,21 @@ fn checkpoint_of(written: &checkpoint::Checkpoint, frontier: i64) -> Option<Chec
         oldest_start: oldest.map(|millis| Timestamp::from_millis(counters.worker_millis.saturating_sub(millis))),
         concurrency_limit: gauges.map(|gauges| gauges.concurrency),
         stuck: stuck(&written.failing, frontier),
+        held: written.hold.is_some_and(|hold| is_for_all(hold.reason)),
     })
+}
+
+/// Whether a worker with this reason delivers nothing of the partition, and another one would not either.
+fn is_for_all(reason: HoldReason) -> bool {
+    match reason {
+        HoldReason::CircuitOpen | HoldReason::TooManyDeadLetters | HoldReason::DataLoss => true,
+        // On its way up; or other lanes go on; or nobody knows.
+        HoldReason::ProcessorNotReady
+        | HoldReason::ForwardFailed
+        | HoldReason::OutputFailed
+        | HoldReason::Fenced
+        | HoldReason::Unknown => false,
+    }
 }
 
 /// Offsets above the committed one that are done.

@@ -241,7 +241,9 @@ impl Engine {
 
     /// How the partitions stand whose checkpoint is known.
     pub fn partitions(&self, now: Instant) -> impl Iterator<Item = PartitionView> {
-        (0..).zip(&self.partitions).filter_map(move |(index, partition)| partition.view(Tp(index), now))
+        let hold = self.hold(now).map(|hold| hold.reason);
+        let views = (0..).zip(&self.partitions).filter_map(move |(index, partition)| partition.view(Tp(index), now));
+        views.map(move |view| PartitionView { hold: view.hold.or(hold), ..view })
     }
 
     /// Does what has become due.

@@ -14,7 +14,7 @@ use crate::seam::CallId;
 use crate::time::Instant;
 
 /// Seconds that it looks back.
-const WINDOW_SECONDS: u64 = 60;
+const WINDOW_SECONDS: u32 = 60;
 /// Wait before the first probe; doubles with each one that fails, up to [`PROBE_MAX`].
 const PROBE_INITIAL: Duration = Duration::from_millis(500);
 const PROBE_MAX: Duration = Duration::from_secs(5);
@@ -134,14 +134,14 @@ impl Fuse {
 
     fn is_too_much(&self, limits: policy::Fuse, now: Instant) -> bool {
         let number = now.as_millis() / 1000;
-        let recent = |second: &&Second| second.number + WINDOW_SECONDS > number;
+        let recent = |second: &&Second| second.number + u64::from(WINDOW_SECONDS) > number;
         let (taken, dead) = self
             .seconds
             .iter()
             .filter(recent)
             .fold((0, 0), |(taken, dead), second| (taken + second.taken, dead + second.dead));
         let oldest = self.keys.front().filter(|_| self.keys.len() >= limits.keys_min as usize);
-        let many = oldest.is_some_and(|(_, at)| now.since(*at) < Duration::from_secs(WINDOW_SECONDS));
+        let many = oldest.is_some_and(|(_, at)| now.since(*at) < Duration::from_secs(u64::from(WINDOW_SECONDS)));
         many && dead * 100 > u64::from(limits.percent_max) * (taken + dead)
     }
 
@@ -163,7 +163,7 @@ impl Fuse {
 
     fn second(&mut self, now: Instant) -> &mut Second {
         let number = now.as_millis() / 1000;
-        let index = usize::try_from(number % WINDOW_SECONDS).unwrap_or_default(); // below 60
+        let index = usize::try_from(number % u64::from(WINDOW_SECONDS)).unwrap_or_default(); // below 60
         let second = &mut self.seconds[index];
         if second.number != number {
             *second = Second { number, taken: 0, dead: 0 };

@@ -26,6 +26,8 @@ pub(super) struct Forwards {
     /// Dead-letter partitions that turned out not to exist.
     absent: HashSet<(String, i32)>,
     results: Vec<Forwarded>,
+    /// The failure that the log has already, by where to: the same again and again is no news.
+    told: HashMap<&'static str, ErrorCode>,
 }
 
 /// The records of one forward that are not confirmed yet.
@@ -127,6 +129,15 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn forwarded(&mut self, id: ForwardId, to: &'static str, result: Result<(), KafkaError>) {
+        match &result {
+            Ok(()) => {
+                self.forwards.told.remove(to);
+            }
+            Err(error) if self.forwards.told.insert(to, error.code) != Some(error.code) => {
+                tracing::warn!(to, %error, "a record could not be written; it is kept and written again");
+            }
+            Err(_) => {}
+        }
         let (label, result) = match result {
             Ok(()) => ("ok", ForwardResult::Confirmed),
             Err(error) if is_refused(error.code) => ("refused", ForwardResult::Refused(failure(to, &error))),

@@ -160,6 +160,7 @@ fn advance(sample: &mut PartitionSample, step: &Move, now: Timestamp) {
     let before = sample.checkpoint.take().filter(|before| before.incarnation == step.incarnation);
     let counters = before.as_ref().map_or((0, 0.0, 0.0), |c| (c.processed, c.busy_seconds, c.lane_blocked_seconds));
     sample.checkpoint = Some(Checkpoint {
+        held: false,
         owner: step.incarnation,
         incarnation: step.incarnation,
         worker_time: now,

@@ -59,6 +59,8 @@ pub(crate) struct World {
     pub(crate) start: Duration,
     /// Partitions whose next record never gets done.
     pub(crate) poisoned: Vec<usize>,
+    /// Workers deliver nothing, and say so.
+    pub(crate) held: bool,
     /// Kafka answers the operator.
     pub(crate) visible: bool,
     /// New pods never get ready.
@@ -101,6 +103,7 @@ impl World {
             lane_rate: f64::INFINITY,
             start: Duration::from_secs(6),
             poisoned: Vec::new(),
+            held: false,
             visible: true,
             pods_broken: false,
             throttled_to: None,
@@ -234,7 +237,7 @@ impl World {
                 ..partition.clone()
             };
             if pod.is_some() {
-                partition.check(START + self.millis, self.throttled_to, false);
+                partition.check(START + self.millis, self.throttled_to, false, false);
             }
         }
     }
@@ -253,7 +256,7 @@ impl World {
                 .iter()
                 .enumerate()
                 .filter(|(index, p)| {
-                    p.pod == Some(pod) && p.paused_until < self.millis && !self.poisoned.contains(index)
+                    p.pod == Some(pod) && p.paused_until < self.millis && !self.poisoned.contains(index) && !self.held
                 })
                 .map(|(index, p)| (index, (p.stable - p.position).max(0.0)))
                 .collect();
@@ -283,10 +286,10 @@ impl World {
             let news = reached(partition.position) > partition.committed || partition.in_flight >= 1.0;
             if due && poisoned && partition.end > partition.position {
                 partition.attempts += 1;
-                partition.check(START + self.millis, self.throttled_to, true);
-            } else if due && news {
+                partition.check(START + self.millis, self.throttled_to, true, self.held);
+            } else if due && (news || self.held) {
                 partition.committed = reached(partition.position);
-                partition.check(START + self.millis, self.throttled_to, false);
+                partition.check(START + self.millis, self.throttled_to, false, self.held);
             }
         }
     }

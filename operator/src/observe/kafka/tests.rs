@@ -108,12 +108,12 @@ fn what_workers_say_stands_in_the_way_is_told_with_its_place() {
         let all = hindrances(Some(&seen), &pipeline(delivery));
         all.into_iter().map(|one| one.cause).collect::<Vec<_>>()
     };
-    let held = Cause::Held { reason, class, since: time(at(3)), lost: None };
-    assert_eq!(causes("{}"), [held.clone()], "what fails for good goes to the dead letters");
+    let circuit = Cause::Held { reason, class, since: time(at(3)), lost: None };
+    assert_eq!(causes("{}"), std::slice::from_ref(&circuit), "what fails for good goes to the dead letters");
     let blocked = |offset, attempts, class| Cause::Blocked { offset, attempts, class };
     let spent = [blocked(40, 5, ErrorClass::ServerError), blocked(42, 1, ErrorClass::Rejected)];
-    assert_eq!(causes("{onExhausted: Block}"), [&[held.clone()][..], &spent].concat());
-    let aged = [held, spent[0].clone(), spent[1].clone(), blocked(43, 1, ErrorClass::Retry)];
+    assert_eq!(causes("{onExhausted: Block}"), [std::slice::from_ref(&circuit), &spent].concat());
+    let aged = [circuit, spent[0].clone(), spent[1].clone(), blocked(43, 1, ErrorClass::Retry)];
     assert_eq!(causes("{onExhausted: Block, retry: {maxAge: 1m}}"), aged);
     assert_eq!(hindrances(None, &pipeline("{}")), []);
 }

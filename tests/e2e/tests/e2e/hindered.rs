@@ -6,7 +6,7 @@ use penstock_e2e::pipeline::{Pipeline, Status};
 use penstock_e2e::service::Service;
 use penstock_e2e::topic::header;
 use penstock_e2e::wait::until_true;
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use serde_json::{Value, json};
 
 use crate::stage::{START, Stage};
@@ -40,6 +40,17 @@ fn delivered(pipeline: &Pipeline<'_>) {
 
 fn produce(stage: &Stage, topic: &str, keys: &[&str]) {
     stage.brokers().produce(topic, keys.iter().map(|key| (Some(*key), "{}"))).unwrap();
+}
+
+/// Offsets that the dead letters of a topic came from.
+fn origins(stage: &Stage, dead_letters: &str) -> Vec<String> {
+    let mut offsets = Vec::new();
+    let note = |message: &BorrowedMessage<'_>| {
+        offsets.extend(header(message, "penstock.origin.offset").map(str::to_owned));
+        Ok(())
+    };
+    stage.brokers().read(dead_letters, note).unwrap();
+    offsets
 }
 
 /// Whether an Event with this reason tells of the pipeline.
@@ -112,11 +123,38 @@ fn a_dead_letter_that_cannot_be_written_is_told_and_not_lost() {
 
     stage.brokers().configure(&dead_letters, &[]).unwrap();
     delivered(&pipeline);
-    let mut offsets = Vec::new();
+    assert_eq!(origins(&stage, &dead_letters), ["1", "3"]);
+}
+
+#[test]
+fn a_service_that_refuses_everything_does_not_empty_the_topic_into_the_dead_letters() {
+    let stage = Stage::beside_others("fuse");
+    let topic = stage.new_topic("orders", 1);
+    let dead_letters = stage.topic("refused");
+    stage.brokers().delete(&dead_letters).unwrap();
+    let delivery = json!({"deadLetter": {"topic": dead_letters, "headers": ["Spring", "Connect"]}});
+    let (service, pipeline) = serving(&stage, &topic, delivery);
+    let keys: Vec<String> = (0..2_000).map(|key| format!("k{key}")).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    service.refuse(&keys);
+    produce(&stage, &topic, &keys);
+    let status = told(&pipeline, "TooManyDeadLetters", Instant::now());
+    let message = status.message("Delivering");
+    assert!(message.contains("More than 20 %") && message.contains("(Rejected) since "), "{message}");
+    assert_eq!(origins(&stage, &dead_letters).len(), 99, "the hundredth key blew the fuse");
+
+    service.refuse(&[]);
+    delivered(&pipeline);
+    assert_eq!(origins(&stage, &dead_letters).len(), 99);
+    assert_eq!(keys.iter().map(|key| service.taken(key)).sum::<u64>(), 2_000 - 99, "each of the others once");
+    let mut foreign = Vec::new();
     let note = |message: &BorrowedMessage<'_>| {
-        offsets.extend(header(message, "penstock.origin.offset").map(str::to_owned));
+        let headers = message.headers().unwrap();
+        let value =
+            |name: &str| headers.iter().find(|one| one.key == name).and_then(|one| one.value.map(<[u8]>::to_vec));
+        foreign.push((value("kafka_dlt-original-partition"), value("__connect.errors.partition")));
         Ok(())
     };
     stage.brokers().read(&dead_letters, note).unwrap();
-    assert_eq!(offsets, ["1", "3"]);
+    assert!(foreign.iter().all(|one| *one == (Some(vec![0, 0, 0, 0]), Some(b"0".to_vec()))), "{:?}", foreign.first());
 }

@@ -149,7 +149,7 @@ impl Engine {
     }
 
     /// Why nothing is delivered by the whole worker, if so.
-    fn hold(&self, now: Instant) -> Option<Hold> {
+    pub(super) fn hold(&self, now: Instant) -> Option<Hold> {
         if self.processor != Processor::Ready {
             let (reason, class) = (HoldReason::ProcessorNotReady, ErrorClass::Unreachable);
             return Some(Hold { reason, class, seconds: 0, lost: None });

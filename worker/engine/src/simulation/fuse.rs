@@ -10,6 +10,9 @@ use crate::time::Instant;
 /// Half of what the engine looks back: a dead letter may have waited for the one before it in its lane.
 const WINDOW: Duration = Duration::from_secs(30);
 
+/// Partition, key, and the record where it has none.
+type Key = (usize, Option<u8>, usize);
+
 /// What a worker has seen since it began, or since its fuse healed.
 #[derive(Debug, Default)]
 pub(super) struct FuseTruth {
@@ -18,7 +21,7 @@ pub(super) struct FuseTruth {
     /// Records that failed for good here, and not under an earlier owner.
     condemned: BTreeSet<(usize, usize)>,
     /// When which key was dead-lettered; a record without a key counts for itself.
-    letters: Vec<(Instant, (usize, Option<u8>, usize))>,
+    letters: Vec<(Instant, Key)>,
     pub(super) blown: bool,
 }
 

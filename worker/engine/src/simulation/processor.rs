@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::broker::Plan;
 use super::coverage::Reached;
-use super::truth::{Checked, lane_of};
+use super::truth::{Checked, is_aged, lane_of};
 use super::worker::{Call, Cancelled, Held, PendingForward};
 use super::world::World;
 use crate::policy::OnExhausted;
@@ -237,7 +237,7 @@ impl World {
         }
         self.truth.judged(&self.config, tp, index, self.now);
         let fate = &mut self.truth.fates[tp][index];
-        if self.config.fuse().is_some() && current && (last || fate.aged) {
+        if self.config.fuse().is_some() && current && (last || is_aged(&self.config, fate)) {
             fate.maybe += 1; // a blown fuse lets it go uncharged
             self.workers[worker].fuse.condemn(tp, index);
         }

@@ -40,9 +40,8 @@ pub(super) struct Fate {
     /// Verdicts of which the engine cannot know that they are: a connection that broke with nothing else in flight.
     pub(super) maybe: u32,
     pub(super) rejected: bool,
-    pub(super) first_verdict: Option<Instant>,
-    /// The last verdict came `retry.maxAge` after the first.
-    pub(super) aged: bool,
+    /// When the first verdict came, and the last.
+    pub(super) verdicts_at: Option<(Instant, Instant)>,
     /// When it was first taken or dead-lettered, in order of events.
     pub(super) settled_at: Option<u64>,
     /// When its output was first confirmed.
@@ -89,8 +88,8 @@ impl Truth {
     /// A verdict has come in: under `Discard` it may be the last.
     pub(super) fn judged(&mut self, config: &Config, tp: usize, index: usize, now: Instant) {
         let fate = &mut self.fates[tp][index];
-        let first = *fate.first_verdict.get_or_insert(now);
-        fate.aged |= config.policy.retry.max_age.is_some_and(|max| now.since(first) >= max);
+        let (first, _) = fate.verdicts_at.unwrap_or((now, now));
+        fate.verdicts_at = Some((first, now));
         if is_discarded(config, &self.fates[tp][index]) {
             self.clock += 1;
             self.fates[tp][index].settled_at.get_or_insert(self.clock);
@@ -212,7 +211,13 @@ fn is_discarded(config: &Config, fate: &Fate) -> bool {
 
 /// Whether a record may go the way of `onExhausted`. A worker may know of a shorter age, never of a longer one.
 pub(super) fn is_used_up(config: &Config, fate: &Fate) -> bool {
-    fate.rejected || fate.aged || fate.verdicts >= config.policy.retry.max_attempts
+    fate.rejected || is_aged(config, fate) || fate.verdicts >= config.policy.retry.max_attempts
+}
+
+/// Whether the last verdict came `retry.maxAge` after the first.
+pub(super) fn is_aged(config: &Config, fate: &Fate) -> bool {
+    let age = fate.verdicts_at.map(|(first, last)| last.since(first));
+    config.policy.retry.max_age.zip(age).is_some_and(|(max, age)| age >= max)
 }
 
 pub(super) fn place(tp: usize, log: &Partition, (offset, leader_epoch): (i64, i32)) -> Place<'static> {

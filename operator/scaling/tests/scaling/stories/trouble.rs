@@ -67,6 +67,21 @@ fn when_nothing_gets_done_any_more_the_group_stays_as_it_is() {
 }
 
 #[test]
+fn a_processor_that_is_away_gets_no_replicas_and_its_backlog_gets_them_when_it_is_back() {
+    let mut world = World::new(12, 600.0, policy());
+    world.rate = 300.0;
+    world.run_seconds(600);
+    world.held = true;
+    world.run_seconds(1_800);
+    assert!(world.changes.is_empty(), "{:?}", world.changes);
+    let decision = world.last.clone().unwrap();
+    assert_eq!((decision.reason, decision.limited_by), (Reason::NoProgress, Some(Limit::Held)));
+    world.held = false;
+    world.run_seconds(300);
+    assert!(world.changes.iter().any(|(_, _, to, _)| *to > 1), "540,000 records wait: {:?}", world.changes);
+}
+
+#[test]
 fn an_outage_of_kafka_freezes_the_replicas() {
     let mut world = World::new(12, 600.0, policy()).with_replicas(6);
     world.rate = 2_000.0;

@@ -21,7 +21,7 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub(super) fn check(&mut self, worker_millis: u64, limit: Option<u32>, poisoned: bool) {
+    pub(super) fn check(&mut self, worker_millis: u64, limit: Option<u32>, poisoned: bool, held: bool) {
         let stuck = poisoned.then(|| StuckRecord {
             offset: i64::try_from(whole(self.position)).unwrap(),
             attempts: self.attempts,
@@ -39,6 +39,7 @@ impl Partition {
             oldest_start: None,
             concurrency_limit: limit,
             stuck,
+            held,
         });
     }
 
