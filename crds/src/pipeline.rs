@@ -106,6 +106,8 @@ pub struct Delivery {
     pub ordering: Ordering,
     /// Calls in progress at once, per replica.
     pub concurrency: u32,
+    /// How many records a call holds; `None` for one, in the form of a single record.
+    pub batch: Option<Batch>,
     /// Longest call.
     pub timeout: Duration,
     /// How long calls may finish when a partition or the pod goes.
@@ -116,6 +118,19 @@ pub struct Delivery {
     pub on_exhausted: OnExhausted,
     /// The dead-letter topic: where rejected and exhausted records go. `Some` exactly with `OnExhausted::DeadLetter`.
     pub dead_letter: Option<DeadLetter>,
+}
+
+/// How many records a call holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The most, ≥ 1.
+    pub max_records: u32,
+    /// Bytes at which a call takes no further record.
+    pub max_bytes: u64,
+    /// How long a call waits for more records while others are in progress.
+    pub max_wait: Duration,
+    /// Whether a call may hold several records of a lane.
+    pub same_lane: bool,
 }
 
 /// What happens after a failed call.

@@ -1,6 +1,7 @@
 //! The only place that knows defaults and limits. It says everything that is wrong at once, each as `path: what is wrong, what
 //! would be right`.
 
+mod batch;
 mod check;
 mod properties;
 
@@ -222,9 +223,11 @@ fn delivery(spec: Option<&DeliverySpec>, source: &Source, check: &mut Check) -> 
     let on_exhausted = spec.on_exhausted.unwrap_or_default();
     let dead_letter = dead_letter(&spec, on_exhausted, source, check);
     let concurrency = check.count("spec.delivery.concurrency", spec.concurrency.unwrap_or(CONCURRENCY), 1, 4096);
+    let ordering = spec.ordering.unwrap_or_default();
     Delivery {
-        ordering: spec.ordering.unwrap_or_default(),
+        ordering,
         concurrency,
+        batch: spec.batch.as_ref().map(|spec| batch::batch(spec, ordering, check)),
         timeout,
         drain,
         retry,

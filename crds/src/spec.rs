@@ -3,6 +3,7 @@
 //! Doc comments on fields are what `kubectl explain` prints. No field has a default in the schema: a default written into the
 //! user's object would be drift to GitOps tools. `resolve()` alone knows defaults.
 
+pub mod batch;
 pub mod delivery;
 pub mod kafka;
 pub mod processor;
@@ -13,6 +14,7 @@ pub mod worker;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
+pub use self::batch::BatchSpec;
 pub use self::delivery::{DeadLetterHeaders, DeadLetterSpec, DeliverySpec, OnExhausted, Ordering, RetrySpec};
 pub use self::kafka::{AuthenticationSpec, AuthenticationType, KafkaSpec, SecretRef};
 pub use self::processor::{ContainerSpec, DiscardSpec, EmbeddedSpec, HttpSpec, ProcessorSpec, ProcessorType, Volume};

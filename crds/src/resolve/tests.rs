@@ -1,6 +1,7 @@
 //! What `resolve()` fills in and what it refuses.
 
 use super::*;
+use crate::pipeline::Batch;
 use crate::schema::parse;
 
 const LEAST: &str = "
@@ -49,6 +50,21 @@ fn grace_follows_a_long_timeout() {
 }
 
 #[test]
+fn a_batch_has_bounds_and_defaults() {
+    let batch = |text: &str| pipeline(&format!("  delivery: {{batch: {text}}}"));
+    assert_eq!(pipeline("").unwrap().delivery.batch, None);
+    let least = Batch { max_records: 1, max_bytes: 1 << 20, max_wait: Duration::ZERO, same_lane: false };
+    assert_eq!(batch("{maxRecords: 1}").unwrap().delivery.batch, Some(least));
+    for (text, expected) in [
+        ("{maxRecords: 0}", "spec.delivery.batch.maxRecords: is 0; 1 to 10000 are possible"),
+        ("{maxRecords: 2, maxBytes: 1}", "spec.delivery.batch.maxBytes: is 1; 1024 to 16777216 are possible"),
+        ("{maxRecords: 2, maxWait: 2m}", "spec.delivery.batch.maxWait: is 120s; 0ns to 60s are possible"),
+    ] {
+        assert!(dbg_join(&batch(text).unwrap_err()).contains(expected), "{text}");
+    }
+}
+
+#[test]
 fn drain_must_end_before_max_poll_interval() {
     refused("  delivery: {drain: 280s}", "spec.delivery.drain: is 280s; 0ns to 270s are possible");
 }
@@ -74,6 +90,7 @@ fn relations_are_checked_as_the_api_server_does() {
         "  delivery: {retry: {maxAge: 169h}}",
         "spec.delivery.retry.maxAge: is 608400s; 1s to 604800s are possible",
     );
+    refused("  delivery: {ordering: Unordered, batch: {maxRecords: 2, sameLane: true}}", "sameLane: needs an order");
 }
 
 #[test]

@@ -4,12 +4,15 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchSpec;
 use crate::Duration;
 
 /// How records are delivered.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[x_kube(validation = Rule::new("!has(self.deadLetter) || !has(self.onExhausted) || self.onExhausted == 'DeadLetter'")
         .message("delivery.deadLetter goes only with onExhausted DeadLetter"))]
+#[x_kube(validation = Rule::new("!has(self.batch) || !has(self.batch.sameLane) || !self.batch.sameLane || !has(self.ordering) || self.ordering != 'Unordered'")
+        .message("batch.sameLane needs an order to keep: choose ordering Key or Partition"))]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySpec {
     /// What is kept in order: the records of a Key (the default), of a Partition, or nothing (Unordered).
@@ -19,6 +22,9 @@ pub struct DeliverySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 4096))]
     pub concurrency: Option<i32>,
+    /// Several records in one call. Without it a call holds one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchSpec>,
     /// How long one call may take; 30s unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,

@@ -4,10 +4,10 @@ use std::time::Duration as StdDuration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS};
-use penstock_crds::pipeline::{DeadLetter, Kafka, Processor, Source};
+use penstock_crds::pipeline::{Batch, DeadLetter, Kafka, Processor, Source};
 use penstock_crds::spec::{
-    AuthenticationSpec, ContainerSpec, DeadLetterSpec, DeliverySpec, DiscardSpec, EmbeddedSpec, HttpSpec, KafkaSpec,
-    OutputSpec, ProcessorSpec, ProcessorType, RetrySpec, SecretRef, SourceSpec, TopicSpec, WorkerSpec,
+    AuthenticationSpec, BatchSpec, ContainerSpec, DeadLetterSpec, DeliverySpec, DiscardSpec, EmbeddedSpec, HttpSpec,
+    KafkaSpec, OutputSpec, ProcessorSpec, ProcessorType, RetrySpec, SecretRef, SourceSpec, TopicSpec, WorkerSpec,
 };
 use penstock_crds::{ConsumerPipeline, ConsumerPipelineSpec, Duration, Pipeline};
 
@@ -110,6 +110,7 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
     DeliverySpec {
         ordering: Some(delivery.ordering),
         concurrency: i32::try_from(delivery.concurrency).ok(),
+        batch: delivery.batch.as_ref().map(batch),
         timeout: Some(span(delivery.timeout)),
         drain: Some(span(delivery.drain)),
         retry: Some(RetrySpec {
@@ -127,6 +128,15 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
                 headers: Some(headers).filter(|headers| !headers.is_empty()),
             }
         }),
+    }
+}
+
+fn batch(batch: &Batch) -> BatchSpec {
+    BatchSpec {
+        max_records: i32::try_from(batch.max_records).unwrap_or(i32::MAX),
+        max_bytes: i32::try_from(batch.max_bytes).ok(),
+        max_wait: Some(span(batch.max_wait)),
+        same_lane: Some(batch.same_lane),
     }
 }
 
