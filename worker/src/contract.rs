@@ -5,8 +5,13 @@
 
 pub mod answer;
 pub mod encoding;
+pub mod event;
+pub mod items;
+pub mod output;
 pub mod request;
 pub mod retry_after;
+#[cfg(test)]
+mod testing;
 pub mod verdict;
 
 /// Request and response: what is null and not merely empty: `key`, `value`, or both separated by a comma.
@@ -26,6 +31,17 @@ pub const OWNER: &str = "penstock-owner";
 
 /// Trace context (W3C, and baggage): goes from a record to the processor, and to the records that answer it.
 pub const TRACE: [&str; 3] = ["traceparent", "tracestate", "baggage"];
+
+/// Request: how many records the body holds. There exactly when records travel in the body as events: a record's value may
+/// itself be one.
+pub const RECORDS: &str = "penstock-records";
+
+/// Content type of a request whose body is one record.
+pub const EVENT: &str = "application/cloudevents+json";
+/// Content type of a request whose body is a batch of records.
+pub const BATCH: &str = "application/cloudevents-batch+json";
+/// Content type of an answer that says more than status and headers can. A batch is answered so whatever the type says.
+pub const ANSWER: &str = "application/vnd.penstock.answer+json";
 
 /// Bytes of `penstock-key` and `penstock-headers` beyond which a record travels in the body (CloudEvents' structured mode): many
 /// servers refuse requests whose headers exceed 8 KiB.

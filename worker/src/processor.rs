@@ -12,7 +12,7 @@ use penstock_engine::seam::{CallId, Finished, Outcome, Start, Tp};
 
 pub use self::embedded::EmbeddedProcessor;
 pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, ready};
-pub use self::http::{HttpProcessor, answers};
+pub use self::http::{Form, HttpProcessor, answers};
 use crate::contract::request::Origin;
 
 /// Calls in progress. Each started call is reported once for each of its tickets, cancelled ones too.

@@ -18,15 +18,18 @@ use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
 use crate::forward::DeadLetters;
 use crate::kafka::{Librdkafka, Settings as KafkaSettings};
 use crate::metrics::Metrics;
-use crate::processor::{Calls, Discard, Embedded, EmbeddedProcessor, HttpProcessor, answers, ready};
+use crate::processor::{Calls, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, answers, ready};
 use crate::server::Server;
 use crate::shell::run::{Clock, run as run_loop};
 use crate::shell::state::State;
 use crate::shell::{Settings, Shell};
 use crate::startup::{self, Cluster};
 
-/// Forwards that may be outstanding, for each call that may be in progress: answers are confirmed more slowly than given.
+/// Forwards that may be outstanding, for each call that may be in progress: answers are confirmed more slowly than given. A
+/// batch has as many as it may have records, if those are more.
 const FORWARDS_PER_CALL: u32 = 16;
+/// Forwards that may be outstanding in all. What the producer's queue does not take waits beside it.
+const FORWARDS_MAX: u32 = 100_000;
 /// A call that takes no time needs no limit on how many are in progress; larger turns of the engine cost less a record.
 const DISCARD_CONCURRENCY: u32 = 1024;
 
@@ -77,7 +80,9 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
         Callee::Nobody => parts.run(Discard::default(), delivery.concurrency.max(DISCARD_CONCURRENCY)),
         Callee::Server(endpoint, address) => {
             let metrics = Arc::clone(&parts.metrics);
-            let calls = HttpProcessor::new((endpoint, address), delivery.timeout, has_output, tasks, metrics);
+            let form = if delivery.batch.is_some() { Form::Batch } else { Form::Single };
+            let body = (form, has_output);
+            let calls = HttpProcessor::new((endpoint, address), delivery.timeout, body, tasks, metrics);
             parts.run(calls, delivery.concurrency)
         }
         Callee::Handler(handler) => {
@@ -151,6 +156,7 @@ impl Parts<'_> {
             topics: pipeline.topic_names().map(str::to_owned).collect(),
             written: cluster.written,
         };
+        let records_per_call = pipeline.delivery.batch.as_ref().map_or(1, |batch| batch.max_records);
         let settings = Settings {
             pipeline: config.pipeline_name(),
             drain: pipeline.delivery.drain,
@@ -162,7 +168,7 @@ impl Parts<'_> {
             output: pipeline.output.clone(),
             partition_count: cluster.partitions,
             metadata_limit: cluster.metadata_limit,
-            forward_slots: concurrency.saturating_mul(FORWARDS_PER_CALL),
+            forward_slots: concurrency.saturating_mul(FORWARDS_PER_CALL.max(records_per_call)).min(FORWARDS_MAX),
         };
         let mut policy = config.policy(args.memory_bytes, incarnation());
         policy.concurrency = concurrency;

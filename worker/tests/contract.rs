@@ -6,19 +6,24 @@ mod client;
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use penstock_engine::seam::Outcome::{
+    Ack, AckWith, BatchFailed, Cancelled, ConnectionLost, Overload, Reject, Retry, Skip,
+};
 use penstock_engine::seam::{ErrorClass, NewRecord, Outcome};
 use penstock_worker::processor::Calls as _;
+use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 
-use crate::client::{Client, runtime};
+use crate::client::{Client, Headers, runtime};
 
 fn serve(runtime: &Runtime, router: Router) -> String {
     runtime.block_on(async {
@@ -234,6 +239,108 @@ fn a_verdict_and_its_wait_come_through() {
     let Outcome::Retry(failure) = Client::of(&runtime, &url).value(b"v") else { panic!() };
     assert_eq!(failure.after, Some(Duration::from_secs(3)));
     assert_eq!(&*failure.detail, "HTTP 200: stock is locked");
+}
+
+/// Three small records.
+fn three() -> [(NewRecord<'static>, Headers<'static>); 3] {
+    [1, 2, 3].map(|offset| (NewRecord { offset, key: Some(b"k"), value: Some(b"v"), ..NewRecord::default() }, &[][..]))
+}
+
+#[test]
+fn a_batch_is_one_request_and_each_record_has_its_own_answer() {
+    let runtime = runtime();
+    let answer = |headers: HeaderMap, Json(events): Json<Vec<Value>>| async move {
+        assert_eq!(headers["content-type"], "application/cloudevents-batch+json");
+        assert_eq!(headers["penstock-records"], events.len().to_string());
+        let words = ["ack", "skip", "retry", "reject", "overload"];
+        let item = |(place, event): (usize, &Value)| match event["penstocknull"].as_str() {
+            Some("value") => None, // left out
+            _ if place == 5 => Some(json!({"item": place, "verdict": "ack", "output": [event, {"data": place}]})),
+            _ => Some(json!({"item": place, "verdict": words[place]})),
+        };
+        Json(json!({"items": events.iter().enumerate().filter_map(item).collect::<Vec<_>>()}))
+    };
+    let url = serve(&runtime, Router::new().route("/", post(answer)));
+    let with = |value: Option<&'static [u8]>| NewRecord { key: Some(b"\xff"), value, ..NewRecord::default() };
+    let mut records: Vec<(NewRecord<'_>, Headers<'_>)> = vec![(with(Some(b"v")), &[]); 5];
+    let headers: Headers<'_> = &[(b"content-type", Some(b"a/b")), (b"\xfe", None)];
+    records.extend([(with(Some(b"\0")), headers), (with(None), &[])]);
+    let outcomes = Client::batching(&runtime, &url).batch(&records);
+    let [Ack, Skip, Retry(_), Reject(_), Overload(_), AckWith(output), BatchFailed(missing)] = &outcomes[..] else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(missing.class, ErrorClass::Missing);
+    let [echoed, number] = &output.records[..] else { panic!("{output:?}") };
+    assert_eq!((echoed.key.as_deref(), echoed.value.as_deref()), (Some(&b"\xff"[..]), Some(&b"\0"[..])));
+    assert_eq!(echoed.headers[0], (b"content-type"[..].into(), Some(b"a/b"[..].into())));
+    assert_eq!(echoed.headers[1], (b"\xfe"[..].into(), None));
+    assert_eq!((number.key.as_deref(), number.value.as_deref()), (Some(&b"\xff"[..]), Some(&b"5"[..])));
+}
+
+#[test]
+fn a_pipeline_with_batches_sends_one_record_as_a_batch_too() {
+    let runtime = runtime();
+    let answer = |Json(events): Json<Vec<Value>>| async move {
+        assert_eq!(events.len(), 1);
+        StatusCode::UNPROCESSABLE_ENTITY
+    };
+    let url = serve(&runtime, Router::new().route("/", post(answer)));
+    let outcome = Client::batching(&runtime, &url).value(b"v");
+    assert!(matches!(outcome, Reject(_)), "alone, the record bears the verdict: {outcome:?}");
+}
+
+#[test]
+fn a_failure_of_the_whole_batch_blames_nobody() {
+    let runtime = runtime();
+    let answer = |Path(status): Path<u16>| async move { StatusCode::from_u16(status).unwrap() };
+    let url = serve(&runtime, Router::new().route("/{status}", post(answer)));
+    for status in [400, 408, 413, 422, 500] {
+        let outcomes = Client::batching(&runtime, &format!("{url}/{status}")).batch(&three());
+        assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchFailed(_))), "{status}: {outcomes:?}");
+    }
+    for (status, expected) in [(200, "Ack"), (204, "Ack"), (404, "Unavailable"), (429, "Overload"), (503, "Overload")] {
+        let outcomes = Client::batching(&runtime, &format!("{url}/{status}")).batch(&three());
+        assert!(outcomes.iter().all(|one| format!("{one:?}").starts_with(expected)), "{status}: {outcomes:?}");
+    }
+}
+
+#[test]
+fn a_broken_or_cancelled_batch_says_so_of_each_record() {
+    let runtime = runtime();
+    let url = serve_raw(&runtime, |_, _| None);
+    let outcomes = Client::batching(&runtime, &url).batch(&three());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, ConnectionLost(_))), "{outcomes:?}");
+
+    let url = serve_raw(&runtime, |_, _| Some(b"220 smtp ready\r\n\r\n"));
+    let outcomes = Client::batching(&runtime, &url).batch(&three());
+    assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchFailed(_))), "{outcomes:?}");
+
+    // Half an answer, and then silence: only the deadline ends that.
+    let url = serve_raw(&runtime, |_, request| {
+        (request == 0).then_some(&b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"items\": ["[..])
+    });
+    let mut client = Client::batching(&runtime, &url);
+    let call = client.start_all(0, &three());
+    client.calls.cancel(call);
+    assert!(client.finished(3).iter().all(|finished| matches!(finished.outcome, Cancelled)));
+}
+
+#[test]
+fn a_single_record_may_be_answered_by_several() {
+    let runtime = runtime();
+    let answer = || async {
+        let body = json!({"items": [{"item": 0, "verdict": "ack", "output": [
+            {"data": {"line": 1}, "datacontenttype": "application/json"},
+            {"data_base64": "/w==", "penstocknull": "key", "penstockheaders": "a=1&a"},
+            {"penstocknull": "value", "penstockkey": "gone"},
+        ]}]});
+        ([("content-type", "application/vnd.penstock.answer+json")], body.to_string())
+    };
+    let url = serve(&runtime, Router::new().route("/", post(answer)));
+    let AckWith(output) = Client::of(&runtime, &url).value(b"v") else { panic!() };
+    let seen: Vec<_> = output.records.iter().map(|one| (one.key.as_deref(), one.value.as_deref())).collect();
+    assert_eq!(seen, [(Some(&b"k"[..]), Some(&b"{\"line\":1}"[..])), (None, Some(b"\xff")), (Some(b"gone"), None)]);
+    assert_eq!(output.records[1].headers.len(), 2);
 }
 
 #[test]

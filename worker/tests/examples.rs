@@ -33,6 +33,7 @@ struct Server {
     process: Child,
     runtime: Runtime,
     client: Client,
+    batching: Client,
 }
 
 impl Drop for Server {
@@ -57,8 +58,9 @@ impl Server {
             assert!(began.elapsed() < START_MAX, "{program} does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let client = Client::of(&runtime, &format!("http://{address}/"));
-        Self { process, runtime, client }
+        let url = format!("http://{address}/");
+        let (client, batching) = (Client::of(&runtime, &url), Client::batching(&runtime, &url));
+        Self { process, runtime, client, batching }
     }
 
     fn order(&mut self, key: Option<&[u8]>, headers: Headers<'_>) -> OutputRecord {
@@ -66,6 +68,36 @@ impl Server {
         match self.client.call(new, headers) {
             Outcome::AckWith(output) => output.records.into_iter().next().unwrap(),
             other => panic!("{other:?}"),
+        }
+    }
+
+    /// What they promise of batches: the same, record by record, and nothing behind a failure of its key.
+    fn takes_batches(&mut self) {
+        let order = Some(&br#"{"amount": "12.50"}"#[..]);
+        let headers: Headers<'_> = &[(b"a", Some(b"1")), (b"a", Some(b"")), (b"\xfe", None)];
+        let records = [
+            (keyed(b"\xff\0 +%", order), headers),
+            (keyed(b"gone", None), &[]),
+            (keyed(b"bad", Some(b"{}")), &[]),
+            (keyed(b"bad", order), &[]),
+            (NewRecord { value: order, ..NewRecord::default() }, &[]),
+            (NewRecord { value: Some(b"{}"), ..NewRecord::default() }, &[]),
+            (NewRecord { value: order, ..NewRecord::default() }, &[]),
+        ];
+        let outcomes = self.batching.batch(&records);
+        let [first, Outcome::Ack, Outcome::Reject(bad), behind, null, Outcome::Reject(_), last] = &outcomes[..] else {
+            panic!("{outcomes:?}")
+        };
+        let output = |outcome: &Outcome| match outcome {
+            Outcome::AckWith(output) => (output.records[0].key.clone(), value(&output.records[0])),
+            other => panic!("{other:?}"),
+        };
+        let expected = json!({"cents": 1250, "key": "ff00202b25", "headers": [["61", "31"], ["61", ""], ["fe", null]]});
+        assert_eq!(output(first), (Some(b"\xff\0 +%"[..].into()), expected));
+        assert_eq!(&*bad.detail, "not an order with an amount");
+        assert!(matches!(behind, Outcome::BatchFailed(_)), "left out, it waits for its turn: {behind:?}");
+        for unordered in [null, last] {
+            assert_eq!(output(unordered), (None, json!({"cents": 1250, "key": null, "headers": []})));
         }
     }
 
@@ -90,9 +122,15 @@ impl Server {
             let Outcome::Reject(failure) = self.client.value(refused) else { panic!("{refused:?}") };
             assert_eq!(&*failure.detail, "HTTP 422: not an order with an amount");
         }
+        self.takes_batches();
         assert!(self.process.try_wait().unwrap().is_none(), "it still runs");
         drop(self.runtime.enter());
     }
+}
+
+/// A record with a value and a key.
+fn keyed(key: &'static [u8], value: Option<&'static [u8]>) -> NewRecord<'static> {
+    NewRecord { key: Some(key), value, ..NewRecord::default() }
 }
 
 fn value(record: &OutputRecord) -> Value {

@@ -1,31 +1,74 @@
 //! A processor's whole answer as the outcome of its record, output included.
 
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, HeaderMap};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use jiff::Timestamp;
-use penstock_engine::seam::{Outcome, Output, OutputRecord, Record};
+use penstock_engine::seam::{Delivery, Failure, Outcome, Output, OutputRecord, Record};
 
 use super::encoding::decode_headers;
+use super::items::{self, suspect};
+use super::output::with_content_type;
 use super::request::decoded;
 use super::verdict::{Verdict, verdict};
-use super::{HEADERS, KEY, NULL};
+use super::{ANSWER, HEADERS, KEY, NULL, VERDICT};
 
-/// Turns status, headers and body into an outcome. Without an output topic the body means nothing.
-pub fn outcome(
-    status: StatusCode,
-    headers: &HeaderMap,
-    body: &[u8],
-    record: &Record,
-    has_output: bool,
-    now: Timestamp,
-) -> Outcome {
-    match verdict(status, headers, now) {
-        Verdict::Ack if has_output => output(status, headers, body, record)
-            .map_or(Outcome::Ack, |record| Outcome::AckWith(Box::new(Output { records: vec![record] }))),
+/// What a processor answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answer<'a> {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: &'a HeaderMap,
+    /// The whole body.
+    pub body: &'a [u8],
+    /// When it came, for waits that are given as dates.
+    pub now: Timestamp,
+}
+
+impl Answer<'_> {
+    /// What it says of the one record that was sent. Without an output topic a plain body means nothing.
+    pub fn single(self, delivery: &Delivery, has_output: bool) -> Outcome {
+        let Self { status, headers, body, now } = self;
+        match verdict(status, headers, now) {
+            Verdict::Ack if self.has_items() => {
+                let said = items::outcomes(body, std::slice::from_ref(delivery), has_output).pop();
+                said.unwrap_or(Outcome::Cancelled) // one delivery, one outcome
+            }
+            Verdict::Ack if has_output => output(status, headers, body, &delivery.record)
+                .map_or(Outcome::Ack, |record| Outcome::AckWith(Box::new(Output { records: vec![record] }))),
+            verdict => whole(verdict, 1),
+        }
+    }
+
+    /// What it says of each record of a batch, in their order: what its items say, or for all the same. A failure of all is
+    /// charged to nobody, unless there was but one.
+    pub fn batch(self, deliveries: &[Delivery], has_output: bool) -> Vec<Outcome> {
+        let verdict = verdict(self.status, self.headers, self.now);
+        if matches!(verdict, Verdict::Ack) && !self.headers.contains_key(VERDICT) && !self.body.is_empty() {
+            return items::outcomes(self.body, deliveries, has_output);
+        }
+        let outcome = whole(verdict, deliveries.len());
+        deliveries.iter().map(|_| outcome.clone()).collect()
+    }
+
+    fn has_items(self) -> bool {
+        let content_type = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+        let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
+        let typed = essence.trim_ascii().eq_ignore_ascii_case(ANSWER.as_bytes());
+        typed && self.status.is_success() && !self.headers.contains_key(VERDICT)
+    }
+}
+
+/// A verdict on everything that was sent.
+fn whole(verdict: Verdict, records: usize) -> Outcome {
+    let blame = |failure: Box<Failure>, single: fn(Box<Failure>) -> Outcome| {
+        if records == 1 { single(failure) } else { suspect(failure, records) }
+    };
+    match verdict {
         Verdict::Ack => Outcome::Ack,
         Verdict::Skip => Outcome::Skip,
-        Verdict::Retry(failure) => Outcome::Retry(failure),
-        Verdict::Reject(failure) => Outcome::Reject(failure),
+        Verdict::Retry(failure) => blame(failure, Outcome::Retry),
+        Verdict::Reject(failure) => blame(failure, Outcome::Reject),
         Verdict::Overload(failure) => Outcome::Overload(failure),
         Verdict::Unavailable(failure) => Outcome::Unavailable(failure),
     }
@@ -50,58 +93,10 @@ fn output(status: StatusCode, headers: &HeaderMap, body: &[u8], record: &Record)
         None => record.key().map(Box::from),
     };
     let value = (!tombstone).then(|| Box::from(body));
-    let mut kept = headers.get(HEADERS).map(|list| decode_headers(list.as_bytes())).unwrap_or_default();
-    let named = kept.iter().any(|(name, _)| name.eq_ignore_ascii_case(b"content-type"));
-    if let Some(content_type) = headers.get(CONTENT_TYPE).filter(|_| !tombstone && !named) {
-        kept.push((Box::from(&b"content-type"[..]), Some(Box::from(content_type.as_bytes()))));
-    }
-    Some(OutputRecord { key, value, headers: kept })
+    let kept = headers.get(HEADERS).map(|list| decode_headers(list.as_bytes())).unwrap_or_default();
+    let content_type = headers.get(CONTENT_TYPE).filter(|_| !tombstone).map(HeaderValue::as_bytes);
+    Some(OutputRecord { key, value, headers: with_content_type(kept, content_type) })
 }
 
 #[cfg(test)]
-mod tests {
-    use penstock_engine::seam::{ArenaBuilder, NewRecord};
-
-    use super::*;
-
-    fn answered(status: u16, headers: &[(&'static str, &str)], body: &[u8]) -> Option<OutputRecord> {
-        let mut arena = ArenaBuilder::default();
-        arena.push(NewRecord { key: Some(b"k"), value: Some(b"v"), ..NewRecord::default() }).unwrap();
-        let record = arena.finish().record(0).unwrap();
-        let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        let status = StatusCode::from_u16(status).unwrap();
-        match outcome(status, &headers, body, &record, true, Timestamp::UNIX_EPOCH) {
-            Outcome::AckWith(output) => output.records.into_iter().next(),
-            Outcome::Ack => None,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn the_body_is_the_value_and_the_key_stays() {
-        let record = answered(200, &[("content-type", "application/json")], b"{}").unwrap();
-        assert_eq!(record.key.as_deref(), Some(&b"k"[..]));
-        assert_eq!(record.value.as_deref(), Some(&b"{}"[..]));
-        assert_eq!(&*record.headers[0].0, b"content-type");
-    }
-
-    #[test]
-    fn empty_null_and_nothing_are_three_things() {
-        assert_eq!(answered(200, &[], b"").unwrap().value.as_deref(), Some(&b""[..]));
-        assert_eq!(answered(204, &[("penstock-null", "value")], b"").unwrap().value, None);
-        assert_eq!(answered(204, &[], b""), None);
-    }
-
-    #[test]
-    fn key_and_headers_can_be_chosen() {
-        let record = answered(200, &[("penstock-key", "a%00b"), ("penstock-headers", "x=1&y")], b"v").unwrap();
-        assert_eq!(record.key.as_deref(), Some(&b"a\0b"[..]));
-        assert_eq!(record.headers.len(), 2);
-        assert_eq!(answered(200, &[("penstock-null", "key")], b"v").unwrap().key, None);
-    }
-
-    #[test]
-    fn an_error_page_with_the_verdict_ack_is_no_output() {
-        assert_eq!(answered(500, &[("penstock-verdict", "ack")], b"oops"), None);
-    }
-}
+mod tests;

@@ -1,27 +1,25 @@
-//! A record as an HTTP request: CloudEvents binary mode, and structured mode for records whose key and headers are too long for
-//! a request's head.
+//! Records as HTTP requests: one in CloudEvents' binary mode, or in structured mode if its key and headers are too long for a
+//! request's head; several in the batched mode.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use jiff::Timestamp;
 use penstock_engine::seam::{Delivery, Record};
-use serde_json::{Map, Value};
 
 use super::encoding::{Keep, decode, encode, encode_headers};
-use super::{ATTEMPT, DEADLINE_MS, HEADER_BYTES_MAX, HEADERS, KEY, NULL, OWNER, TRACE};
+use super::event::{self, Template};
+use super::{ATTEMPT, BATCH, DEADLINE_MS, EVENT, HEADER_BYTES_MAX, HEADERS, KEY, NULL, OWNER, RECORDS, TRACE};
 
 /// `ce-type` of a record that is not a CloudEvent by itself.
 pub const EVENT_TYPE: &str = "dev.penstock.kafka.record";
 /// Prefix of CloudEvents' attributes in Kafka headers (Kafka protocol binding 1.0, section 3.2.3).
 const CE_KAFKA: &[u8] = b"ce_";
-const OCTET_STREAM: &str = "application/octet-stream";
+pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 
 /// Where a record comes from, with everything about it that does not change from record to record.
 #[derive(Debug)]
@@ -32,6 +30,7 @@ pub struct Origin {
     pub partition: i32,
     /// `<cluster>/<topic id>/<partition>/`: with the offset behind it, it names a record for all time.
     pub id_prefix: String,
+    pub(super) event: Template,
     source: String,
 }
 
@@ -40,7 +39,8 @@ impl Origin {
     pub fn new(topic: Arc<str>, partition: i32, cluster_id: &str, topic_id: &str) -> Self {
         let id_prefix = format!("{cluster_id}/{topic_id}/{partition}/");
         let source = format!("kafka://{cluster_id}/{topic}");
-        Self { topic, partition, id_prefix, source }
+        let event = Template::new(&topic, partition, &source, &id_prefix);
+        Self { topic, partition, id_prefix, event, source }
     }
 
     /// The name of one record for all time: `<cluster>/<topic id>/<partition>/<offset>`.
@@ -97,15 +97,29 @@ impl Endpoint {
         headers.insert(ATTEMPT, delivery.attempt.into());
         headers.insert(DEADLINE_MS, u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
         headers.insert(OWNER, delivery.owner.into());
-        let attributes = attributes(origin, record, id);
         let carried = Carried::of(record);
         let body = if carried.fits() {
-            carried.into_headers(record, &attributes, &mut headers);
+            carried.into_headers(record, &attributes(origin, record), &mut headers);
             Bytes::copy_from_slice(record.value().unwrap_or_default())
         } else {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/cloudevents+json"));
-            carried.into_body(record, &attributes)
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT));
+            headers.insert(RECORDS, 1.into());
+            event::single(origin, delivery).into()
         };
+        self.post(headers, body)
+    }
+
+    /// The request for several records, or for one of a pipeline that has batches. `origins` are those of the records.
+    pub fn batch(&self, origins: &[Arc<Origin>], deliveries: &[Delivery], remaining: Duration) -> Request<Full<Bytes>> {
+        let mut headers = self.base.clone();
+        headers.insert(RECORDS, deliveries.len().into());
+        headers.insert(DEADLINE_MS, u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(BATCH));
+        let records = origins.iter().map(AsRef::as_ref).zip(deliveries);
+        self.post(headers, event::batch(records).into())
+    }
+
+    fn post(&self, mut headers: HeaderMap, body: Bytes) -> Request<Full<Bytes>> {
         // hyper leaves it out for an empty body, and simple servers then stumble.
         headers.insert(CONTENT_LENGTH, body.len().into());
         let mut request = Request::new(Full::new(body));
@@ -132,13 +146,7 @@ impl Carried {
         });
         let mut headers = Vec::new();
         encode_headers(record.headers(), &mut headers);
-        let null = match (record.key(), record.value()) {
-            (None, None) => Some("key,value"),
-            (None, Some(_)) => Some("key"),
-            (Some(_), None) => Some("value"),
-            (Some(_), Some(_)) => None,
-        };
-        Self { key, headers, null }
+        Self { key, headers, null: null(record) }
     }
 
     fn fits(&self) -> bool {
@@ -169,31 +177,12 @@ impl Carried {
             }
         }
     }
-
-    /// CloudEvents JSON format 1.0: each attribute a member, the value base64.
-    fn into_body(self, record: &Record, attributes: &[(Vec<u8>, Vec<u8>)]) -> Bytes {
-        let text = |bytes: &[u8]| Value::String(String::from_utf8_lossy(bytes).into_owned());
-        let mut event: Map<String, Value> =
-            attributes.iter().map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), text(value))).collect();
-        event.insert("datacontenttype".to_owned(), content_type(record).unwrap_or(OCTET_STREAM).into());
-        if let Some(value) = record.value() {
-            event.insert("data_base64".to_owned(), BASE64.encode(value).into());
-        }
-        if let Some(null) = self.null {
-            event.insert(NULL.replace('-', ""), null.into());
-        }
-        if let Some(key) = &self.key {
-            event.insert(KEY.replace('-', ""), text(key));
-        }
-        event.insert(HEADERS.replace('-', ""), text(&self.headers));
-        Value::Object(event).to_string().into()
-    }
 }
 
-/// CloudEvents attributes, raw. A record that is a CloudEvent by itself (Kafka binding, binary mode) keeps its own.
-fn attributes(origin: &Origin, record: &Record, id: String) -> Vec<(Vec<u8>, Vec<u8>)> {
+/// CloudEvents attributes, raw. A record that is a CloudEvent by itself keeps its own.
+pub(super) fn attributes(origin: &Origin, record: &Record) -> Vec<(Vec<u8>, Vec<u8>)> {
     let mut attributes: Vec<(Vec<u8>, Vec<u8>)> = Vec::with_capacity(8);
-    if header(record, "ce_specversion").is_some() {
+    if is_event(record) {
         for (name, value) in record.headers() {
             if let (Some(name), Some(value)) = (name.strip_prefix(CE_KAFKA), value)
                 && std::str::from_utf8(value).is_ok()
@@ -208,10 +197,10 @@ fn attributes(origin: &Origin, record: &Record, id: String) -> Vec<(Vec<u8>, Vec
         }
     };
     add(b"specversion", b"1.0".to_vec());
-    add(b"id", id.into_bytes());
+    add(b"id", origin.record_id(record.offset()).into_bytes());
     add(b"source", origin.source.clone().into_bytes());
     add(b"type", EVENT_TYPE.into());
-    if let Some(time) = millis(record).and_then(|millis| Timestamp::from_millisecond(millis).ok()) {
+    if let Some(time) = time(record) {
         add(b"time", time.to_string().into_bytes());
     }
     if let Some(key) = record.key().filter(|key| !key.is_empty() && std::str::from_utf8(key).is_ok()) {
@@ -220,16 +209,35 @@ fn attributes(origin: &Origin, record: &Record, id: String) -> Vec<(Vec<u8>, Vec
     attributes
 }
 
+/// Whether the record is a CloudEvent by itself (Kafka binding, binary mode).
+pub(super) fn is_event(record: &Record) -> bool {
+    header(record, "ce_specversion").is_some()
+}
+
+/// What of key and value is null, as [`NULL`] has it.
+pub(super) fn null(record: &Record) -> Option<&'static str> {
+    match (record.key(), record.value()) {
+        (None, None) => Some("key,value"),
+        (None, Some(_)) => Some("key"),
+        (Some(_), None) => Some("value"),
+        (Some(_), Some(_)) => None,
+    }
+}
+
+pub(super) fn time(record: &Record) -> Option<Timestamp> {
+    millis(record).and_then(|millis| Timestamp::from_millisecond(millis).ok())
+}
+
 fn millis(record: &Record) -> Option<i64> {
     crate::kafka::millis(record.timestamp())
 }
 
-fn content_type(record: &Record) -> Option<&str> {
+pub(super) fn content_type(record: &Record) -> Option<&str> {
     let value = std::str::from_utf8(header(record, "content-type")?).ok()?;
     HeaderValue::from_str(value).is_ok().then_some(value)
 }
 
-fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
+pub(super) fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     record.headers().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).and_then(|(_, value)| value)
 }
 

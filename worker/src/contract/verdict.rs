@@ -64,10 +64,7 @@ fn by_status(status: StatusCode, failure: impl Fn(ErrorClass) -> Box<Failure>) -
 fn failure(class: ErrorClass, status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Box<Failure> {
     let text = |value: &hyper::header::HeaderValue| {
         let bytes = decode(&value.as_bytes()[..value.len().min(FAILURE_DETAIL_BYTES_MAX)]);
-        String::from_utf8_lossy(&bytes)
-            .chars()
-            .map(|char| if char.is_control() { ' ' } else { char })
-            .collect::<String>()
+        readable(&String::from_utf8_lossy(&bytes))
     };
     let detail = match (headers.get(REASON), headers.get(LOCATION)) {
         (Some(reason), _) => format!("HTTP {}: {}", status.as_u16(), text(reason)),
@@ -82,6 +79,11 @@ fn failure(class: ErrorClass, status: StatusCode, headers: &HeaderMap, now: Time
         Some(wait) => failure.after(wait),
         None => failure,
     }
+}
+
+/// Text from a processor, fit for one line of a log.
+pub(super) fn readable(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
 use jiff::Timestamp;
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Tp};
@@ -13,13 +16,23 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use super::Calls;
-use super::connection::{Broken, Connection};
-use crate::contract::answer;
+use super::connection::{self, Broken, Connection};
+use crate::contract::answer::Answer;
+use crate::contract::items::suspect;
 use crate::contract::request::{Endpoint, Origin};
 use crate::metrics::Metrics;
 
 /// Longest wait for a connection, whatever `delivery.timeout` says.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
+
+/// What requests hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One record.
+    Single,
+    /// A batch, also of one record.
+    Batch,
+}
 
 /// Calls to an HTTP server.
 #[derive(Debug)]
@@ -56,6 +69,7 @@ struct Shared {
     endpoint: Endpoint,
     address: String,
     timeout: Duration,
+    form: Form,
     has_output: bool,
     finished: Mutex<Vec<Finished>>,
     some: AtomicBool,
@@ -81,7 +95,7 @@ impl HttpProcessor {
     pub fn new(
         (endpoint, address): (Endpoint, String),
         timeout: Duration,
-        has_output: bool,
+        (form, has_output): (Form, bool),
         (tasks, waker): (Handle, Waker),
         metrics: Arc<Metrics>,
     ) -> Self {
@@ -89,6 +103,7 @@ impl HttpProcessor {
             endpoint,
             address,
             timeout,
+            form,
             has_output,
             finished: Mutex::default(),
             some: AtomicBool::new(false),
@@ -120,7 +135,7 @@ impl Calls for HttpProcessor {
         if let Err(error) = self.slot(start.call.slot).jobs.try_send(job) {
             let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = error;
             let lost = |delivery: &Delivery| Finished { ticket: delivery.ticket, outcome: Outcome::Cancelled };
-            self.shared.finish(job.deliveries.as_slice().iter().map(lost).collect());
+            self.shared.finish(job.deliveries.as_slice().iter().map(lost));
         }
     }
 
@@ -165,51 +180,61 @@ impl Cancel {
 }
 
 impl Shared {
-    fn finish(&self, finished: Vec<Finished>) {
+    fn finish(&self, finished: impl Iterator<Item = Finished>) {
         self.finished.lock().unwrap_or_else(PoisonError::into_inner).extend(finished);
         self.some.store(true, Ordering::SeqCst);
         self.waker.wake();
     }
 
-    /// One call of one record.
-    async fn call(
-        &self,
-        kept: &mut Option<Connection>,
-        delivery: &Delivery,
-        origin: &Origin,
-        deadline: std::time::Instant,
-    ) -> Outcome {
+    /// One call, from request to outcomes: one for each record, in their order.
+    async fn call(&self, kept: &mut Option<Connection>, job: &Job) -> Vec<Outcome> {
+        let deliveries = job.deliveries.as_slice();
+        match self.exchange(kept, job).await {
+            Ok(connection::Answer { status, headers, body }) => {
+                let answer = Answer { status, headers: &headers, body: &body, now: Timestamp::now() };
+                match (self.form, deliveries) {
+                    (Form::Single, [delivery]) => vec![answer.single(delivery, self.has_output)],
+                    _ => answer.batch(deliveries, self.has_output),
+                }
+            }
+            Err(outcome) => vec![outcome; deliveries.len()],
+        }
+    }
+
+    /// Sends the request and reads the answer; or says what its absence means for each record.
+    async fn exchange(&self, kept: &mut Option<Connection>, job: &Job) -> Result<connection::Answer, Outcome> {
         let mut resent = false;
         loop {
             let connection = match kept {
                 Some(connection) if connection.is_open() => connection,
                 _ => match Connection::open(&self.address, self.timeout.min(CONNECT_MAX)).await {
                     Ok(connection) => kept.insert(connection),
-                    Err(detail) => return Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, &detail)),
+                    Err(detail) => return Err(Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, &detail))),
                 },
             };
-            let remaining = deadline.saturating_duration_since(std::time::Instant::now());
-            let request = self.endpoint.request(origin, delivery, remaining);
-            let broken = match connection.exchange(request).await {
-                Ok(answer) => {
-                    let record = &delivery.record;
-                    let (status, headers) = (answer.status, &answer.headers);
-                    return answer::outcome(status, headers, &answer.body, record, self.has_output, Timestamp::now());
-                }
+            let broken = match connection.exchange(self.request(job)).await {
+                Ok(answer) => return Ok(answer),
                 Err(broken) => broken,
             };
             *kept = None;
+            let lost = |detail: &str| Err(Outcome::ConnectionLost(Failure::new(ErrorClass::ConnectionLost, detail)));
             match broken {
                 Broken::BeforeAnswer if !resent => resent = true,
-                Broken::BeforeAnswer => {
-                    let detail = "the processor closes connections without an answer";
-                    return Outcome::ConnectionLost(Failure::new(ErrorClass::ConnectionLost, detail));
+                Broken::BeforeAnswer => return lost("the processor closes connections without an answer"),
+                Broken::Lost(detail) => return lost(&detail),
+                Broken::Garbage(detail) => {
+                    let failure = Failure::new(ErrorClass::BadResponse, &detail);
+                    return Err(suspect(failure, job.deliveries.as_slice().len()));
                 }
-                Broken::Lost(detail) => {
-                    return Outcome::ConnectionLost(Failure::new(ErrorClass::ConnectionLost, &detail));
-                }
-                Broken::Garbage(detail) => return Outcome::Retry(Failure::new(ErrorClass::BadResponse, &detail)),
             }
+        }
+    }
+
+    fn request(&self, job: &Job) -> Request<Full<Bytes>> {
+        let remaining = job.deadline.saturating_duration_since(std::time::Instant::now());
+        match (self.form, job.deliveries.as_slice(), job.origins.as_slice()) {
+            (Form::Single, [delivery], [origin]) => self.endpoint.request(origin, delivery, remaining),
+            (_, deliveries, origins) => self.endpoint.batch(origins, deliveries, remaining),
         }
     }
 }
@@ -229,20 +254,17 @@ async fn serve(mut jobs: mpsc::Receiver<Job>, cancel: Arc<Cancel>, shared: Arc<S
             },
         };
         let Some(job) = job else { return };
-        let mut finished = Vec::with_capacity(1);
-        for (delivery, origin) in job.deliveries.as_slice().iter().zip(&job.origins) {
-            let began = std::time::Instant::now();
-            let outcome = tokio::select! {
-                biased;
-                outcome = shared.call(&mut connection, delivery, origin, job.deadline) => outcome,
-                () = cancel.requested(job.call) => {
-                    connection = None; // whatever still comes on it belongs to the call that was given up
-                    Outcome::Cancelled
-                }
-            };
-            shared.metrics.call_seconds.observe(began.elapsed().as_secs_f64());
-            finished.push(Finished { ticket: delivery.ticket, outcome });
-        }
-        shared.finish(finished);
+        let began = std::time::Instant::now();
+        let outcomes = tokio::select! {
+            biased;
+            outcomes = shared.call(&mut connection, &job) => outcomes,
+            () = cancel.requested(job.call) => {
+                connection = None; // whatever still comes on it belongs to the call that was given up
+                vec![Outcome::Cancelled; job.deliveries.as_slice().len()]
+            }
+        };
+        shared.metrics.call_seconds.observe(began.elapsed().as_secs_f64());
+        let tickets = job.deliveries.as_slice().iter().map(|delivery| delivery.ticket);
+        shared.finish(tickets.zip(outcomes).map(|(ticket, outcome)| Finished { ticket, outcome }));
     }
 }

@@ -10,7 +10,7 @@ use penstock_engine::seam::{
 use penstock_kafka::wake::{Sleeper, pair};
 use penstock_worker::contract::request::{Endpoint, Origin};
 use penstock_worker::metrics::Metrics;
-use penstock_worker::processor::{Calls, HttpProcessor};
+use penstock_worker::processor::{Calls, Form, HttpProcessor};
 use tokio::runtime::{Builder, Runtime};
 
 /// Headers of a record.
@@ -28,30 +28,55 @@ pub(crate) fn runtime() -> Runtime {
 }
 
 impl Client {
+    /// A client that sends records one by one.
     pub(crate) fn of(runtime: &Runtime, url: &str) -> Self {
+        Self::new(runtime, url, Form::Single)
+    }
+
+    /// A client that sends batches.
+    pub(crate) fn batching(runtime: &Runtime, url: &str) -> Self {
+        Self::new(runtime, url, Form::Batch)
+    }
+
+    fn new(runtime: &Runtime, url: &str, form: Form) -> Self {
         let (sleeper, waker) = pair().unwrap();
         let endpoint = Endpoint::new(url, "shop/orders").unwrap();
         let tasks = (runtime.handle().clone(), waker);
         let metrics = Arc::new(Metrics::new().unwrap());
-        let calls = HttpProcessor::new(endpoint, Duration::from_secs(10), true, tasks, metrics);
+        let calls = HttpProcessor::new(endpoint, Duration::from_secs(10), (form, true), tasks, metrics);
         Self { calls, sleeper, serial: 0 }
     }
 
     pub(crate) fn start(&mut self, slot: u32, new: NewRecord<'_>, headers: Headers<'_>) -> CallId {
+        self.start_all(slot, &[(new, headers)])
+    }
+
+    /// One call with all of them.
+    pub(crate) fn start_all(&mut self, slot: u32, records: &[(NewRecord<'_>, Headers<'_>)]) -> CallId {
         self.serial += 1;
         let call = CallId { slot, serial: self.serial };
         let mut arena = ArenaBuilder::default();
-        arena.push(new).unwrap();
-        for (name, value) in headers {
-            arena.header(name, *value).unwrap();
+        for (new, headers) in records {
+            arena.push(*new).unwrap();
+            for (name, value) in *headers {
+                arena.header(name, *value).unwrap();
+            }
         }
-        let ticket = Ticket { call, item: 0 };
-        let record = arena.finish().record(0).unwrap();
-        let delivery = Delivery { ticket, tp: Tp(0), attempt: 1, owner: 1, record };
+        let arena = arena.finish();
+        let delivery = |item: usize| Delivery {
+            ticket: Ticket { call, item: u32::try_from(item).unwrap() },
+            tp: Tp(0),
+            attempt: 1,
+            owner: 1,
+            record: arena.record(item).unwrap(),
+        };
+        let deliveries = match records.len() {
+            1 => DeliveryList::One(delivery(0)),
+            count => DeliveryList::Many((0..count).map(delivery).collect()),
+        };
         let deadline = Instant::from_millis(10_000);
         let origin = Arc::new(Origin::new("orders".into(), 0, "c", "t"));
-        let start = Start { call, deadline, deliveries: DeliveryList::One(delivery) };
-        self.calls.start(start, Instant::ZERO, &|_| Arc::clone(&origin));
+        self.calls.start(Start { call, deadline, deliveries }, Instant::ZERO, &|_| Arc::clone(&origin));
         call
     }
 
@@ -79,5 +104,13 @@ impl Client {
 
     pub(crate) fn value(&mut self, value: &[u8]) -> Outcome {
         self.call(NewRecord { key: Some(b"k"), value: Some(value), ..NewRecord::default() }, &[])
+    }
+
+    /// The outcomes of one call with all of them, in their order.
+    pub(crate) fn batch(&mut self, records: &[(NewRecord<'_>, Headers<'_>)]) -> Vec<Outcome> {
+        self.start_all(0, records);
+        let finished = self.finished(records.len());
+        assert!(finished.iter().enumerate().all(|(place, one)| one.ticket.item as usize == place), "{finished:?}");
+        finished.into_iter().map(|one| one.outcome).collect()
     }
 }

@@ -10,14 +10,7 @@ const http = require("node:http");
 const bytes = (text) => Buffer.from(text.replace(/%([0-9A-Fa-f]{2})/g, (_, hex) => String.fromCharCode(parseInt(hex, 16))), "latin1");
 
 // A Kafka record as Penstock sends it. key and value are Buffers or null; headers a list of [Buffer, Buffer or null].
-function record(request, body) {
-  let part = (name) => request.headers[`penstock-${name}`] ?? "";
-  // A record with very long headers travels in the body, as a CloudEvent in JSON; everything else is the same.
-  if (request.headers["content-type"] === "application/cloudevents+json") {
-    const event = JSON.parse(body);
-    part = (name) => event[`penstock${name}`] ?? "";
-    body = Buffer.from(event.data_base64 ?? "", "base64");
-  }
+function record(part, value, id) {
   const nulls = part("null").split(",");
   const header = (pair) => {
     const equals = pair.indexOf("=");
@@ -25,16 +18,20 @@ function record(request, body) {
   };
   return {
     key: nulls.includes("key") ? null : bytes(part("key")),
-    value: nulls.includes("value") ? null : body,
+    value: nulls.includes("value") ? null : value,
     headers: part("headers").split("&").filter(Boolean).map(header),
-    attempt: Number(request.headers["penstock-attempt"]),
-    id: request.headers["idempotency-key"], // the same for every attempt at this record, for ever
+    attempt: Number(part("attempt")),
+    id, // the same for every attempt at this record, for ever
   };
 }
 
-// What to answer: [status, headers, body].
-function answer({ key, value, headers }) {
-  if (value === null) return [204, {}, ""]; // a tombstone: done, and nothing for the output topic
+const ofRequest = (headers, body) => record((name) => headers[`penstock-${name}`] ?? "", body, headers["idempotency-key"]);
+const ofEvent = (event) =>
+  record((name) => event[`penstock${name}`] ?? "", Buffer.from(event.data_base64 ?? "", "base64"), event.idempotencykey);
+
+// The verdict, and with it the order or the reason.
+function handle({ key, value, headers }) {
+  if (value === null) return ["ack", null]; // a tombstone: done, and nothing for the output topic
   let amount;
   try {
     amount = JSON.parse(value).amount;
@@ -42,8 +39,7 @@ function answer({ key, value, headers }) {
     amount = undefined;
   }
   if (typeof amount !== "string" || !/^-?[0-9]+(\.[0-9]{1,2})?$/.test(amount)) {
-    // 422: this record never will succeed. It goes to the dead-letter topic with this reason.
-    return [422, { "Penstock-Reason": "not an order with an amount" }, ""];
+    return ["reject", "not an order with an amount"]; // it never will succeed: to the dead-letter topic, with this reason
   }
   const hex = (buffer) => (buffer === null ? null : buffer.toString("hex"));
   const order = {
@@ -51,15 +47,50 @@ function answer({ key, value, headers }) {
     key: hex(key),
     headers: headers.map(([name, value]) => [hex(name), hex(value)]),
   };
+  return ["ack", order];
+}
+
+// An item for each record. One that is left out would be tried again.
+function batch(events) {
+  const items = [];
+  const stopped = new Set();
+  events.forEach((event, item) => {
+    const key = JSON.stringify([event.penstocktopic, event.penstockpartition, event.penstockkey]);
+    if (stopped.has(key)) return; // with batch.sameLane: behind a failed one of its key, so not its turn yet
+    const [verdict, result] = handle(ofEvent(event));
+    if (verdict !== "ack") {
+      if (event.penstockkey !== undefined) stopped.add(key);
+      items.push({ item, verdict, reason: result });
+    } else {
+      items.push({ item, verdict, output: result ? [{ data: result, datacontenttype: "application/json" }] : [] });
+    }
+  });
+  return items;
+}
+
+// What to answer: [status, headers, body].
+function answer(headers, body) {
+  let one;
+  if (headers["penstock-records"] === undefined) {
+    one = ofRequest(headers, body);
+  } else {
+    // Records in the body: a batch, or one that has very long headers.
+    const event = JSON.parse(body);
+    if (Array.isArray(event)) return [200, { "Content-Type": "application/json" }, JSON.stringify({ items: batch(event) })];
+    one = ofEvent(event);
+  }
+  const [verdict, result] = handle(one);
+  if (verdict === "reject") return [422, { "Penstock-Reason": result }, ""];
+  if (result === null) return [204, {}, ""];
   // 200: done. With an output topic this is the new record's value; its key stays the same.
-  return [200, { "Content-Type": "application/json" }, JSON.stringify(order)];
+  return [200, { "Content-Type": "application/json" }, JSON.stringify(result)];
 }
 
 const server = http.createServer((request, response) => {
   const chunks = [];
   request.on("data", (chunk) => chunks.push(chunk));
   request.on("end", () => {
-    const [status, headers, body] = answer(record(request, Buffer.concat(chunks)));
+    const [status, headers, body] = answer(request.headers, Buffer.concat(chunks));
     if (status !== 204) headers["Content-Length"] = Buffer.byteLength(body);
     response.writeHead(status, headers).end(body);
   });

@@ -15,25 +15,61 @@ from urllib.parse import unquote_to_bytes
 class Record:
     """A Kafka record as Penstock sends it. key and value are bytes or None; headers a list of (bytes, bytes or None)."""
 
-    def __init__(self, request_headers, body):
-        # A record with very long headers travels in the body, as a CloudEvent in JSON; everything else is the same.
-        if request_headers.get("Content-Type") == "application/cloudevents+json":
-            event = json.loads(body)
-            body = base64.b64decode(event.get("data_base64", ""))
-            key, null, headers = (event.get(f"penstock{name}", "") for name in ("key", "null", "headers"))
-        else:
-            key, null, headers = (request_headers.get(f"Penstock-{name}", "") for name in ("Key", "Null", "Headers"))
-        nulls = null.split(",")
-        self.key = None if "key" in nulls else unquote_to_bytes(key)
-        self.value = None if "value" in nulls else body
-        self.headers = [self._header(pair) for pair in headers.split("&") if pair]
-        self.attempt = int(request_headers["Penstock-Attempt"])
-        self.id = request_headers["Idempotency-Key"]  # the same for every attempt at this record, for ever
+    def __init__(self, part, value, id):
+        nulls = part("null").split(",")
+        self.key = None if "key" in nulls else unquote_to_bytes(part("key"))
+        self.value = None if "value" in nulls else value
+        self.headers = [self._header(pair) for pair in part("headers").split("&") if pair]
+        self.attempt = int(part("attempt"))
+        self.id = id  # the same for every attempt at this record, for ever
+
+    @classmethod
+    def of_request(cls, headers, body):
+        return cls(lambda name: headers.get(f"Penstock-{name}", ""), body, headers["Idempotency-Key"])
+
+    @classmethod
+    def of_event(cls, event):
+        value = base64.b64decode(event.get("data_base64", ""))
+        return cls(lambda name: event.get(f"penstock{name}", ""), value, event["idempotencykey"])
 
     @staticmethod
     def _header(pair):
         name, equals, value = pair.partition("=")
         return unquote_to_bytes(name), unquote_to_bytes(value) if equals else None
+
+
+def process(record):
+    """The verdict, and with it the order or the reason."""
+    if record.value is None:
+        return "ack", None  # a tombstone: done, and nothing for the output topic
+    try:
+        cents = int(Decimal(json.loads(record.value)["amount"]) * 100)
+    except (ValueError, KeyError, TypeError, InvalidOperation):
+        return "reject", "not an order with an amount"  # it never will succeed: to the dead-letter topic, with this reason
+    return "ack", {
+        "cents": cents,
+        "key": None if record.key is None else record.key.hex(),
+        "headers": [[name.hex(), None if value is None else value.hex()] for name, value in record.headers],
+    }
+
+
+def batch(events):
+    """An item for each record. One that is left out would be tried again."""
+    items, stopped = [], set()
+    for number, event in enumerate(events):
+        key = event["penstocktopic"], event["penstockpartition"], event.get("penstockkey")
+        if key in stopped:
+            continue  # with batch.sameLane: behind a failed one of its key, so not its turn yet
+        verdict, result = process(Record.of_event(event))
+        item = {"item": number, "verdict": verdict}
+        if verdict != "ack":
+            item["reason"] = result
+            if "penstockkey" in event:
+                stopped.add(key)
+        elif result is not None:
+            item["output"] = [{"data": result, "datacontenttype": "application/json"}]
+        items.append(item)
+    return items
 
 
 class Processor(BaseHTTPRequestHandler):
@@ -42,21 +78,20 @@ class Processor(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        record = Record(self.headers, body)
-        if record.value is None:
-            return self.answer(204)  # a tombstone: done, and nothing for the output topic
-        try:
-            cents = int(Decimal(json.loads(record.value)["amount"]) * 100)
-        except (ValueError, KeyError, TypeError, InvalidOperation):
-            # 422: this record never will succeed. It goes to the dead-letter topic with this reason.
-            return self.answer(422, reason="not an order with an amount")
-        order = {
-            "cents": cents,
-            "key": None if record.key is None else record.key.hex(),
-            "headers": [[name.hex(), None if value is None else value.hex()] for name, value in record.headers],
-        }
+        if "Penstock-Records" not in self.headers:
+            record = Record.of_request(self.headers, body)
+        else:  # records in the body: a batch, or one that has very long headers
+            event = json.loads(body)
+            if isinstance(event, list):
+                return self.answer(200, json.dumps({"items": batch(event)}).encode())
+            record = Record.of_event(event)
+        verdict, result = process(record)
+        if verdict == "reject":
+            return self.answer(422, reason=result)
+        if result is None:
+            return self.answer(204)
         # 200: done. With an output topic this is the new record's value; its key stays the same.
-        self.answer(200, json.dumps(order).encode())
+        self.answer(200, json.dumps(result).encode())
 
     def answer(self, status, body=b"", reason=None):
         self.send_response(status)

@@ -1,18 +1,9 @@
 use http_body_util::BodyExt as _;
-use penstock_engine::seam::{ArenaBuilder, CallId, NewRecord, Ticket, Timestamp as RecordTime};
+use penstock_engine::seam::{NewRecord, Timestamp as RecordTime};
+use serde_json::{Value, json};
 
+use super::super::testing::{deliveries, delivery};
 use super::*;
-
-fn delivery(new: NewRecord<'_>, headers: &[(&[u8], Option<&[u8]>)]) -> Delivery {
-    let mut arena = ArenaBuilder::default();
-    arena.push(new).unwrap();
-    for (name, value) in headers {
-        arena.header(name, *value).unwrap();
-    }
-    let ticket = Ticket { call: CallId { slot: 0, serial: 0 }, item: 0 };
-    let record = arena.finish().record(0).unwrap();
-    Delivery { ticket, tp: penstock_engine::seam::Tp(0), attempt: 2, owner: 7, record }
-}
 
 fn request(delivery: &Delivery) -> Request<Full<Bytes>> {
     let (endpoint, address) = Endpoint::new("http://orders.shop.svc/process?x=1", "shop/orders").unwrap();
@@ -106,12 +97,36 @@ fn long_headers_travel_in_the_body() {
     let request = request(&delivery(new, &[(b"h", Some(&long))]));
     assert_eq!(request.headers()[CONTENT_TYPE], "application/cloudevents+json");
     assert_eq!(request.headers()["penstock-attempt"], "2");
+    assert_eq!(request.headers()["penstock-records"], "1");
     let event: Value = serde_json::from_slice(&body(request)).unwrap();
     assert_eq!(event["specversion"], "1.0");
     assert_eq!(event["id"], "c1/t1/3/0");
     assert_eq!(event["penstockkey"], "k");
     assert_eq!(event["data_base64"], "/w==");
     assert_eq!(event["penstockheaders"].as_str().unwrap().len(), HEADER_BYTES_MAX + 2);
+}
+
+#[test]
+fn a_batch_travels_in_the_body() {
+    let (endpoint, _) = Endpoint::new("http://orders.shop.svc/process", "shop/orders").unwrap();
+    let origin = Arc::new(Origin::new("orders".into(), 3, "c1", "t1"));
+    let request = endpoint.batch(&[Arc::clone(&origin), origin], &deliveries(2), Duration::from_millis(1500));
+    let head = [
+        ("host", "orders.shop.svc"),
+        ("content-type", "application/cloudevents-batch+json"),
+        ("penstock-pipeline", "shop/orders"),
+        ("penstock-records", "2"),
+        ("penstock-deadline-ms", "1500"),
+    ];
+    for (name, value) in head {
+        assert_eq!(request.headers()[name], value, "{name}");
+    }
+    assert_eq!(request.headers().len(), head.len() + 1, "and the length of the body");
+    let length = request.headers()["content-length"].to_str().unwrap().parse::<usize>().unwrap();
+    let body = body(request);
+    assert_eq!(body.len(), length);
+    let events: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((&events[0]["penstockkey"], &events[1]["penstockkey"]), (&json!("k0"), &json!("k1")));
 }
 
 #[test]
