@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::cell::Cell;
+use crate::cell::{Cell, Task};
 
 /// One contender at one setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,12 @@ pub(crate) enum Arm {
     Raw,
     /// Penstock's worker: `discard` where there is no work, else a handler compiled in.
     Penstock,
+    /// Penstock's worker with a processor over HTTP, one record a call.
+    PenstockHttp,
+    /// The same with batches of up to 500 records, one of each key.
+    PenstockBatch,
+    /// The same with batches that may hold several records of a key (`sameLane`).
+    PenstockSameLane,
     /// Spring Kafka, record listener, 8 consumers.
     SpringRecord,
     /// Spring Kafka, batch listener, 8 consumers.
@@ -32,14 +38,26 @@ pub(crate) struct Programs {
 
 impl Arm {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 6] =
-        [Self::Raw, Self::Penstock, Self::SpringRecord, Self::SpringBatch, Self::Parallel100, Self::Parallel1000];
+    pub(crate) const ALL: [Self; 9] = [
+        Self::Raw,
+        Self::Penstock,
+        Self::PenstockHttp,
+        Self::PenstockBatch,
+        Self::PenstockSameLane,
+        Self::SpringRecord,
+        Self::SpringBatch,
+        Self::Parallel100,
+        Self::Parallel1000,
+    ];
 
     /// Name in tables and on the command line.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw poll loop",
             Self::Penstock => "Penstock",
+            Self::PenstockHttp => "Penstock, HTTP, 64",
+            Self::PenstockBatch => "Penstock, HTTP, 64, batches",
+            Self::PenstockSameLane => "Penstock, HTTP, 64, batches, sameLane",
             Self::SpringRecord => "Spring Kafka 4.1, record, 8",
             Self::SpringBatch => "Spring Kafka 4.1, batch, 8",
             Self::Parallel100 => "Parallel Consumer 0.5.3.3, key, 100",
@@ -54,24 +72,39 @@ impl Arm {
 
     /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything.
     pub(crate) fn plays(self, cell: &Cell) -> bool {
-        self != Self::Raw || cell.work.is_zero()
+        match cell.task {
+            Task::Http => self == Self::PenstockHttp,
+            Task::HttpBatch => matches!(self, Self::PenstockBatch | Self::PenstockSameLane),
+            Task::Wait => !self.calls() && (self != Self::Raw || cell.work.is_zero()),
+        }
     }
 
-    /// The process, ready to start.
+    /// Whether it calls the benchmark's own server, `bench-processor`.
+    pub(crate) const fn calls(self) -> bool {
+        matches!(self, Self::PenstockHttp | Self::PenstockBatch | Self::PenstockSameLane)
+    }
+
+    /// The process, ready to start. `port` is that of the server, for arms that call it.
     pub(crate) fn command(
         self,
         programs: &Programs,
-        bootstrap: &str,
+        (bootstrap, port): (&str, &str),
         topic: &str,
         group: &str,
         cell: &Cell,
     ) -> Command {
         let work = cell.work.as_micros().to_string();
+        let worker = |more: &[&str]| {
+            arguments(&programs.release.join("bench-worker"), &[&[bootstrap, topic, group], more].concat())
+        };
         let mut command = match self {
             Self::Raw => {
                 arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
             }
-            Self::Penstock => arguments(&programs.release.join("bench-worker"), &[bootstrap, topic, group, &work]),
+            Self::Penstock => worker(&[&work]),
+            Self::PenstockHttp => worker(&["0", "64", port]),
+            Self::PenstockBatch => worker(&["0", "64", port, "{\"maxRecords\": 500}"]),
+            Self::PenstockSameLane => worker(&["0", "64", port, "{\"maxRecords\": 500, \"sameLane\": true}"]),
             Self::SpringRecord => {
                 java(programs, "spring", "rivals.Spring", &["record", bootstrap, topic, group, &work, "8"])
             }

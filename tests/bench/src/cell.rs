@@ -4,11 +4,24 @@ use std::time::Duration;
 
 use crate::topic::KEYS;
 
+/// What a cell asks of its arms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Wait for each record inside the consumer.
+    Wait,
+    /// Call a server on this machine for each record, 64 at a time.
+    Http,
+    /// Call it with batches, 64 at a time.
+    HttpBatch,
+}
+
 /// One column of the table.
 #[derive(Clone, Debug)]
 pub(crate) struct Cell {
     /// Name on the command line and in tables.
     pub(crate) name: &'static str,
+    /// What is done with a record.
+    pub(crate) task: Task,
     /// What a record's handler waits for.
     pub(crate) work: Duration,
     /// Records in the topic.
@@ -22,6 +35,7 @@ impl Cell {
     pub(crate) fn all() -> Vec<Self> {
         let cell = |name, micros, records| Self {
             name,
+            task: Task::Wait,
             work: Duration::from_micros(micros),
             records,
             limit: Duration::from_secs(30),
@@ -32,6 +46,8 @@ impl Cell {
             cell("1ms", 1_000, 2_000_000),
             cell("10ms", 10_000, 1_000_000),
             cell("100ms", 100_000, 100_000),
+            Self { task: Task::Http, ..cell("http", 0, 2_000_000) },
+            Self { task: Task::HttpBatch, ..cell("http-batch", 0, 5_000_000) },
         ]
     }
 

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Command};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,7 +51,9 @@ pub(crate) fn run(
     serial: u32,
 ) -> Result<Run, Failure> {
     let group = format!("bench-{}-{}-{serial}-{}", cell.name, arm as u8, std::process::id());
-    let process = Running::start(&mut arm.command(programs, bootstrap, &topic.name, &group, cell))?;
+    let server = if arm.calls() { Some(server(programs)?) } else { None };
+    let port = server.as_ref().map_or("", |(_, port)| port.as_str());
+    let process = Running::start(&mut arm.command(programs, (bootstrap, port), &topic.name, &group, cell))?;
     process.says("first", START_MAX)?;
     let (begin, cpu) = (Instant::now(), process.cpu_seconds()?);
     let records = if arm.commits() {
@@ -79,6 +81,15 @@ pub(crate) fn run(
         cpu_micros: per_record(cpu * 1e6),
         rss_mib: process.peak_mib()?,
     })
+}
+
+/// The server that some arms call, and its port.
+fn server(programs: &Programs) -> Result<(Running, String), Failure> {
+    let mut command = Command::new(programs.release.join("bench-processor"));
+    let process = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+    let line = process.says("port", START_MAX)?;
+    let port = line.split_whitespace().nth(1).ok_or("the server names no port")?.to_owned();
+    Ok((process, port))
 }
 
 /// A process whose lines are heard; gone when this goes.

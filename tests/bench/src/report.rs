@@ -69,7 +69,7 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
         let ceiling =
             cell.ceiling().map_or(String::new(), |ceiling| format!(", ceiling by key order {}", short(ceiling)));
         let _ = writeln!(text, "### {}: {} records{ceiling}\n", cell.title(), cell.records);
-        text.push_str("| arm | records/s, median (least to most) | of the ceiling | CPU µs/record | peak MiB |\n|---|---|---|---|---|\n");
+        text.push_str("| arm | records/s, median (least to most) | of the ceiling | CPU µs/record | records/s per core of its CPU | peak MiB |\n|---|---|---|---|---|---|\n");
         let raw = figure(runs, cell, Arm::Raw, |run| run.rate).map(|spread| spread.median);
         for arm in Arm::ALL {
             let Some(rate) = figure(runs, cell, arm, |run| run.rate) else { continue };
@@ -78,11 +78,12 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
             let rss = figure(runs, cell, arm, |run| run.rss_mib).map_or(0.0, |spread| spread.most);
             let _ = writeln!(
                 text,
-                "| {} | {} ({} to {}) | {share} | {cpu:.2} | {rss:.0} |",
+                "| {} | {} ({} to {}) | {share} | {cpu:.2} | {} | {rss:.0} |",
                 arm.name(),
                 short(rate.median),
                 short(rate.least),
-                short(rate.most)
+                short(rate.most),
+                short(1e6 / cpu)
             );
         }
         let _ = writeln!(text, "\n![{0}]({folder}/{0}.svg)\n", cell.name);

@@ -1,10 +1,13 @@
 //! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work, `bench-handler`.
-//! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY]`.
+//! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [PORT [BATCH]]]`: with a port it calls the server there, with a batch
+//! (the JSON of `delivery.batch`) by batches.
 //!
 //! It says `first` before it begins, so that joining the group and asking for offsets count against it.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
+
+use serde_json::json;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -14,23 +17,30 @@ const CONCURRENCY: u32 = 1024;
 #[expect(clippy::print_stdout, reason = "the harness reads this word")]
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [bootstrap, topic, group, micros, concurrency @ ..] = arguments.as_slice() else {
-        return Err("usage: bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY]".into());
+    let [bootstrap, topic, group, micros, more @ ..] = arguments.as_slice() else {
+        return Err("usage: bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [PORT [BATCH]]]".into());
     };
-    let (program, processor) = match micros.as_str() {
-        "0" => ("penstock-worker", "discard"),
-        _ => ("bench-handler", "embedded"),
+    let (program, processor) = match (more.get(1), micros.as_str()) {
+        (Some(port), _) => {
+            ("penstock-worker", json!({"type": "http", "http": {"url": format!("http://127.0.0.1:{port}/")}}))
+        }
+        (None, "0") => ("penstock-worker", json!({"type": "discard"})),
+        (None, _) => ("bench-handler", json!({"type": "embedded"})),
     };
-    let concurrency = concurrency.first().map_or(Ok(CONCURRENCY), |text| text.parse())?;
-    let pipeline = serde_json::json!({
+    let concurrency: u32 = more.first().map_or(Ok(CONCURRENCY), |text| text.parse())?;
+    let mut delivery = json!({"ordering": "Key", "concurrency": concurrency, "onExhausted": "Discard"});
+    if let Some(batch) = more.get(2) {
+        delivery["batch"] = serde_json::from_str(batch)?;
+    }
+    let pipeline = json!({
         "apiVersion": "penstock.dev/v1alpha1",
         "kind": "ConsumerPipeline",
         "metadata": {"name": "bench"},
         "spec": {
             "kafka": {"bootstrapServers": bootstrap},
             "source": {"topics": [{"name": topic}], "groupId": group},
-            "processor": {"type": processor},
-            "delivery": {"ordering": "Key", "concurrency": concurrency, "onExhausted": "Discard"},
+            "processor": processor,
+            "delivery": delivery,
             "worker": {"image": "bench"},
         },
     });
