@@ -27,11 +27,12 @@ public final class Spring {
         config.put("group.protocol", "consumer");
         config.put("auto.offset.reset", "earliest");
         config.put("enable.auto.commit", false);
-        config.put("max.poll.records", 5000);
+        long workMicros = Long.parseLong(args[4]);
+        // A poll is committed when all of it is done: so many records that this happens once a second, or none would be in time.
+        config.put("max.poll.records", (int) Math.min(5000, 1_000_000 / Math.max(1, workMicros)));
         config.put("fetch.min.bytes", 65536);
         config.put("fetch.max.wait.ms", 100);
         config.put("max.partition.fetch.bytes", 4 << 20);
-        long workMicros = Long.parseLong(args[4]);
         ContainerProperties properties = new ContainerProperties(args[2]);
         properties.setGroupId(args[3]);
         properties.setAckMode(ContainerProperties.AckMode.BATCH);
