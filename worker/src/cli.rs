@@ -63,6 +63,9 @@ pub struct Run {
     /// Memory that this process may use, bytes: records, buffers and the program itself
     #[arg(long, env = "PENSTOCK_MEMORY_BYTES", default_value_t = 256 << 20)]
     pub memory_bytes: u64,
+    /// Zone that this worker runs in: where brokers know their racks, it reads from replicas of the same name (KIP-392)
+    #[arg(long, env = "PENSTOCK_RACK")]
+    pub rack: Option<String>,
     /// Where the reason of a failure is written for Kubernetes, if the file can be written
     #[arg(long, default_value = "/dev/termination-log")]
     pub termination_log: PathBuf,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use penstock_crds::pipeline::Processor;
 use penstock_engine::Engine;
+use penstock_kafka::settings::ConsumerSettings;
 use penstock_kafka::wake;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -148,7 +149,11 @@ impl Parts<'_> {
         let Self { args, config, cluster, runtime, metrics, state, sleeper } = self;
         let pipeline = &config.pipeline;
         let owned = cluster.partitions.div_ceil(pipeline.scaling.min_replicas.max(1));
-        let consumer = config.consumer(args.memory_bytes, owned, cluster.brokers);
+        let consumer = ConsumerSettings {
+            // In a pod whose node has no zone the variable is empty.
+            rack: args.rack.clone().filter(|rack| !rack.is_empty()),
+            ..config.consumer(args.memory_bytes, owned, cluster.brokers)
+        };
         let kafka = KafkaSettings {
             connection: config.connection(args.secret_dir.as_deref(), &queued_records(&consumer))?,
             consumer,

@@ -1,8 +1,8 @@
 //! The container that runs the worker.
 
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, Probe, ResourceFieldSelector, ResourceRequirements,
-    VolumeMount,
+    Container, ContainerPort, EnvVar, EnvVarSource, HTTPGetAction, ObjectFieldSelector, Probe, ResourceFieldSelector,
+    ResourceRequirements, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -16,6 +16,10 @@ use crate::Release;
 
 /// Bytes of memory that the worker may plan with.
 const ENV_MEMORY: &str = "PENSTOCK_MEMORY_BYTES";
+/// Zone of the node that the worker runs on. From Kubernetes 1.35 on nodes hand this label on to their pods; where they do not, the
+/// variable is empty (KEP-4742).
+const ENV_RACK: &str = "PENSTOCK_RACK";
+const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// Name of the port with /metrics, /livez and /readyz.
 const PORT_NAME: &str = "http";
 
@@ -28,7 +32,7 @@ pub(super) fn container(pipeline: &Pipeline, release: &Release) -> Container {
         image: Some(worker.image.clone().unwrap_or_else(|| release.worker_image.clone())),
         image_pull_policy: policy.or_else(|| release.image_pull_policy.clone()),
         args: Some(args(pipeline)),
-        env: Some(env(pipeline, &resources)).filter(|env| !env.is_empty()),
+        env: Some(env(pipeline, &resources)),
         ports: Some(vec![ContainerPort {
             name: Some(PORT_NAME.to_owned()),
             container_port: WORKER_HTTP_PORT,
@@ -70,22 +74,30 @@ fn mounts(pipeline: &Pipeline) -> Vec<VolumeMount> {
     mounts
 }
 
-/// The memory comes first, so that the user's variables may refer to it, and is left out where the user names it.
+/// Ours come first, so that the user's variables may refer to them, and are left out where the user names them.
 fn env(pipeline: &Pipeline, resources: &ResourceRequirements) -> Vec<EnvVar> {
     let given = pipeline.worker.env.clone().unwrap_or_default();
-    let memory = memory_field(resources).filter(|_| given.iter().all(|variable| variable.name != ENV_MEMORY));
-    let ours = memory.map(|resource| EnvVar {
-        name: ENV_MEMORY.to_owned(),
-        value_from: Some(EnvVarSource {
-            resource_field_ref: Some(ResourceFieldSelector {
-                container_name: Some(WORKER_CONTAINER.to_owned()),
-                resource: resource.to_owned(),
-                divisor: Some(Quantity("1".to_owned())),
-            }),
-            ..EnvVarSource::default()
+    let named = |name: &str| given.iter().any(|variable| variable.name == name);
+    let memory = memory_field(resources).map(|resource| EnvVarSource {
+        resource_field_ref: Some(ResourceFieldSelector {
+            container_name: Some(WORKER_CONTAINER.to_owned()),
+            resource: resource.to_owned(),
+            divisor: Some(Quantity("1".to_owned())),
         }),
-        value: None,
+        ..EnvVarSource::default()
     });
+    let rack = EnvVarSource {
+        field_ref: Some(ObjectFieldSelector {
+            api_version: Some("v1".to_owned()),
+            field_path: format!("metadata.labels['{ZONE_LABEL}']"),
+        }),
+        ..EnvVarSource::default()
+    };
+    let ours: Vec<EnvVar> = [(ENV_MEMORY, memory), (ENV_RACK, Some(rack))]
+        .into_iter()
+        .filter(|(name, _)| !named(name))
+        .filter_map(|(name, source)| Some(EnvVar { name: name.to_owned(), value_from: Some(source?), value: None }))
+        .collect();
     ours.into_iter().chain(given).collect()
 }
 

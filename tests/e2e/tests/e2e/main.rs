@@ -1,5 +1,5 @@
 //! Whole pipelines on a real cluster and a real Kafka. One lab and one release serve all tests; each test has a namespace and topics
-//! of its own. Run by `make e2e`.
+//! of its own.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
