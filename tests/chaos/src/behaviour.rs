@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::history::Fate;
+use crate::history::{Fate, Tp};
 use crate::rng::{Rng, hashed};
 
 /// How one record is treated.
@@ -80,13 +80,18 @@ pub struct Mix {
     pub crashes: u64,
     /// [`Behaviour::Lasting`].
     pub lasting: u64,
+    /// Only one record in so many is treated by these shares; all others are acknowledged at once.
+    pub one_in: u64,
 }
 
 impl Mix {
     /// How the record at this place is treated.
-    pub fn of(&self, partition: i32, offset: i64) -> Behaviour {
-        let place = [self.seed, u64::from(partition.cast_unsigned()), offset.cast_unsigned()];
-        let mut rng = Rng::new(hashed(&place));
+    pub fn of(&self, tp: Tp, offset: i64) -> Behaviour {
+        let drawn = hashed(&[self.seed, tp.drawn(), offset.cast_unsigned()]);
+        if self.one_in > 1 && !hashed(&[drawn]).is_multiple_of(self.one_in) {
+            return Behaviour::Ack;
+        }
+        let mut rng = Rng::new(drawn);
         // Two less than allowed: one for a call that was cut short by the harness's own faults, one so that it is never the last.
         let times = 1 + u32::try_from(rng.below(u64::from(self.max_attempts.saturating_sub(2).max(1)))).unwrap_or(0);
         let mut draw = rng.below(10_000);
@@ -141,6 +146,7 @@ impl Behaviour {
 mod tests {
     use super::*;
 
+    const TP: Tp = Tp { topic: 0, partition: 3 };
     const MIX: Mix = Mix {
         seed: 1,
         max_attempts: 4,
@@ -153,12 +159,13 @@ mod tests {
         hangs: 20,
         crashes: 10,
         lasting: 50,
+        one_in: 1,
     };
 
     #[test]
     fn a_place_has_one_behaviour_and_all_of_them_are_met() {
-        let all: Vec<_> = (0..20_000).map(|offset| MIX.of(3, offset)).collect();
-        assert_eq!(all, (0..20_000).map(|offset| MIX.of(3, offset)).collect::<Vec<_>>());
+        let all: Vec<_> = (0..20_000).map(|offset| MIX.of(TP, offset)).collect();
+        assert_eq!(all, (0..20_000).map(|offset| MIX.of(TP, offset)).collect::<Vec<_>>());
         let passing = |wanted: Trouble| {
             all.iter().any(|one| matches!(one, Behaviour::Passing { trouble, .. } if *trouble == wanted))
         };
@@ -170,8 +177,18 @@ mod tests {
     }
 
     #[test]
+    fn trouble_can_be_made_rare() {
+        let troubles = |one_in| {
+            let mix = Mix { one_in, ..MIX };
+            (0..50_000).filter(|offset| mix.of(TP, *offset) != Behaviour::Ack).count()
+        };
+        let (usual, rare) = (troubles(1), troubles(10));
+        assert!((usual / 14..usual / 7).contains(&rare), "{usual} and {rare}");
+    }
+
+    #[test]
     fn trouble_passes_before_the_attempts_are_used_up() {
-        let times = (0..50_000).filter_map(|offset| match MIX.of(0, offset) {
+        let times = (0..50_000).filter_map(|offset| match MIX.of(TP, offset) {
             Behaviour::Passing { times, .. } => Some(times),
             _ => None,
         });
@@ -181,7 +198,7 @@ mod tests {
     #[test]
     fn where_failures_block_every_record_is_taken_in_the_end() {
         let mix = Mix { block: true, ..MIX };
-        let all: Vec<_> = (0..20_000).map(|offset| mix.of(3, offset)).collect();
+        let all: Vec<_> = (0..20_000).map(|offset| mix.of(TP, offset)).collect();
         assert!(all.iter().all(|one| one.fate() == Fate::Done));
         let stuck = |one: &&Behaviour| matches!(one, Behaviour::Passing { times, .. } if *times > mix.max_attempts);
         assert!(all.iter().filter(stuck).count() > 100);

@@ -39,14 +39,26 @@ pub struct Fleet<'a> {
 /// What a round's topics and group are called.
 #[derive(Clone, Debug)]
 pub struct Names {
-    /// The source topic.
-    pub source: String,
+    /// The source topics.
+    pub sources: Vec<String>,
     /// The dead-letter topic.
     pub letters: String,
     /// The output topic.
     pub output: String,
     /// The group.
     pub group: String,
+}
+
+impl Names {
+    /// The topic that grows.
+    pub fn first_source(&self) -> &str {
+        self.sources.first().map(String::as_str).unwrap_or_default()
+    }
+
+    /// A topic's place among the sources.
+    pub fn place(&self, topic: &str) -> Option<usize> {
+        self.sources.iter().position(|one| one == topic)
+    }
 }
 
 /// What became of the workers.

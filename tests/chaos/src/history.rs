@@ -1,6 +1,7 @@
 //! What was seen of a round. Times are microseconds since the epoch by the machine's one clock, which harness and brokers share;
 //! what comes from a broker is known to the millisecond.
 
+use std::fmt;
 use std::time::Duration;
 
 /// Microseconds since the epoch.
@@ -19,6 +20,28 @@ pub fn start_of(millis: i64) -> Micros {
 /// A duration in microseconds.
 pub fn micros(duration: Duration) -> Micros {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// A partition of one of the source topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tp {
+    /// The topic's place among the pipeline's sources.
+    pub topic: usize,
+    /// The partition's number in it.
+    pub partition: i32,
+}
+
+impl Tp {
+    /// Its number, for draws.
+    pub(crate) fn drawn(self) -> u64 {
+        (self.topic as u64) << 32 | u64::from(self.partition.cast_unsigned())
+    }
+}
+
+impl fmt::Display for Tp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
 }
 
 /// What is kept in order.
@@ -52,6 +75,8 @@ pub struct Rules {
     pub on_exhausted: OnExhausted,
     /// `delivery.retry.maxAttempts`.
     pub max_attempts: u32,
+    /// `delivery.batch.sameLane`: whether a call may hold several records of a lane.
+    pub same_lane: bool,
     /// `delivery.timeout`.
     pub timeout: Duration,
     /// `delivery.drain`.
@@ -73,17 +98,17 @@ pub struct History {
     pub rules: Rules,
     /// The cluster's id, for checkpoints.
     pub cluster_id: String,
-    /// The source topic's id, for checkpoints.
-    pub topic_id: u128,
-    /// What lies in the source topic, by partition.
+    /// The source topics' ids, for checkpoints.
+    pub topic_ids: Vec<u128>,
+    /// What lies in the source topics.
     pub logs: Vec<Log>,
-    /// Every call, in the order of their starts.
+    /// Every call of every record, in the order of their starts.
     pub calls: Vec<Call>,
     /// What lies in the dead-letter topic.
     pub letters: Vec<Forwarded>,
     /// What lies in the output topic.
     pub outputs: Vec<Forwarded>,
-    /// Every commit of the group to the source topic, in the order of `__consumer_offsets`.
+    /// Every commit of the group to the source topics, in the order of `__consumer_offsets`.
     pub commits: Vec<Commit>,
     /// Every worker process that was ever started; a worker's number is its place.
     pub workers: Vec<Worker>,
@@ -101,16 +126,18 @@ pub struct History {
     pub watched_until: Micros,
 }
 
-/// A partition of the source topic.
-#[derive(Clone, Debug, Default)]
+/// What lies in a partition of a source topic.
+#[derive(Clone, Debug)]
 pub struct Log {
+    /// Which.
+    pub tp: Tp,
     /// Records that a consumer of the pipeline's isolation may see, by ascending offset.
     pub records: Vec<Record>,
     /// One behind the last offset, control records included.
     pub end: i64,
 }
 
-/// A record of the source topic.
+/// A record of a source topic.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// Its offset.
@@ -157,6 +184,31 @@ pub enum Answer {
     Caught,
     /// The worker hung up before there was an answer: its timeout, its drain, or its end.
     Gone,
+    /// It was in a batch that failed as a whole, or whose answer left it out or said nothing readable of it: no attempt.
+    Undecided,
+    /// Under `batch.sameLane`, it was behind a record of its lane that was not taken: whatever was answered says nothing.
+    Behind,
+}
+
+impl Call {
+    /// Whether the request held this record alone: only then is a failure of the request a verdict on the record.
+    pub fn is_alone(&self) -> bool {
+        self.company == 1
+    }
+
+    /// Whether the other is of a record further behind in the same request.
+    pub fn is_followed_by(&self, other: &Self) -> bool {
+        self.request == other.request && self.item < other.item
+    }
+
+    /// Whether the worker may have charged an attempt for it.
+    pub fn may_be_charged(&self) -> bool {
+        match self.answer {
+            Answer::Ack | Answer::Skip | Answer::Unavailable | Answer::Undecided | Answer::Behind => false,
+            Answer::Failed | Answer::Reject | Answer::Overload => true,
+            Answer::Garbage | Answer::Broken | Answer::Caught | Answer::Gone => self.is_alone(),
+        }
+    }
 }
 
 impl Answer {
@@ -178,6 +230,8 @@ impl Answer {
             Self::Broken => "connection broken",
             Self::Caught => "caught in another's trouble",
             Self::Gone => "not waited for",
+            Self::Undecided => "left open with its batch",
+            Self::Behind => "behind a failure of its lane",
         }
     }
 
@@ -187,13 +241,19 @@ impl Answer {
     }
 }
 
-/// One call of the processor.
+/// One call of the processor, as far as one record goes: a request with a batch is a call for each of its records.
 #[derive(Clone, Debug)]
 pub struct Call {
     /// Who called.
     pub worker: u32,
+    /// Which request.
+    pub request: u64,
+    /// The record's place in it, from 0.
+    pub item: u32,
+    /// How many records it held.
+    pub company: u32,
     /// The record's partition.
-    pub partition: i32,
+    pub tp: Tp,
     /// The record's offset.
     pub offset: i64,
     /// `Penstock-Attempt`.
@@ -214,7 +274,7 @@ pub struct Call {
 #[derive(Clone, Debug)]
 pub struct Forwarded {
     /// Partition of the record that it is of.
-    pub partition: i32,
+    pub tp: Tp,
     /// Offset of the record that it is of.
     pub offset: i64,
     /// When the broker appended it, milliseconds.
@@ -232,8 +292,8 @@ pub struct Forwarded {
 /// One offset commit as it lies in `__consumer_offsets`.
 #[derive(Clone, Debug)]
 pub struct Commit {
-    /// Partition of the source topic.
-    pub partition: i32,
+    /// Partition of a source topic.
+    pub tp: Tp,
     /// The offset.
     pub offset: i64,
     /// The leader epoch, −1 for none.

@@ -8,17 +8,19 @@ use std::sync::{Mutex, PoisonError, RwLock};
 use std::thread::ScopedJoinHandle;
 use std::time::{Duration, Instant};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use penstock_chaos::cluster::Cluster;
 use penstock_chaos::error::{Error, Result};
-use penstock_chaos::plan::{Plan, Theme};
-use penstock_chaos::report::{Totals, of_round, record_of};
+use penstock_chaos::plan::{Asked, Extent, Plan, Theme};
+use penstock_chaos::report::{Totals, of_round, record_of, rewritten};
 use penstock_chaos::round;
 
 /// Real workers on a real Kafka, faults drawn from a seed, and a checker of what must hold all the same.
 #[derive(Debug, Parser)]
-#[command(name = "chaos", version)]
+#[command(name = "chaos", version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The first round's seed; the next ones follow
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -31,6 +33,9 @@ struct Arguments {
     /// Rounds about this alone, instead of what the seed draws
     #[arg(long)]
     theme: Option<Theme>,
+    /// Rounds of so many records, where the rest of the plan allows it, instead of what the seed draws
+    #[arg(long)]
+    extent: Option<Extent>,
     /// So many rounds at a time; those that befall brokers run alone all the same
     #[arg(long, default_value_t = 1)]
     parallel: usize,
@@ -40,6 +45,9 @@ struct Arguments {
     /// Append a line of JSON about each round to this file
     #[arg(long)]
     record: Option<PathBuf>,
+    /// Of which commit the worker is, to be noted with each round
+    #[arg(long)]
+    revision: Option<String>,
     /// Say what the rounds would do, and do nothing
     #[arg(long)]
     plan: bool,
@@ -51,15 +59,25 @@ struct Arguments {
     logs: Option<PathBuf>,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Sum up recorded rounds, and write the table into the page beside the record
+    Report {
+        /// What `--record` has written
+        record: PathBuf,
+        /// The page; by default the record's name with `.md`
+        #[arg(long)]
+        page: Option<PathBuf>,
+    },
+}
+
 impl Arguments {
     /// By clusters, so that each is brought up once.
     fn plans(&self) -> Vec<(u8, Vec<Plan>)> {
         let brokers = |seed: u64| self.brokers.unwrap_or(if seed.is_multiple_of(4) { 3 } else { 1 });
         let seeds = self.seed..self.seed.saturating_add(self.rounds);
-        let plan = |seed| match self.theme {
-            Some(theme) => Plan::about(theme, seed, brokers(seed)),
-            None => Plan::of(seed, brokers(seed)),
-        };
+        let (theme, extent) = (self.theme, self.extent);
+        let plan = |seed| Plan::asked(Asked { seed, brokers: brokers(seed), theme, extent });
         let plans: Vec<Plan> = seeds.map(plan).collect();
         let mut sizes: Vec<u8> = plans.iter().map(|plan| plan.brokers).collect();
         sizes.sort_unstable();
@@ -78,6 +96,16 @@ fn say(text: impl std::fmt::Display) {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Command::Report { record, page }) = &arguments.command {
+        let page = page.clone().unwrap_or_else(|| record.with_extension("md"));
+        return match report(record, &page) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                say(format_args!("{} was not written: {error}", page.display()));
+                ExitCode::from(2)
+            }
+        };
+    }
     if arguments.plan {
         for plan in arguments.plans().iter().flat_map(|(_, plans)| plans) {
             say(format_args!("{plan:#?}"));
@@ -96,11 +124,21 @@ fn main() -> ExitCode {
     }
 }
 
+fn report(record: &Path, page: &Path) -> Result<()> {
+    let read = |path: &Path| {
+        let what = || format!("reading {}", path.display());
+        std::fs::read_to_string(path).map_err(|source| Error::Io { what: what(), source })
+    };
+    let text = rewritten(&read(page)?, &read(record)?).map_err(|error| Error::Evidence(error.to_string()))?;
+    std::fs::write(page, text).map_err(|source| Error::Io { what: format!("writing {}", page.display()), source })
+}
+
 fn run(arguments: &Arguments) -> Result<Totals> {
     let own = || std::env::temp_dir().join(format!("penstock-chaos-{}", std::process::id()));
     let session = Session {
         logs: arguments.logs.clone().unwrap_or_else(own),
         record: arguments.record.clone(),
+        revision: arguments.revision.clone(),
         until: arguments.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes)),
         totals: Mutex::default(),
         alone: RwLock::default(),
@@ -125,6 +163,7 @@ fn run(arguments: &Arguments) -> Result<Totals> {
 struct Session {
     logs: PathBuf,
     record: Option<PathBuf>,
+    revision: Option<String>,
     until: Option<Instant>,
     totals: Mutex<Totals>,
     /// Held for writing by a round that befalls the whole cluster.
@@ -165,7 +204,7 @@ impl Session {
         let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
         totals.add(plan, &result);
         if let Some(file) = &self.record {
-            append(file, &record_of(plan, &result))?;
+            append(file, &record_of(plan, &result, self.revision.as_deref()))?;
         }
         if result.is_ok_and(|outcome| outcome.findings.is_empty()) {
             let _ = std::fs::remove_dir_all(&folder);

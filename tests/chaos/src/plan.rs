@@ -1,5 +1,6 @@
 //! What a round does: everything is drawn from the seed, and nothing else decides it.
 
+mod extent;
 mod faults;
 mod shapes;
 
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use penstock_crds::resolve::MAX_POLL_INTERVAL;
 
+pub use extent::{Batches, Extent};
 pub use faults::{BrokerFault, Fault, Outage, Theme, Timed};
 pub use shapes::{Keys, Shape, Shapes};
 
@@ -25,12 +27,18 @@ pub const SLOTS: usize = 5;
 pub struct Plan {
     /// Where it is all drawn from.
     pub seed: u64,
+    /// What was asked for, to have the same round again.
+    pub asked: Asked,
     /// Brokers of the cluster it runs on.
     pub brokers: u8,
     /// What it is mostly about.
     pub theme: Theme,
-    /// Partitions of the source topic at first.
+    /// Partitions of the first source topic at first.
     pub partitions: i32,
+    /// Partitions of the other source topics.
+    pub other_topics: Vec<i32>,
+    /// How many records there are.
+    pub extent: Extent,
     /// Records in all.
     pub records: u64,
     /// How many of them are there before the first worker, in a hundred.
@@ -51,6 +59,8 @@ pub struct Plan {
     pub on_exhausted: OnExhausted,
     /// `delivery.concurrency`.
     pub concurrency: u32,
+    /// `delivery.batch`, if any.
+    pub batches: Option<Batches>,
     /// `delivery.timeout`.
     pub timeout: Duration,
     /// `delivery.drain`.
@@ -65,17 +75,55 @@ pub struct Plan {
     pub faults: Vec<Timed>,
 }
 
+impl fmt::Display for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use clap::ValueEnum as _;
+        write!(f, "--seed {} --rounds 1 --brokers {}", self.seed, self.brokers)?;
+        if let Some(theme) = self.theme.and_then(|theme| theme.to_possible_value()) {
+            write!(f, " --theme {}", theme.get_name())?;
+        }
+        match self.extent.and_then(|extent| extent.to_possible_value()) {
+            Some(extent) => write!(f, " --extent {}", extent.get_name()),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What is asked of a round. What is left open, the seed decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// Where it is all drawn from.
+    pub seed: u64,
+    /// Brokers of the cluster.
+    pub brokers: u8,
+    /// What it is to be about.
+    pub theme: Option<Theme>,
+    /// How many records it is to have, where it can have many.
+    pub extent: Option<Extent>,
+}
+
 impl Plan {
     /// The round of a seed on a cluster of so many brokers.
     pub fn of(seed: u64, brokers: u8) -> Self {
-        let mut rng = Rng::new(hashed(&[seed, u64::from(brokers), 0x706c_616e]));
-        let theme = rng.pick(&Theme::ALL);
-        Self::on(theme, seed, brokers, &mut rng)
+        Self::asked(Asked { seed, brokers, theme: None, extent: None })
     }
 
-    /// The round of a seed, were it about that.
-    pub fn about(theme: Theme, seed: u64, brokers: u8) -> Self {
-        Self::on(theme, seed, brokers, &mut Rng::new(hashed(&[seed, u64::from(brokers), 0x0074_6865_6d65])))
+    /// The round of a seed, were it so.
+    pub fn asked(asked: Asked) -> Self {
+        let Asked { seed, brokers, theme, extent } = asked;
+        let brokers_drawn = u64::from(brokers);
+        let plan = match theme {
+            Some(theme) => {
+                Self::on(theme, seed, brokers, &mut Rng::new(hashed(&[seed, brokers_drawn, 0x0074_6865_6d65])))
+            }
+            None => {
+                let mut rng = Rng::new(hashed(&[seed, brokers_drawn, 0x706c_616e]));
+                let theme = rng.pick(&Theme::ALL);
+                Self::on(theme, seed, brokers, &mut rng)
+            }
+        };
+        let plan = Self { asked, ..plan };
+        plan.extended(&mut Rng::new(hashed(&[seed, brokers_drawn, 0x6578_7465_6e74])), extent)
     }
 
     /// A round of half a minute with a bit of everything, for a cluster that nobody prepared: members of the classic protocol can have
@@ -93,6 +141,9 @@ impl Plan {
         let rng = &mut Rng::new(hashed(&[seed, 0x0073_686f_7274]));
         Self {
             partitions: 6,
+            other_topics: vec![3],
+            extent: Extent::Usual,
+            batches: Some(Batches { max_records: 20, max_wait: Duration::ZERO, same_lane: false }),
             records: 3_000,
             backlog_percent: 20,
             production: 7 * second,
@@ -134,9 +185,13 @@ impl Plan {
         let block = on_exhausted == OnExhausted::Block;
         Self {
             seed,
+            asked: Asked { seed, brokers, theme: None, extent: None },
             brokers,
             theme,
             partitions,
+            other_topics: Vec::new(),
+            extent: Extent::Usual,
+            batches: None,
             records,
             backlog_percent: if compacted { 60 } else { rng.pick(&[0, 20, 60]) },
             compacted,
@@ -154,6 +209,16 @@ impl Plan {
             workers,
             faults,
         }
+    }
+
+    /// Whether a call may hold several records of a lane.
+    pub fn has_same_lane(&self) -> bool {
+        self.batches.is_some_and(|batches| batches.same_lane)
+    }
+
+    /// The partitions of each source topic at first.
+    pub fn topics(&self) -> impl Iterator<Item = i32> + '_ {
+        std::iter::once(self.partitions).chain(self.other_topics.iter().copied())
     }
 
     /// Whether workers come as a user with rights of its own, some of which may be taken away. Otherwise they may do all.
@@ -199,6 +264,7 @@ fn mix(rng: &mut Rng, seed: u64, MixFor { max_attempts, few_lanes, block, least 
         hangs: share(3),
         crashes: share(1),
         lasting: blocking(8),
+        one_in: 1,
     }
 }
 
@@ -206,19 +272,21 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?}, {} broker(s), {} partitions, {} workers × {}, {:?}, {:?}{}{}{}{}{}",
+            "{:?}, {} broker(s), {} partitions, {} workers × {}, {:?}, {:?}{}{}{}{}{}{}{}",
             self.theme,
             self.brokers,
-            self.partitions,
+            self.topics().map(|partitions| partitions.to_string()).collect::<Vec<_>>().join("+"),
             self.workers,
             self.concurrency,
             self.ordering,
             self.on_exhausted,
+            self.batches.map(|batches| batches.to_string()).unwrap_or_default(),
             if self.output { ", output" } else { "" },
             if self.transactions.is_some() { ", transactions" } else { "" },
             if self.compacted { ", compacted" } else { "" },
             if self.has_user() { ", a user" } else { "" },
             if self.classic { ", classic" } else { "" },
+            if self.extent == Extent::Large { ", large" } else { "" },
         )
     }
 }
@@ -233,6 +301,33 @@ mod tests {
             assert_eq!(format!("{:?}", Plan::of(seed, 1)), format!("{:?}", Plan::of(seed, 1)));
         }
         assert_ne!(format!("{:?}", Plan::of(1, 1)), format!("{:?}", Plan::of(2, 1)));
+    }
+
+    #[test]
+    fn batches_topics_and_large_rounds_come_up_and_leave_the_rest_of_a_plan_as_it_was() {
+        let plans: Vec<Plan> = (0..200).map(|seed| Plan::of(seed, 1)).collect();
+        let share = |one: fn(&Plan) -> bool| plans.iter().filter(|plan| one(plan)).count();
+        for share in [
+            share(|plan| plan.batches.is_none()),
+            share(|plan| plan.has_same_lane()),
+            share(|plan| plan.batches.is_some_and(|batches| batches.max_records == 1)),
+            share(|plan| !plan.other_topics.is_empty()),
+            share(|plan| plan.extent == Extent::Large),
+            share(|plan| plan.extent == Extent::Large && plan.batches.is_none()),
+            share(|plan| plan.extent == Extent::Large && plan.output),
+        ] {
+            assert!((2..=120).contains(&share), "{share}");
+        }
+        // As it was before there were batches: "Kills, 8 partitions, 3 workers" is in docs/reliability.jsonl.
+        let third = Plan::of(3, 1);
+        assert_eq!((third.theme, third.partitions, third.workers), (Theme::Kills, 8, 3));
+    }
+
+    #[test]
+    fn a_plan_says_how_to_have_it_again() {
+        let asked = Asked { seed: 7, brokers: 3, theme: Some(Theme::MaxPoll), extent: Some(Extent::Large) };
+        assert_eq!(asked.to_string(), "--seed 7 --rounds 1 --brokers 3 --theme max-poll --extent large");
+        assert_eq!(Plan::of(7, 1).asked.to_string(), "--seed 7 --rounds 1 --brokers 1");
     }
 
     #[test]
@@ -252,6 +347,8 @@ mod tests {
                     _ => {}
                 }
             }
+            assert!(!plan.has_same_lane() || plan.ordering != Ordering::Unordered, "{plan}: refused by the resource");
+            assert!(plan.extent == Extent::Usual || plan.records <= extent::LARGE.1, "{plan}");
             assert!(!plan.compacted || plan.shapes.null_keys == 0, "{plan}: compaction asks for keys");
             assert!(plan.faults_end() < Duration::from_secs(30), "{plan}");
             assert!(plan.faults.is_sorted_by_key(|timed| timed.at), "{plan}");

@@ -2,9 +2,11 @@
 //!
 //! HTTP is spoken by hand, for a processor that answers with garbage, with half an answer or not at all is what it is for.
 
+mod batch;
 mod door;
 mod http;
 mod recorder;
+mod reply;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,8 +15,8 @@ use tokio::sync::watch;
 
 use crate::behaviour::Mix;
 use crate::error::{During as _, Result};
-use crate::history::{Call, Ordering};
-use crate::plan::Outage;
+use crate::history::Call;
+use crate::plan::{Outage, Plan};
 use door::Door;
 use recorder::Recorder;
 
@@ -26,6 +28,10 @@ pub(crate) use recorder::now;
 struct Shared {
     mix: Mix,
     output: bool,
+    /// Whether a batch may hold several records of a lane.
+    same_lane: bool,
+    /// The source topics, by their places.
+    topics: Vec<String>,
     recorder: Recorder,
     /// Answers that do not depend on the record.
     outage: watch::Sender<Option<Outage>>,
@@ -40,13 +46,20 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// A processor that treats records by `mix`; with `output`, its acknowledgements have a body.
+    /// The processor of a plan, for records of those topics.
     ///
     /// # Errors
     /// No thread can be had.
-    pub fn new(mix: Mix, ordering: Ordering, output: bool) -> Result<Self> {
+    pub fn new(plan: &Plan, topics: &[String]) -> Result<Self> {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-        let shared = Shared { mix, output, recorder: Recorder::new(ordering), outage: watch::Sender::new(None) };
+        let shared = Shared {
+            mix: plan.mix,
+            output: plan.output,
+            same_lane: plan.has_same_lane(),
+            topics: topics.to_vec(),
+            recorder: Recorder::new(plan.ordering),
+            outage: watch::Sender::new(None),
+        };
         Ok(Self { shared: Arc::new(shared), doors: Mutex::default(), runtime: runtime.during("making a runtime")? })
     }
 

@@ -1,4 +1,4 @@
-//! Filling the source topic: every record to a partition that the plan names, in the plan's order.
+//! Filling the source topics: every record to a partition that the plan names, in the plan's order.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +12,9 @@ use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProd
 
 use crate::cluster::SEGMENT;
 use crate::error::{During as _, Error, Result};
+use crate::history::Tp;
 use crate::plan::{Fault, Plan, Shape};
-use crate::rng::digest;
+use crate::rng::{digest, hashed};
 
 /// How long brokers may be away.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,18 +42,18 @@ impl ProducerContext for Refused {
 /// Writes a plan's records.
 pub struct Producer<'a> {
     plan: &'a Plan,
-    topic: &'a str,
+    topics: &'a [String],
     /// For records outside of transactions.
     without: ThreadedProducer<Refused>,
     transactional: Option<ThreadedProducer<Refused>>,
 }
 
 impl<'a> Producer<'a> {
-    /// A producer for the topic.
+    /// A producer for the topics.
     ///
     /// # Errors
     /// Kafka's.
-    pub fn new(plan: &'a Plan, bootstrap: &str, topic: &'a str) -> Result<Self> {
+    pub fn new(plan: &'a Plan, bootstrap: &str, topics: &'a [String]) -> Result<Self> {
         let mut config = ClientConfig::new();
         config
             .set("bootstrap.servers", bootstrap)
@@ -61,7 +62,7 @@ impl<'a> Producer<'a> {
             .set("topic.metadata.refresh.interval.ms", "500");
         let without = config.create_with_context(Refused::default()).during("making a producer")?;
         let transactional = if plan.transactions.is_some() {
-            config.set("transactional.id", topic);
+            config.set("transactional.id", topics.concat());
             let producer: ThreadedProducer<Refused> =
                 config.create_with_context(Refused::default()).during("making a transactional producer")?;
             producer.init_transactions(PATIENCE).during("beginning to write in transactions")?;
@@ -69,7 +70,7 @@ impl<'a> Producer<'a> {
         } else {
             None
         };
-        Ok(Self { plan, topic, without, transactional })
+        Ok(Self { plan, topics, without, transactional })
     }
 
     fn backlog(&self) -> u64 {
@@ -121,24 +122,31 @@ impl<'a> Producer<'a> {
         self.plan.production.mul_f64(number.saturating_sub(self.backlog()) as f64 / rest as f64)
     }
 
-    fn partition(&self, shape: &Shape, number: u64, due: Duration) -> i32 {
+    fn place(&self, shape: &Shape, number: u64, due: Duration) -> Tp {
+        let counts: Vec<i32> = self.plan.topics().collect();
+        let topic = match counts.len() as u64 {
+            0 | 1 => 0,
+            count => usize::try_from(hashed(&[self.plan.seed, number, 0x746f_7069_63]) % count).unwrap_or_default(),
+        };
         let grown = self.plan.faults.iter().find_map(|timed| match timed.fault {
-            Fault::Grow { to } if due > timed.at + LEARNED => Some(to),
+            Fault::Grow { to } if topic == 0 && due > timed.at + LEARNED => Some(to),
             _ => None,
         });
-        let partitions = u64::from(grown.unwrap_or(self.plan.partitions).unsigned_abs()).max(1);
+        let count = grown.or_else(|| counts.get(topic).copied()).unwrap_or(1);
         let place = shape.key.as_ref().map_or(number, |key| digest([Some(key.as_slice())]));
-        i32::try_from(place % partitions).unwrap_or_default()
+        let partition = place % u64::from(count.unsigned_abs()).max(1);
+        Tp { topic, partition: i32::try_from(partition).unwrap_or_default() }
     }
 
     fn send(&self, producer: &ThreadedProducer<Refused>, number: u64, due: Duration) -> Result<()> {
         let shape = self.plan.shapes.record(number);
-        let partition = self.partition(&shape, number, due);
+        let place = self.place(&shape, number, due);
+        let topic = self.topics.get(place.topic).map(String::as_str).unwrap_or_default();
         let mut headers = OwnedHeaders::new();
         for (key, value) in &shape.headers {
             headers = headers.insert(Header { key, value: value.as_deref() });
         }
-        let mut record = BaseRecord::<[u8], [u8]>::to(self.topic).partition(partition);
+        let mut record = BaseRecord::<[u8], [u8]>::to(topic).partition(place.partition);
         (record.key, record.payload) = (shape.key.as_deref(), shape.value.as_deref());
         if !shape.headers.is_empty() {
             record = record.headers(headers);

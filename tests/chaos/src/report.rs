@@ -1,5 +1,7 @@
 //! What is said about rounds: one line each, the evidence of what went wrong, and a summary.
 
+mod page;
+
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::Path;
@@ -7,7 +9,9 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::plan::Plan;
-use crate::round::{Counts, Outcome};
+use crate::round::{Counts, Laps, Outcome};
+
+pub use page::{PageError, rewritten};
 
 /// All rounds together.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +22,7 @@ pub struct Totals {
     counts: Counts,
     violations: BTreeMap<&'static str, usize>,
     took: Duration,
+    laps: Laps,
 }
 
 /// One line about a round, and its violations with the way to see them again.
@@ -25,11 +30,12 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
     let counts = &outcome.counts;
     let verdict = if outcome.findings.is_empty() { "ok" } else { "FAILED" };
     let mut text = format!(
-        "seed {}: {verdict} ({plan}): {} records, {} calls ({} repeated), {} commits, {} dead letters, {} outputs; {} workers, {} losses \
-         ({} unexplained); {}; caught up after {:.1} s; {:.0} s",
+        "seed {}: {verdict} ({plan}): {} records, {} calls in {} requests ({} repeated), {} commits, {} dead letters, {} outputs; {} \
+         workers, {} losses ({} unexplained), slow ×{}; {}; {:.0} s: {}",
         plan.seed,
         counts.records,
         counts.calls,
+        counts.requests,
         counts.repeated,
         counts.commits,
         counts.letters,
@@ -37,9 +43,10 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
         counts.workers,
         counts.losses,
         counts.unexplained,
+        counts.slow,
         kinds(&counts.faults),
-        counts.caught_up_after.as_secs_f64(),
-        outcome.took.as_secs_f64(),
+        outcome.laps.total().as_secs_f64(),
+        outcome.laps,
     );
     for violation in &outcome.findings.violations {
         let _ = write!(text, "\n  {violation}");
@@ -51,31 +58,37 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
             let _ = write!(text, "\n  fault: {timed}");
         }
         let _ = write!(text, "\n  logs: {}", folder.display());
-        let _ = write!(text, "\n  again: chaos --seed {} --rounds 1 --brokers {}", plan.seed, plan.brokers);
+        let _ = write!(text, "\n  again: chaos {}", plan.asked);
     }
     text
 }
 
 /// A round as a line of JSON, to be summed up over many runs (docs/reliability.md).
-pub fn record_of(plan: &Plan, result: &Result<Outcome, Error>) -> String {
+///
+/// `revision` says of which commit the worker is.
+pub fn record_of(plan: &Plan, result: &Result<Outcome, Error>, revision: Option<&str>) -> String {
     let mut line = serde_json::json!({
         "seed": plan.seed,
         "brokers": plan.brokers,
         "theme": format!("{:?}", plan.theme),
         "plan": plan.to_string(),
     });
+    if let Some(revision) = revision {
+        line["revision"] = revision.into();
+    }
     match result {
         Err(error) => line["not_carried_out"] = error.to_string().into(),
-        Ok(Outcome { findings, counts, took }) => {
+        Ok(Outcome { findings, counts, laps }) => {
             line["violations"] = serde_json::json!(findings.counts);
             line["counts"] = serde_json::json!({
-                "records": counts.records, "calls": counts.calls, "repeated": counts.repeated, "commits": counts.commits,
+                "records": counts.records, "calls": counts.calls, "requests": counts.requests, "repeated": counts.repeated,
+                "commits": counts.commits, "slow": counts.slow,
                 "letters": counts.letters, "outputs": counts.outputs, "workers": counts.workers, "losses": counts.losses,
                 "unexplained": counts.unexplained,
             });
             line["faults"] = serde_json::json!(counts.faults);
             line["answers"] = serde_json::json!(counts.answers);
-            line["seconds"] = took.as_secs().into();
+            line["seconds"] = laps.total().as_secs().into();
         }
     }
     line.to_string()
@@ -94,6 +107,8 @@ impl Totals {
         let (sum, counts) = (&mut self.counts, &outcome.counts);
         sum.records += counts.records;
         sum.calls += counts.calls;
+        sum.requests += counts.requests;
+        sum.slow += counts.slow;
         sum.repeated += counts.repeated;
         sum.commits += counts.commits;
         sum.letters += counts.letters;
@@ -113,7 +128,8 @@ impl Totals {
         if !outcome.findings.is_empty() {
             self.failed.push(plan.seed);
         }
-        self.took += outcome.took;
+        self.took += outcome.laps.total();
+        self.laps.add(&outcome.laps);
     }
 
     /// Whether every round was carried out and nothing was found.
@@ -127,12 +143,14 @@ impl fmt::Display for Totals {
         let counts = &self.counts;
         write!(
             f,
-            "chaos: {} rounds in {:.0} s, {} records, {} calls ({} repeated), {} commits, {} dead letters, {} outputs, {} workers, \
-             {} losses ({} unexplained); calls: {}; faults: {}; ",
+            "chaos: {} rounds in {:.0} s ({}), {} records, {} calls in {} requests ({} repeated), {} commits, {} dead letters, {} \
+             outputs, {} workers, {} losses ({} unexplained), slow ×{}; calls: {}; faults: {}; ",
             self.rounds,
             self.took.as_secs_f64(),
+            self.laps,
             counts.records,
             counts.calls,
+            counts.requests,
             counts.repeated,
             counts.commits,
             counts.letters,
@@ -140,6 +158,7 @@ impl fmt::Display for Totals {
             counts.workers,
             counts.losses,
             counts.unexplained,
+            counts.slow,
             kinds(&counts.answers),
             kinds(&counts.faults),
         )?;

@@ -6,7 +6,7 @@ use crate::history::{Answer, Call, Fate, Micros, OnExhausted, Rules, micros};
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     for record in partition.records.iter().filter(|record| !record.calls.is_empty()) {
-        let number = partition.number;
+        let number = partition.tp;
         let mut wrong = |invariant, what: String| {
             findings.add(invariant, || format!("partition {number}: {what}: {}", record.story()));
         };
@@ -15,8 +15,8 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
         }
         for pair in record.calls.windows(2) {
             let [one, next] = pair else { continue };
-            if let Some(what) = miscounted(facts, one, next) {
-                wrong("S6", what);
+            if let Some((invariant, what)) = miscounted(facts, one, next) {
+                wrong(invariant, what);
             }
         }
         if let Some(what) = innocent(facts.rules(), record) {
@@ -33,8 +33,9 @@ fn too_many(rules: &Rules, record: &RecordFacts<'_>) -> Option<String> {
     (most > allowed).then(|| format!("attempt {most} of {}", rules.max_attempts))
 }
 
-/// What one call cost is what the next one counts, unless the worker that knew had no chance to tell.
-fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<String> {
+/// What one call cost is what the next one counts, unless the worker that knew had no chance to tell. What a batch cost none of its
+/// records is S12's business.
+fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<(&'static str, String)> {
     let told = facts.history.disturbed(one.worker, one.start, next.start).is_none();
     let blocked = facts.rules().on_exhausted == OnExhausted::Block && one.attempt >= facts.rules().max_attempts;
     if one.answer.is_final() || blocked {
@@ -44,17 +45,20 @@ fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<String> {
     let in_time = one.end - one.start < micros(facts.rules().timeout.min(facts.rules().drain)) / 2;
     let (least, most) = match one.answer {
         Answer::Failed | Answer::Garbage if told && in_time => (one.attempt + 1, one.attempt + 1),
-        Answer::Unavailable => (if told { one.attempt } else { 1 }, one.attempt),
+        _ if !one.may_be_charged() => (if told { one.attempt } else { 1 }, one.attempt),
         _ => (if told { one.attempt } else { 1 }, one.attempt + 1),
     };
+    let invariant = if next.attempt > most && !one.is_alone() { "S12" } else { "S6" };
     (next.attempt < least || next.attempt > most).then(|| {
-        format!("attempt {} ended as {:?}, and the next was attempt {}", one.attempt, one.answer, next.attempt)
+        let (attempt, answer, company, then) = (one.attempt, one.answer, one.company, next.attempt);
+        (invariant, format!("attempt {attempt} ended as {answer:?} among {company}, and the next was attempt {then}"))
     })
 }
 
-/// A record that its processor would have taken in the end is never given up before it had all its attempts to itself.
+/// A record that was not refused by a verdict of its own is never given up before it had all its attempts to itself.
 fn innocent(rules: &Rules, record: &RecordFacts<'_>) -> Option<String> {
-    if record.letters.is_empty() || record.record.fate == Fate::Refused {
+    let refused = record.record.fate == Fate::Refused && record.calls.iter().any(|call| call.answer == Answer::Reject);
+    if record.letters.is_empty() || refused {
         return None;
     }
     let own = record.chargeable(Micros::MAX);

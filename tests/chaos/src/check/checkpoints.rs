@@ -15,14 +15,14 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
         match checkpoint {
             Err(rejected) => {
                 let offset = commit.offset;
-                let what = || format!("partition {}: the commit of {offset} at {at}: {rejected}", partition.number);
+                let what = || format!("partition {}: the commit of {offset} at {at}: {rejected}", partition.tp);
                 findings.add("S8", what);
             }
             Ok(checkpoint) => {
                 if checkpoint.owner < owner {
                     let was = checkpoint.owner;
                     findings.add("S10", || {
-                        format!("partition {}: owner {was} committed at {at}, after owner {owner}", partition.number)
+                        format!("partition {}: owner {was} committed at {at}, after owner {owner}", partition.tp)
                     });
                 }
                 owner = owner.max(checkpoint.owner);
@@ -47,7 +47,7 @@ fn claims(
             if !record.is_done(facts.rules(), commit.at) {
                 let at = clock(end_of(commit.at) - 999);
                 findings.add("S8", || {
-                    format!("partition {}: at {at} a checkpoint said done: {}", partition.number, record.story())
+                    format!("partition {}: at {at} a checkpoint said done: {}", partition.tp, record.story())
                 });
             }
         }
@@ -60,9 +60,8 @@ fn failures(partition: &PartitionFacts<'_>, commit: &Commit, checkpoint: &Checkp
     for failing in &checkpoint.failing {
         let Some(record) = partition.record(failing.offset) else {
             let offset = failing.offset;
-            let what = || {
-                format!("partition {}: at {} offset {offset} was failing, where no record is", partition.number, at())
-            };
+            let what =
+                || format!("partition {}: at {} offset {offset} was failing, where no record is", partition.tp, at());
             findings.add("S8", what);
             continue;
         };
@@ -70,13 +69,13 @@ fn failures(partition: &PartitionFacts<'_>, commit: &Commit, checkpoint: &Checkp
             let attempts = failing.attempts;
             findings.add("S12", || {
                 let story = record.story();
-                format!("partition {}: at {} {attempts} attempts were charged: {story}", partition.number, at())
+                format!("partition {}: at {} {attempts} attempts were charged: {story}", partition.tp, at())
             });
         }
         if matches!(failing.class, ErrorClass::Unreachable | ErrorClass::Misconfigured) {
             let class = failing.class.as_str();
             findings.add("S11", || {
-                format!("partition {}: at {} {class} was charged: {}", partition.number, at(), record.story())
+                format!("partition {}: at {} {class} was charged: {}", partition.tp, at(), record.story())
             });
         }
     }
@@ -89,7 +88,7 @@ fn owners(partition: &PartitionFacts<'_>, findings: &mut Findings) {
         owners.entry(call.owner).or_default().insert(call.worker);
     }
     for (owner, workers) in owners.into_iter().filter(|(_, workers)| workers.len() > 1) {
-        let number = partition.number;
+        let number = partition.tp;
         findings.add("S10", || format!("partition {number}: workers {workers:?} all called as owner {owner}"));
     }
 }

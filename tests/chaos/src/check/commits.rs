@@ -20,13 +20,13 @@ fn lost(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findin
             Some(_) if record.is_forwarded(rules, i64::MAX) => continue,
             Some(_) => "was done, and its dead letter or output is not there",
         };
-        findings.add("S1", || format!("partition {}: a record {lost}: {}", partition.number, record.story()));
+        findings.add("S1", || format!("partition {}: a record {lost}: {}", partition.tp, record.story()));
     }
 }
 
 /// S2 and S4: everything below a committed offset was done when it was committed.
 fn ahead(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
-    let number = partition.number;
+    let number = partition.tp;
     let mut frontier = 0;
     for (commit, _) in &partition.commits {
         let (offset, at) = (commit.offset, clock(end_of(commit.at) - 999));
@@ -56,7 +56,7 @@ fn backwards(partition: &PartitionFacts<'_>, findings: &mut Findings) {
                 let (before, after) = (clock(end_of(one.at) - 999), clock(end_of(next.at) - 999));
                 format!(
                     "partition {}: {} at {before} was followed by {} at {after}",
-                    partition.number, one.offset, next.offset
+                    partition.tp, one.offset, next.offset
                 )
             });
         }

@@ -13,7 +13,7 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
     for record in &partition.records {
         let repeated = repeated_call(facts, record).or_else(|| forgotten(partition, &firsts, record));
         for what in repeated.into_iter().chain(repeated_forward(facts, record)) {
-            findings.add("S7", || format!("partition {}: {what}: {}", partition.number, record.story()));
+            findings.add("S7", || format!("partition {}: {what}: {}", partition.tp, record.story()));
         }
     }
 }

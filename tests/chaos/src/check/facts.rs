@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use penstock_crds::checkpoint::{self, Checkpoint, Place, Rejected};
 
-use crate::history::{Answer, Call, Commit, Forwarded, History, Micros, OnExhausted, Record, Rules, end_of, start_of};
+use crate::history::{
+    Answer, Call, Commit, Forwarded, History, Log, Micros, OnExhausted, Record, Rules, Tp, end_of, start_of,
+};
 
 /// A processor that is busy so often in a row for one record, while it takes others, is believed no longer.
 const OVERLOADS_UNCHARGED: usize = 16;
@@ -14,7 +16,7 @@ const OVERLOADS_UNCHARGED: usize = 16;
 pub struct Facts<'a> {
     /// As it was seen.
     pub history: &'a History,
-    /// By number.
+    /// In the order of the history's logs.
     pub partitions: Vec<PartitionFacts<'a>>,
     /// Calls, dead letters and outputs of offsets that hold no record a consumer may see.
     pub strays: Vec<String>,
@@ -23,8 +25,8 @@ pub struct Facts<'a> {
 /// One partition.
 #[derive(Debug)]
 pub struct PartitionFacts<'a> {
-    /// Its number.
-    pub number: i32,
+    /// Which.
+    pub tp: Tp,
     /// One behind the last offset.
     pub end: i64,
     /// By ascending offset.
@@ -74,26 +76,23 @@ impl<'a> Facts<'a> {
     /// Sorts a history.
     pub fn of(history: &'a History) -> Self {
         let mut strays = Vec::new();
-        let mut partitions: Vec<_> =
-            (0..).zip(&history.logs).map(|(number, log)| PartitionFacts::new(history, number, log)).collect();
-        let mut place = |what: &str, partition: i32, offset: i64, put: &mut dyn FnMut(&mut RecordFacts<'a>)| {
-            let found = usize::try_from(partition)
-                .ok()
-                .and_then(|index| partitions.get_mut(index))
-                .and_then(|partition| partition.record_mut(offset));
-            match found {
+        let mut partitions: Vec<_> = history.logs.iter().map(|log| PartitionFacts::new(history, log)).collect();
+        let places: BTreeMap<Tp, usize> = history.logs.iter().map(|log| log.tp).zip(0..).collect();
+        let mut place = |what: &str, tp: Tp, offset: i64, put: &mut dyn FnMut(&mut RecordFacts<'a>)| {
+            let partition = places.get(&tp).and_then(|index| partitions.get_mut(*index));
+            match partition.and_then(|partition| partition.record_mut(offset)) {
                 Some(record) => put(record),
-                None => strays.push(format!("{what} of partition {partition} offset {offset}, where no record is")),
+                None => strays.push(format!("{what} of partition {tp} offset {offset}, where no record is")),
             }
         };
         for call in &history.calls {
-            place("a call", call.partition, call.offset, &mut |record| record.calls.push(call));
+            place("a call", call.tp, call.offset, &mut |record| record.calls.push(call));
         }
         for letter in &history.letters {
-            place("a dead letter", letter.partition, letter.offset, &mut |record| record.letters.push(letter));
+            place("a dead letter", letter.tp, letter.offset, &mut |record| record.letters.push(letter));
         }
         for output in &history.outputs {
-            place("an output", output.partition, output.offset, &mut |record| record.outputs.push(output));
+            place("an output", output.tp, output.offset, &mut |record| record.outputs.push(output));
         }
         for record in partitions.iter_mut().flat_map(|partition| &mut partition.records) {
             record.calls.sort_by_key(|call| call.start);
@@ -112,7 +111,7 @@ impl<'a> Facts<'a> {
 }
 
 impl<'a> PartitionFacts<'a> {
-    fn new(history: &'a History, number: i32, log: &'a crate::history::Log) -> Self {
+    fn new(history: &'a History, log: &'a Log) -> Self {
         let records = log.records.iter().map(|record| RecordFacts {
             record,
             calls: Vec::new(),
@@ -121,17 +120,18 @@ impl<'a> PartitionFacts<'a> {
             settled: None,
             letter_gone: false,
         });
-        let commits = history.commits.iter().filter(|commit| commit.partition == number).map(|commit| {
+        let topic_id = history.topic_ids.get(log.tp.topic).copied().unwrap_or_default();
+        let commits = history.commits.iter().filter(|commit| commit.tp == log.tp).map(|commit| {
             let place = Place {
                 cluster_id: &history.cluster_id,
-                topic_id: history.topic_id,
-                partition: number,
+                topic_id,
+                partition: log.tp.partition,
                 offset: commit.offset,
                 leader_epoch: commit.leader_epoch,
             };
             (commit, checkpoint::decode(&commit.metadata, &place))
         });
-        Self { number, end: log.end, records: records.collect(), commits: commits.collect() }
+        Self { tp: log.tp, end: log.end, records: records.collect(), commits: commits.collect() }
     }
 
     fn record_mut(&mut self, offset: i64) -> Option<&mut RecordFacts<'a>> {
@@ -196,7 +196,7 @@ impl RecordFacts<'_> {
     /// Whoever calls a record again had not given it up. Where the answer leaves open whether the attempt was charged, that holds
     /// for the next owner too, unless the one before it could not tell, or had written the dead letter.
     fn may_be_the_last(&self, call: &Call, history: &History) -> bool {
-        if call.attempt < history.rules.max_attempts || !self.may_be_charged(call.answer) {
+        if call.attempt < history.rules.max_attempts || !self.may_be_charged(call) {
             return false;
         }
         let Some(next) = self.calls.iter().find(|next| next.start > call.start) else { return true };
@@ -208,12 +208,15 @@ impl RecordFacts<'_> {
                 || history.disturbed(call.worker, call.start, next.start).is_some())
     }
 
-    /// Whether a call that ended so can have cost an attempt.
-    fn may_be_charged(&self, answer: Answer) -> bool {
-        match answer {
-            Answer::Ack | Answer::Skip | Answer::Reject | Answer::Unavailable => false,
-            Answer::Failed | Answer::Garbage | Answer::Broken | Answer::Caught | Answer::Gone => true,
-            Answer::Overload => self.calls.iter().filter(|call| call.answer == answer).count() > OVERLOADS_UNCHARGED,
+    /// Whether a call that ended so, and did not settle the record, can have cost an attempt.
+    fn may_be_charged(&self, call: &Call) -> bool {
+        match call.answer {
+            Answer::Reject => false,
+            Answer::Overload => {
+                let overloads = self.calls.iter().filter(|call| call.answer == Answer::Overload);
+                overloads.count() > OVERLOADS_UNCHARGED
+            }
+            _ => call.may_be_charged(),
         }
     }
 
@@ -224,13 +227,15 @@ impl RecordFacts<'_> {
     }
 
     /// The most attempts that can have been charged to it by then. Whoever is caught in another's trouble is charged only when
-    /// caught again, alone.
+    /// caught again, alone; what befell a batch is charged to none of its records.
     pub fn chargeable(&self, by: Micros) -> u32 {
         let begun = || self.calls.iter().filter(|call| call.start <= by);
-        let own = begun().filter(|call| call.answer.is_final() || self.may_be_charged(call.answer));
+        let own = begun().filter(|call| call.answer.is_final() || self.may_be_charged(call));
         let own = own.filter(|call| call.answer != Answer::Caught).count();
-        let caught = begun().filter(|call| call.answer == Answer::Caught).count();
-        u32::try_from(own + caught.saturating_sub(1)).unwrap_or(u32::MAX)
+        let caught = || begun().filter(|call| call.answer == Answer::Caught);
+        let first = usize::from(caught().all(|call| call.is_alone()));
+        let caught = caught().filter(|call| call.is_alone()).count();
+        u32::try_from(own + caught.saturating_sub(first)).unwrap_or(u32::MAX)
     }
 
     /// Whether its processing had come to an end by then.
@@ -274,12 +279,12 @@ impl RecordFacts<'_> {
         let mut story = format!("offset {}", self.record.offset);
         for call in &self.calls {
             let (worker, owner, attempt, answer) = (call.worker, call.owner, call.attempt, call.answer);
-            let _ = write!(
-                story,
-                "; worker {worker} owner {owner} attempt {attempt} {} to {} {answer:?}",
-                clock(call.start),
-                clock(call.end)
-            );
+            let (start, end) = (clock(call.start), clock(call.end));
+            let _ = write!(story, "; worker {worker} owner {owner} attempt {attempt} {start} to {end} {answer:?}");
+            if !call.is_alone() {
+                let (item, company, request) = (call.item, call.company, call.request);
+                let _ = write!(story, " (item {item} of {company} in request {request})");
+            }
         }
         for (what, forwarded) in [("dead letter", &self.letters), ("output", &self.outputs)] {
             for one in forwarded {

@@ -15,7 +15,7 @@ pub fn output_digest(body: u64, key: Option<u64>) -> u64 {
 }
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
-    let number = partition.number;
+    let number = partition.tp;
     for record in &partition.records {
         let digest = record.record.digest;
         if record.calls.iter().any(|call| call.digest != digest) {
@@ -29,8 +29,8 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
             findings
                 .add("S9", || format!("partition {number}: an output is not what was answered: {}", record.story()));
         }
-        if let Some(letter) = record.letters.iter().find(|letter| letter.landed != number && facts.letters_fit(number))
-        {
+        let own = number.partition;
+        if let Some(letter) = record.letters.iter().find(|letter| letter.landed != own && facts.letters_fit(own)) {
             let landed = letter.landed;
             findings.add("S9", || {
                 format!("partition {number}: a dead letter lies in partition {landed}: {}", record.story())

@@ -38,7 +38,7 @@ fn behind(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Find
         let story = first.map_or_else(|| "no record is left".to_owned(), RecordFacts::story);
         format!(
             "partition {}: {committed} of {} committed {waited} s after the last fault; next is {story}",
-            partition.number, partition.end
+            partition.tp, partition.end
         )
     });
 }
@@ -62,7 +62,7 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
         let excused = overlapping.map(over).max();
         if to.saturating_sub(excused.unwrap_or(0).max(*from)) > STANDSTILL && *from < last_done {
             findings.add("L2", || {
-                let (number, from, to) = (partition.number, clock(*from), clock(*to));
+                let (number, from, to) = (partition.tp, clock(*from), clock(*to));
                 format!("partition {number}: nothing happened from {from} to {to}, although records were left")
             });
         }
@@ -88,7 +88,7 @@ fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Fin
             let free = free_at.get(&record.record.offset).is_none_or(|free| *free < first.end);
             if !same_key && healthy && there && free && !record.is_settled(end.at) {
                 findings.add("L4", || {
-                    let (number, held, holder) = (partition.number, record.story(), blocker.story());
+                    let (number, held, holder) = (partition.tp, record.story(), blocker.story());
                     format!("partition {number}: {held} WAITED FOR {holder}")
                 });
             }

@@ -6,13 +6,16 @@ use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Failing, Place, encode};
 
 use super::{check, output_body, output_digest};
 use crate::history::{
-    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Log, Micros, OnExhausted, Ordering, Record, Rules,
+    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Log, Micros, OnExhausted, Ordering, Record, Rules, Tp,
     Worker,
 };
+
+mod batches;
 
 /// All times are milliseconds after this one.
 const BEGIN: i64 = 1_000_000;
 const ACK: Answer = Answer::Ack;
+const TP: Tp = Tp { topic: 0, partition: 0 };
 
 fn at(millis: i64) -> Micros {
     u64::try_from(BEGIN + millis).unwrap() * 1000
@@ -35,6 +38,7 @@ impl Story {
             ordering: Ordering::Key,
             on_exhausted: OnExhausted::DeadLetter,
             max_attempts: 3,
+            same_lane: false,
             timeout: Duration::from_secs(2),
             drain: Duration::from_secs(2),
             grace: Duration::from_secs(60),
@@ -47,8 +51,8 @@ impl Story {
         Self(History {
             rules,
             cluster_id: "c".to_owned(),
-            topic_id: 7,
-            logs: vec![Log { end: i64::try_from(records.len()).unwrap(), records }],
+            topic_ids: vec![7],
+            logs: vec![Log { tp: TP, end: i64::try_from(records.len()).unwrap(), records }],
             calls: Vec::new(),
             letters: Vec::new(),
             outputs: Vec::new(),
@@ -76,12 +80,29 @@ impl Story {
         (from, to): (i64, i64),
         answer: Answer,
     ) -> Self {
-        let (start, end, digest) = (at(from), at(to), 100 + offset.cast_unsigned());
+        let (start, end, digest, request) = (at(from), at(to), 100 + offset.cast_unsigned(), self.next_request());
         if answer == Answer::Reject {
             self.0.logs[0].records[usize::try_from(offset).unwrap()].fate = Fate::Refused;
         }
-        self.0.calls.push(Call { worker, partition: 0, offset, attempt, owner, start, end, answer, digest });
+        self.0.calls.push(Call {
+            worker,
+            request,
+            item: 0,
+            company: 1,
+            tp: TP,
+            offset,
+            attempt,
+            owner,
+            start,
+            end,
+            answer,
+            digest,
+        });
         self
+    }
+
+    fn next_request(&self) -> u64 {
+        self.0.calls.last().map_or(0, |call| call.request + 1)
     }
 
     fn commit(self, offset: i64, time: i64) -> Self {
@@ -91,13 +112,13 @@ impl Story {
     fn commit_with(mut self, offset: i64, time: i64, checkpoint: &Checkpoint) -> Self {
         let place = Place { cluster_id: "c", topic_id: 7, partition: 0, offset, leader_epoch: 0 };
         let metadata = encode(checkpoint, &place, 4096).text;
-        self.0.commits.push(Commit { partition: 0, offset, leader_epoch: 0, metadata, at: BEGIN + time });
+        self.0.commits.push(Commit { tp: TP, offset, leader_epoch: 0, metadata, at: BEGIN + time });
         self
     }
 
     fn letter(mut self, offset: i64, appended: i64) -> Self {
         self.0.letters.push(Forwarded {
-            partition: 0,
+            tp: TP,
             offset,
             appended: BEGIN + appended,
             digest: 100 + offset.cast_unsigned(),
@@ -113,7 +134,7 @@ impl Story {
         let record = &self.0.logs[0].records[usize::try_from(offset).unwrap()];
         let digest = output_digest(output_body(record.digest), record.key);
         let (appended, class) = (BEGIN + appended, String::new());
-        self.0.outputs.push(Forwarded { partition: 0, offset, appended, digest, class, timestamp: None, landed: 0 });
+        self.0.outputs.push(Forwarded { tp: TP, offset, appended, digest, class, timestamp: None, landed: 0 });
         self
     }
 
@@ -339,7 +360,7 @@ fn s8_a_checkpoint_that_claims_what_is_not_done() {
 
 #[test]
 fn s8_a_checkpoint_of_another_log() {
-    Story::of(&[1]).rest(0, 0).with(|history| history.topic_id = 8).breaks("S8");
+    Story::of(&[1]).rest(0, 0).with(|history| history.topic_ids = vec![8]).breaks("S8");
     Story::of(&[1]).rest(0, 0).with(|history| history.commits[0].metadata.clear()).breaks("S8");
 }
 

@@ -9,7 +9,8 @@ use rdkafka::{ClientConfig, Offset, Timestamp, TopicPartitionList};
 
 use super::{Cluster, OFFSETS};
 use crate::error::{During as _, Error, Result};
-use crate::history::{Commit, Forwarded, Log, Record};
+use crate::fleet::Names;
+use crate::history::{Commit, Forwarded, Log, Record, Tp};
 use crate::offsets;
 use crate::plan::Plan;
 use crate::processor::record_digest;
@@ -87,12 +88,14 @@ impl Cluster {
         Ok(ends)
     }
 
-    /// The source topic as a consumer of the pipeline's isolation may see it.
+    /// A source topic as a consumer of the pipeline's isolation may see it; `place` is its place among the sources.
     ///
     /// # Errors
     /// Kafka's.
-    pub fn read_source(&self, topic: Topic<'_>, plan: &Plan) -> Result<Vec<Log>> {
-        let mut logs: Vec<Log> = (0..topic.partitions).map(|_| Log::default()).collect();
+    pub fn read_source(&self, topic: Topic<'_>, place: usize, plan: &Plan) -> Result<Vec<Log>> {
+        let tp = |partition| Tp { topic: place, partition };
+        let mut logs: Vec<Log> =
+            (0..topic.partitions).map(|number| Log { tp: tp(number), records: Vec::new(), end: 0 }).collect();
         let ends = self.read(topic, &[], &mut |message| {
             let (partition, offset) = (message.partition(), message.offset());
             let log = usize::try_from(partition).ok().and_then(|index| logs.get_mut(index));
@@ -102,7 +105,7 @@ impl Cluster {
                 key: message.key().map(|key| digest([Some(key)])),
                 digest: record_digest(message.key(), message.payload(), headers(message, usize::MAX)),
                 timestamp: message.timestamp().to_millis().unwrap_or(-1),
-                fate: plan.mix.of(partition, offset).fate(),
+                fate: plan.mix.of(tp(partition), offset).fate(),
             });
             Ok(())
         })?;
@@ -116,10 +119,10 @@ impl Cluster {
     ///
     /// # Errors
     /// Kafka's, or records that say nothing of where they come from.
-    pub fn read_forwarded(&self, topic: Topic<'_>, outputs: bool) -> Result<Vec<Forwarded>> {
+    pub fn read_forwarded(&self, topic: Topic<'_>, names: &Names, outputs: bool) -> Result<Vec<Forwarded>> {
         let mut all = Vec::new();
         self.read(topic, &[], &mut |message| {
-            all.push(forwarded(message, outputs).ok_or_else(|| {
+            all.push(forwarded(message, names, outputs).ok_or_else(|| {
                 let (partition, offset) = (message.partition(), message.offset());
                 Error::Evidence(format!("{} {partition}/{offset} does not say where it comes from", topic.name))
             })?);
@@ -128,22 +131,21 @@ impl Cluster {
         Ok(all)
     }
 
-    /// Every commit of a group to a topic since `from`, in the order in which the coordinator wrote them.
+    /// Every commit of the group to its sources since `from`, in the order in which the coordinator wrote them.
     ///
     /// # Errors
     /// Kafka's, or a format that is unknown.
-    pub fn read_commits(&self, group: &str, source: &str, from: &[i64]) -> Result<Vec<Commit>> {
+    pub fn read_commits(&self, names: &Names, from: &[i64]) -> Result<Vec<Commit>> {
         let partitions = self.describe(OFFSETS)?.partitions;
         let mut commits = Vec::new();
         let malformed = |error: offsets::Malformed| Error::Evidence(error.to_string());
         self.read(Topic { name: OFFSETS, partitions, committed: false }, from, &mut |message| {
             let Some(key) = offsets::key(message.key().unwrap_or_default()).map_err(malformed)? else { return Ok(()) };
-            let Some(value) = message.payload().filter(|_| key.group == group && key.topic == source) else {
-                return Ok(());
-            };
+            let topic = names.place(&key.topic).filter(|_| key.group == names.group);
+            let (Some(topic), Some(value)) = (topic, message.payload()) else { return Ok(()) };
             let value = offsets::value(value).map_err(malformed)?;
             commits.push(Commit {
-                partition: key.partition,
+                tp: Tp { topic, partition: key.partition },
                 offset: value.offset,
                 leader_epoch: value.leader_epoch,
                 metadata: value.metadata,
@@ -161,7 +163,7 @@ fn headers<'a>(message: &'a BorrowedMessage<'_>, most: usize) -> impl Iterator<I
 }
 
 /// Penstock's own headers stand behind the record's own, which may have the same names.
-fn forwarded(message: &BorrowedMessage<'_>, output: bool) -> Option<Forwarded> {
+fn forwarded(message: &BorrowedMessage<'_>, names: &Names, output: bool) -> Option<Forwarded> {
     let own = headers(message, usize::MAX).collect::<Vec<_>>();
     let begin = own.iter().rposition(|(name, _)| *name == ID.as_bytes())?;
     let header = |wanted: &str| {
@@ -177,7 +179,10 @@ fn forwarded(message: &BorrowedMessage<'_>, output: bool) -> Option<Forwarded> {
         record_digest(message.key(), message.payload(), headers(message, begin))
     };
     Some(Forwarded {
-        partition: header("penstock.origin.partition")?.parse().ok()?,
+        tp: Tp {
+            topic: names.place(header("penstock.origin.topic")?)?,
+            partition: header("penstock.origin.partition")?.parse().ok()?,
+        },
         offset: header("penstock.origin.offset")?.parse().ok()?,
         appended,
         digest,

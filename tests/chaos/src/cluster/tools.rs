@@ -9,22 +9,24 @@ use super::Cluster;
 use crate::error::{During as _, Error, Result};
 
 impl Cluster {
-    /// Makes another replica of each partition the preferred one, and moves leadership there: every partition has another leader, and
+    /// Makes another replica of each partition of the topics the preferred one, and moves leadership there: every partition has another leader, and
     /// no broker was away. `turn` says how far to go round.
     ///
     /// # Errors
     /// Kafka's tools say no.
-    pub fn move_leaders(&self, topic: &str, partitions: i32, turn: u8) -> Result<()> {
+    pub fn move_leaders(&self, topics: &[(&str, i32)], turn: u8) -> Result<()> {
         let brokers = self.lab.shape().brokers;
         let replicas = |partition: i32| {
             let first = partition.unsigned_abs() + u32::from(turn);
             (0..u32::from(brokers)).map(|next| 1 + (first + next) % u32::from(brokers)).collect::<Vec<_>>()
         };
-        let wanted = (0..partitions).map(
-            |partition| serde_json::json!({"topic": topic, "partition": partition, "replicas": replicas(partition)}),
+        let partitions = topics.iter().flat_map(|(topic, partitions)| (0..*partitions).map(move |one| (topic, one)));
+        let wanted = partitions.map(
+            |(topic, partition)| serde_json::json!({"topic": topic, "partition": partition, "replicas": replicas(partition)}),
         );
         let wanted = serde_json::json!({"version": 1, "partitions": wanted.collect::<Vec<_>>()});
-        let file = self.lab.dir().join(format!("{topic}.leaders.json"));
+        let name = topics.first().map(|(topic, _)| *topic).unwrap_or_default();
+        let file = self.lab.dir().join(format!("{name}.leaders.json"));
         fs::write(&file, wanted.to_string()).during("writing an assignment of replicas")?;
         let mut assign = self.lab.kafka_tool("reassign.ReassignPartitionsCommand");
         assign.arg("--execute").arg("--reassignment-json-file").arg(&file);

@@ -5,7 +5,7 @@ use penstock_lab::Listener;
 use super::Names;
 use crate::cluster::Cluster;
 use crate::history::{OnExhausted, Ordering};
-use crate::plan::{Plan, SESSION_TIMEOUT};
+use crate::plan::{Batches, Plan, SESSION_TIMEOUT};
 
 /// `spec.kafka`, but for its properties.
 pub(super) fn kafka(plan: &Plan, cluster: &Cluster) -> String {
@@ -30,6 +30,11 @@ pub(super) fn text(plan: &Plan, names: &Names, kafka: &str, port: u16) -> String
         OnExhausted::Block => "onExhausted: Block".to_owned(),
     };
     let output = if plan.output { format!("  output: {{topic: {}}}\n", names.output) } else { String::new() };
+    let batch = plan.batches.map(|Batches { max_records, max_wait, same_lane }| {
+        let max_wait = max_wait.as_millis();
+        format!("    batch: {{maxRecords: {max_records}, maxWait: {max_wait}ms, sameLane: {same_lane}}}\n")
+    });
+    let batch = batch.unwrap_or_default();
     let protocol = if plan.classic { "classic" } else { "consumer" };
     let session = SESSION_TIMEOUT.as_millis();
     let (timeout, drain) = (plan.timeout.as_millis(), plan.drain.as_millis());
@@ -48,7 +53,7 @@ spec:
       heartbeat.interval.ms: '1000'
       topic.metadata.refresh.interval.ms: '2000'
   source:
-    topics: [{{name: {source}}}]
+    topics: [{topics}]
     groupId: {group}
   processor: {{type: http, http: {{url: 'http://127.0.0.1:{port}/'}}}}
   delivery:
@@ -56,10 +61,10 @@ spec:
     concurrency: {concurrency}
     timeout: {timeout}ms
     drain: {drain}ms
-    retry: {{maxAttempts: {attempts}, initialDelay: 50ms, maxDelay: 400ms}}
+{batch}    retry: {{maxAttempts: {attempts}, initialDelay: 50ms, maxDelay: 400ms}}
     {on_exhausted}
 {output}",
-        source = names.source,
+        topics = names.sources.iter().map(|name| format!("{{name: {name}}}")).collect::<Vec<_>>().join(", "),
         group = names.group,
         concurrency = plan.concurrency,
         attempts = plan.mix.max_attempts,

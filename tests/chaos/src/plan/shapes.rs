@@ -49,6 +49,11 @@ impl Shapes {
         }
     }
 
+    /// The same, with fewer awkward values and no huge ones: hundreds of thousands of them must fit somewhere.
+    pub(super) fn small(self) -> Self {
+        Self { awkward: self.awkward.min(20), huge: self.huge.min(10_000), ..self }
+    }
+
     /// The record of a number.
     pub fn record(&self, number: u64) -> Shape {
         let mut rng = Rng::new(hashed(&[self.seed, number, 0x0073_6861_7065]));

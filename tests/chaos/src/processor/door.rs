@@ -7,7 +7,10 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
+use super::batch::{self, Decision, End, Item};
+use super::http::{Request, Sent};
 use super::recorder::{Begun, is_closed};
+use super::reply::{Reply, Then};
 use super::{Shared, http};
 use crate::behaviour::{Behaviour, Trouble};
 use crate::check::output_body;
@@ -29,19 +32,6 @@ pub(super) struct Door {
     /// How many reasons there are to be down.
     down: watch::Sender<u32>,
     shared: Arc<Shared>,
-}
-
-/// What is written, and whether the connection goes on.
-struct Reply {
-    bytes: Vec<u8>,
-    then: Then,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Then {
-    GoOn,
-    Close,
-    Reset,
 }
 
 impl Door {
@@ -118,18 +108,18 @@ impl Door {
                 _ = down.wait_for(|reasons| *reasons > 0) => return,
             };
             let Some((head, all)) = read else { return };
-            let Some(request) = http::parse(&buffer[..head], &buffer[head..all]) else {
+            let Some(sent) = http::parse(&buffer[..head], &buffer[head..all], &self.shared.topics) else {
                 // A contract that is not kept shows as a worker that gets nowhere; 400 would settle the record.
                 let _ = write(&stream, b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
                 return;
             };
             buffer.drain(..all);
-            let begun = self.shared.recorder.begin(self.worker, &request, &stream);
+            let begun = self.shared.recorder.begin(self.worker, sent.records(), &stream);
             let reply = tokio::select! {
                 biased;
-                reply = self.reply(&request, begun, &stream) => reply,
+                reply = self.reply(&sent, &begun, &stream) => reply,
                 _ = down.wait_for(|reasons| *reasons > 0) => {
-                    self.shared.recorder.end(begun, Answer::Caught);
+                    self.shared.recorder.end_all(&begun, Answer::Caught);
                     return;
                 }
             };
@@ -148,79 +138,103 @@ impl Door {
         }
     }
 
-    /// Decides about a call and waits as long as that takes; none when the worker has hung up.
-    async fn reply(self: &Arc<Self>, request: &http::Request, begun: Begun, stream: &Arc<TcpStream>) -> Option<Reply> {
+    /// Decides about a request and waits as long as that takes; none when the worker has hung up.
+    async fn reply(self: &Arc<Self>, sent: &Sent, begun: &Begun, stream: &Arc<TcpStream>) -> Option<Reply> {
         let outage = *self.shared.outage.borrow();
-        let behaviour = self.shared.mix.of(request.partition, request.offset);
-        let (answer, reply) = match (outage, behaviour) {
-            (Some(Outage::Busy), _) => (Answer::Overload, status(503, "retry-after: 0\r\n", "")),
-            (Some(Outage::NotFound), _) => (Answer::Unavailable, status(404, "", "")),
-            (_, Behaviour::Slow(wait)) => {
-                if !stays(stream, wait).await {
-                    self.shared.recorder.end(begun, Answer::Gone);
-                    return None;
-                }
-                self.acknowledged(request)
+        let of_all = |answer, reply: Reply| self.shared.recorder.end_all(begun, answer).then_some(reply);
+        match (outage, sent) {
+            (Some(Outage::Busy), _) => of_all(Answer::Overload, Reply::busy()),
+            (Some(Outage::NotFound), _) => of_all(Answer::Unavailable, Reply::status(404, "", "")),
+            (_, Sent::One(record)) => self.of_record(record, begun, stream).await,
+            (_, Sent::Batch(records)) => self.of_batch(records, begun, stream).await,
+        }
+    }
+
+    async fn of_record(self: &Arc<Self>, record: &Request, begun: &Begun, stream: &Arc<TcpStream>) -> Option<Reply> {
+        let troubles = begun.troubles.first().copied().unwrap_or_default();
+        let (answer, reply) = match self.shared.mix.of(record.tp, record.offset) {
+            Behaviour::Slow(wait) => {
+                self.waits(wait, begun, stream).await?;
+                self.acknowledged(record)
             }
-            (_, Behaviour::Ack) => self.acknowledged(request),
-            (_, Behaviour::AckByVerdict) => (Answer::Skip, status(500, "penstock-verdict: ack\r\n", "oops")),
-            (_, Behaviour::Skip) => (Answer::Skip, status(200, "penstock-verdict: skip\r\n", "")),
-            (_, Behaviour::Reject(code)) => refusal(code),
-            (_, Behaviour::Passing { times, .. }) if begun.troubles >= times => self.acknowledged(request),
-            (_, Behaviour::Passing { trouble, .. } | Behaviour::Lasting(trouble)) => {
-                self.shared.recorder.trouble(request);
+            Behaviour::Ack => self.acknowledged(record),
+            Behaviour::AckByVerdict => (Answer::Skip, Reply::status(500, "penstock-verdict: ack\r\n", "oops")),
+            Behaviour::Skip => (Answer::Skip, Reply::status(200, "penstock-verdict: skip\r\n", "")),
+            Behaviour::Reject(code) => Reply::refusal(code),
+            Behaviour::Passing { times, .. } if troubles >= times => self.acknowledged(record),
+            Behaviour::Passing { trouble, .. } | Behaviour::Lasting(trouble) => {
+                self.shared.recorder.trouble(record);
                 self.trouble(trouble, begun, stream).await?
             }
         };
-        self.shared.recorder.end(begun, answer).then_some(reply)
+        self.shared.recorder.end_all(begun, answer).then_some(reply)
     }
 
-    fn acknowledged(&self, request: &http::Request) -> (Answer, Reply) {
-        let body = if self.shared.output { format!("{:016x}", output_body(request.digest)) } else { String::new() };
-        (Answer::Ack, status(200, "", &body))
+    fn acknowledged(&self, record: &Request) -> (Answer, Reply) {
+        let body = if self.shared.output { format!("{:016x}", output_body(record.digest)) } else { String::new() };
+        (Answer::Ack, Reply::status(200, "", &body))
     }
 
     async fn trouble(
         self: &Arc<Self>,
         trouble: Trouble,
-        begun: Begun,
+        begun: &Begun,
         stream: &Arc<TcpStream>,
     ) -> Option<(Answer, Reply)> {
-        let close = |bytes: &[u8], then| Reply { bytes: bytes.to_vec(), then };
         Some(match trouble {
-            Trouble::Status(code) => (Answer::Failed, status(code, "", "failed")),
-            Trouble::Refusal(code) => refusal(code),
-            Trouble::Busy => (Answer::Overload, status(503, "retry-after: 0\r\n", "")),
-            Trouble::Garbage => (Answer::Garbage, close(b"\0\xffthis is no HTTP\r\n\r\n", Then::Close)),
-            Trouble::Break => (Answer::Broken, close(b"", Then::Reset)),
-            Trouble::BreakWithin => {
-                (Answer::Broken, close(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf", Then::Close))
-            }
-            Trouble::Hang => {
-                while stays(stream, Duration::from_secs(60)).await {}
-                self.shared.recorder.end(begun, Answer::Gone);
-                return None;
-            }
+            Trouble::Status(code) => (Answer::Failed, Reply::status(code, "", "failed")),
+            Trouble::Refusal(code) => Reply::refusal(code),
+            Trouble::Busy => (Answer::Overload, Reply::busy()),
+            Trouble::Garbage => (Answer::Garbage, Reply::garbage()),
+            Trouble::Break => (Answer::Broken, Reply::broken()),
+            Trouble::BreakWithin => (Answer::Broken, Reply::broken_within()),
+            Trouble::Hang => return self.hangs(begun, stream).await,
             Trouble::Crash => {
-                self.shared.recorder.end(begun, Answer::Broken);
+                self.shared.recorder.end_all(begun, Answer::Broken);
                 Arc::clone(self).crash();
                 return None;
             }
         })
     }
-}
 
-fn refusal(code: u16) -> (Answer, Reply) {
-    let reply = match code {
-        200 => status(200, "penstock-verdict: reject\r\n", ""),
-        code => status(code, "penstock-reason: no%20such thing\r\n", "no"),
-    };
-    (Answer::Reject, reply)
-}
+    async fn of_batch(self: &Arc<Self>, records: &[Request], begun: &Begun, stream: &Arc<TcpStream>) -> Option<Reply> {
+        let shared = &self.shared;
+        let item = |(record, troubles): (_, &u32)| Item {
+            record,
+            behaviour: shared.mix.of(record.tp, record.offset),
+            troubles: *troubles,
+            lane: if shared.same_lane { shared.recorder.shared_lane(record) } else { None },
+        };
+        let items: Vec<Item<'_>> = records.iter().zip(&begun.troubles).map(item).collect();
+        let Decision { wait, answers, spent, end } = batch::decide(shared.mix.seed, &items, shared.output);
+        self.waits(wait, begun, stream).await?;
+        spent.iter().filter_map(|place| records.get(*place)).for_each(|record| shared.recorder.trouble(record));
+        match end {
+            End::Says(reply) => shared.recorder.end(begun, &answers).then_some(reply),
+            End::Hangs => self.hangs(begun, stream).await,
+            End::Crashes => {
+                shared.recorder.end(begun, &answers);
+                Arc::clone(self).crash();
+                None
+            }
+        }
+    }
 
-fn status(code: u16, headers: &str, body: &str) -> Reply {
-    let text = format!("HTTP/1.1 {code} Whatever\r\n{headers}content-length: {}\r\n\r\n{body}", body.len());
-    Reply { bytes: text.into_bytes(), then: Then::GoOn }
+    /// None when the worker has hung up meanwhile.
+    async fn waits(&self, wait: Duration, begun: &Begun, stream: &TcpStream) -> Option<()> {
+        if wait.is_zero() || stays(stream, wait).await {
+            return Some(());
+        }
+        self.shared.recorder.end_all(begun, Answer::Gone);
+        None
+    }
+
+    /// Until the worker has hung up.
+    async fn hangs<T>(&self, begun: &Begun, stream: &TcpStream) -> Option<T> {
+        while stays(stream, Duration::from_secs(60)).await {}
+        self.shared.recorder.end_all(begun, Answer::Gone);
+        None
+    }
 }
 
 /// Waits, and says whether the worker has stayed on the line.

@@ -5,13 +5,15 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 
+use crate::history::Tp;
 use crate::rng::digest;
 
 /// A record as it arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Request {
-    pub(super) partition: i32,
+    pub(super) tp: Tp,
     pub(super) offset: i64,
     pub(super) attempt: u32,
     pub(super) owner: u64,
@@ -19,6 +21,23 @@ pub(super) struct Request {
     pub(super) key: Option<u64>,
     /// A digest of key, value and headers.
     pub(super) digest: u64,
+}
+
+/// What one request holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    One(Request),
+    /// A batch, also of one record.
+    Batch(Vec<Request>),
+}
+
+impl Sent {
+    pub(super) fn records(&self) -> &[Request] {
+        match self {
+            Self::One(record) => std::slice::from_ref(record),
+            Self::Batch(records) => records,
+        }
+    }
 }
 
 /// The length of the first request in the buffer, if it is there whole: of its head and of all.
@@ -33,8 +52,8 @@ pub(super) fn whole(buffer: &[u8]) -> Option<(usize, usize)> {
     (buffer.len() >= all).then_some((head, all))
 }
 
-/// Reads a whole request; none if something that the contract promises is not there.
-pub(super) fn parse(head: &[u8], body: &[u8]) -> Option<Request> {
+/// Reads a whole request; none if something that the contract promises is not there. A topic is known by its place in `topics`.
+pub(super) fn parse(head: &[u8], body: &[u8], topics: &[String]) -> Option<Sent> {
     let text = String::from_utf8_lossy(head);
     let fields: HashMap<String, &str> = text
         .lines()
@@ -43,26 +62,56 @@ pub(super) fn parse(head: &[u8], body: &[u8]) -> Option<Request> {
         .map(|(name, value)| (name.to_ascii_lowercase(), value.trim()))
         .collect();
     let field = |name: &str| fields.get(name).copied();
-    let carried = match field("content-type") {
-        Some("application/cloudevents+json") if !fields.contains_key("ce-specversion") => Carried::structured(body)?,
-        _ => Carried {
-            key: field("penstock-key").map(|key| decoded(key.as_bytes())),
-            null: field("penstock-null").unwrap_or_default().to_owned(),
-            headers: field("penstock-headers").unwrap_or_default().to_owned(),
-            value: body.to_vec(),
-        },
-    };
-    let null = |what: &str| carried.null.split(',').any(|one| one.trim() == what);
-    let key = (!null("key")).then(|| carried.key.as_deref().unwrap_or_default());
-    let value = (!null("value")).then_some(carried.value.as_slice());
-    let headers = headers(&carried.headers);
+    match (field("penstock-records"), field("content-type")) {
+        (None, _) => {
+            let named = |name: &str| field(&format!("penstock-{name}")).map(str::to_owned);
+            record(&named, Some(body.to_vec()), topics).map(Sent::One)
+        }
+        (Some("1"), Some("application/cloudevents+json")) => {
+            // What is short is in the head all the same.
+            let event: Value = serde_json::from_slice(body).ok()?;
+            let agrees = |name: &str| field(&format!("penstock-{name}")) == text_of(&event, name);
+            let same = ["topic", "partition", "offset", "attempt", "owner"].into_iter().all(agrees);
+            same.then(|| of_event(&event, topics)).flatten().map(Sent::One)
+        }
+        (Some(count), Some("application/cloudevents-batch+json")) => {
+            let events: Vec<Value> = serde_json::from_slice(body).ok()?;
+            let records = events.iter().map(|event| of_event(event, topics)).collect::<Option<Vec<_>>>()?;
+            (count.parse() == Ok(records.len()) && !records.is_empty()).then_some(Sent::Batch(records))
+        }
+        _ => None,
+    }
+}
+
+/// An attribute of an event, by the name that a header of the head has behind its first hyphen.
+fn text_of<'a>(event: &'a Value, name: &str) -> Option<&'a str> {
+    event.get(format!("penstock{name}")).and_then(Value::as_str)
+}
+
+fn of_event(event: &Value, topics: &[String]) -> Option<Request> {
+    let value = event.get("data_base64").and_then(Value::as_str).map(|data| STANDARD.decode(data)).transpose().ok()?;
+    record(&|name| text_of(event, name).map(str::to_owned), value, topics)
+}
+
+/// A record of which `field` knows what the contract calls `penstock-…`. None of value is null, and must be said to be.
+fn record(field: &dyn Fn(&str) -> Option<String>, value: Option<Vec<u8>>, topics: &[String]) -> Option<Request> {
+    let null = field("null").unwrap_or_default();
+    let null = |what: &str| null.split(',').any(|one| one.trim() == what);
+    let key = field("key").map(|key| decoded(key.as_bytes()));
+    if null("key") == key.is_some() || (value.is_none() && !null("value")) {
+        return None;
+    }
+    let value = value.filter(|_| !null("value"));
+    let headers = headers(&field("headers").unwrap_or_default());
+    let headers = headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
+    let topic = field("topic")?;
     Some(Request {
-        partition: field("penstock-partition")?.parse().ok()?,
-        offset: field("penstock-offset")?.parse().ok()?,
-        attempt: field("penstock-attempt")?.parse().ok()?,
-        owner: field("penstock-owner")?.parse().ok()?,
-        key: key.map(|key| digest([Some(key)])),
-        digest: record_digest(key, value, headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()))),
+        tp: Tp { topic: topics.iter().position(|one| *one == topic)?, partition: field("partition")?.parse().ok()? },
+        offset: field("offset")?.parse().ok()?,
+        attempt: field("attempt")?.parse().ok()?,
+        owner: field("owner")?.parse().ok()?,
+        key: key.as_deref().map(|key| digest([Some(key)])),
+        digest: record_digest(key.as_deref(), value.as_deref(), headers),
     })
 }
 
@@ -73,27 +122,6 @@ pub(crate) fn record_digest<'a>(
     headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
 ) -> u64 {
     digest([key, value].into_iter().chain(headers.flat_map(|(name, value)| [Some(name), value])))
-}
-
-struct Carried {
-    key: Option<Vec<u8>>,
-    null: String,
-    headers: String,
-    value: Vec<u8>,
-}
-
-impl Carried {
-    /// CloudEvents' structured mode, for records whose key and headers are too long for a request's head.
-    fn structured(body: &[u8]) -> Option<Self> {
-        let event: serde_json::Value = serde_json::from_slice(body).ok()?;
-        let text = |name: &str| event.get(name).and_then(serde_json::Value::as_str);
-        Some(Self {
-            key: text("penstockkey").map(|key| decoded(key.as_bytes())),
-            null: text("penstocknull").unwrap_or_default().to_owned(),
-            headers: text("penstockheaders").unwrap_or_default().to_owned(),
-            value: text("data_base64").map(|data| STANDARD.decode(data)).transpose().ok()?.unwrap_or_default(),
-        })
-    }
 }
 
 fn headers(list: &str) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
@@ -126,8 +154,19 @@ fn decoded(text: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const HEAD: &str = "POST / HTTP/1.1\r\nhost: x\r\npenstock-partition: 3\r\npenstock-offset: 42\r\n\
+    const HEAD: &str = "POST / HTTP/1.1\r\nhost: x\r\npenstock-topic: b\r\npenstock-partition: 3\r\npenstock-offset: 42\r\n\
                         penstock-attempt: 2\r\npenstock-owner: 7\r\ncontent-length: 5\r\n";
+
+    fn parsed(head: &str, body: &[u8]) -> Option<Sent> {
+        parse(head.as_bytes(), body, &["a".to_owned(), "b".to_owned()])
+    }
+
+    fn one(head: &str, body: &[u8]) -> Request {
+        match parsed(head, body) {
+            Some(Sent::One(record)) => record,
+            other => panic!("{other:?}"),
+        }
+    }
 
     #[test]
     fn a_request_is_read_when_it_is_whole() {
@@ -140,27 +179,50 @@ mod tests {
     #[test]
     fn key_value_and_headers_are_the_records() {
         let head = format!("{HEAD}penstock-key: a%00b\r\npenstock-headers: a=1&a&b=%26\r\n\r\n");
-        let request = parse(head.as_bytes(), b"hello").unwrap();
-        assert_eq!((request.partition, request.offset, request.attempt, request.owner), (3, 42, 2, 7));
+        let request = one(&head, b"hello");
+        let tp = Tp { topic: 1, partition: 3 };
+        assert_eq!((request.tp, request.offset, request.attempt, request.owner), (tp, 42, 2, 7));
         let headers: [(&[u8], Option<&[u8]>); 3] = [(b"a", Some(b"1")), (b"a", None), (b"b", Some(b"&"))];
         assert_eq!(request.digest, record_digest(Some(b"a\0b"), Some(b"hello"), headers.into_iter()));
         assert_eq!(request.key, Some(digest([Some(&b"a\0b"[..])])));
     }
 
     #[test]
-    fn null_is_not_empty() {
-        let of = |more: &str| parse(format!("{HEAD}{more}\r\n").as_bytes(), b"").unwrap();
+    fn null_is_not_empty_and_is_said() {
+        let of = |more: &str| one(&format!("{HEAD}{more}\r\n"), b"");
         assert_eq!(of("penstock-null: key,value\r\n").digest, record_digest(None, None, [].into_iter()));
         assert_eq!(of("penstock-key: \r\n").digest, record_digest(Some(b""), Some(b""), [].into_iter()));
         assert_eq!(of("penstock-null: key\r\n").key, None);
+        assert_eq!(parsed(&format!("{HEAD}\r\n"), b""), None, "no key, and not null");
+    }
+
+    const EVENT: &str = r#""penstocktopic":"b","penstockpartition":"3","penstockoffset":"42","penstockattempt":"2",
+        "penstockowner":"7","penstockkey":"k","penstockheaders":"a=1""#;
+
+    #[test]
+    fn a_record_in_the_body_says_what_the_head_says() {
+        let head = format!("{HEAD}penstock-records: 1\r\ncontent-type: application/cloudevents+json\r\n\r\n");
+        let request = one(&head, format!("{{{EVENT},\"data_base64\":\"aGVsbG8=\"}}").as_bytes());
+        let headers: [(&[u8], Option<&[u8]>); 1] = [(b"a", Some(b"1"))];
+        assert_eq!(request.digest, record_digest(Some(b"k"), Some(b"hello"), headers.into_iter()));
+        let another = EVENT.replace("\"42\"", "\"43\"");
+        assert_eq!(parsed(&head, format!("{{{another},\"data_base64\":\"\"}}").as_bytes()), None);
     }
 
     #[test]
-    fn structured_mode_says_the_same() {
-        let head = format!("{HEAD}content-type: application/cloudevents+json\r\n\r\n");
-        let body = br#"{"penstockkey":"k","penstockheaders":"a=1","data_base64":"aGVsbG8="}"#;
-        let request = parse(head.as_bytes(), body).unwrap();
-        let headers: [(&[u8], Option<&[u8]>); 1] = [(b"a", Some(b"1"))];
-        assert_eq!(request.digest, record_digest(Some(b"k"), Some(b"hello"), headers.into_iter()));
+    fn a_batch_has_as_many_records_as_it_says() {
+        let head = |count| {
+            format!(
+                "POST / HTTP/1.1\r\npenstock-records: {count}\r\ncontent-type: application/cloudevents-batch+json\r\n\r\n"
+            )
+        };
+        let (full, null) =
+            (format!("{{{EVENT},\"data_base64\":\"aGVsbG8=\"}}"), format!("{{{EVENT},\"penstocknull\":\"value\"}}"));
+        let body = format!("[{full},{null}]");
+        let Some(Sent::Batch(records)) = parsed(&head(2), body.as_bytes()) else { panic!("no batch") };
+        assert_eq!(records.len(), 2);
+        assert_ne!(records[0].digest, records[1].digest);
+        assert_eq!(parsed(&head(3), body.as_bytes()), None);
+        assert_eq!(parsed(&head(1), format!("[{{{EVENT}}}]").as_bytes()), None, "no value, and not null");
     }
 }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::net::TcpStream;
 
 use super::http::Request;
-use crate::history::{Answer, Call, Micros, Ordering};
+use crate::history::{Answer, Call, Micros, Ordering, Tp};
 
 /// Now.
 pub(crate) fn now() -> Micros {
@@ -25,13 +25,17 @@ pub(super) fn is_closed(stream: &TcpStream) -> bool {
     }
 }
 
-/// A call that has begun.
-#[derive(Clone, Copy, Debug)]
+/// What must not run twice at once.
+type Lane = (Tp, u64);
+
+/// A request that has begun: a call for each of its records.
+#[derive(Clone, Debug)]
 pub(super) struct Begun {
+    /// The first call; the others follow.
     index: usize,
-    lane: (i32, u64),
-    /// How often this record had trouble before.
-    pub(super) troubles: u32,
+    lanes: Vec<Lane>,
+    /// How often each record had trouble before.
+    pub(super) troubles: Vec<u32>,
 }
 
 #[derive(Debug)]
@@ -43,8 +47,9 @@ struct Running {
 #[derive(Debug, Default)]
 struct Inner {
     calls: Vec<Call>,
-    running: HashMap<(i32, u64), Vec<Running>>,
-    troubles: HashMap<(i32, i64), u32>,
+    requests: u64,
+    running: HashMap<Lane, Vec<Running>>,
+    troubles: HashMap<(Tp, i64), u32>,
 }
 
 /// Everything that is known of the calls.
@@ -63,63 +68,98 @@ impl Recorder {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lane(&self, request: &Request) -> (i32, u64) {
-        let lane = match (self.ordering, request.key) {
-            (Ordering::Partition, _) => 0,
-            (Ordering::Key, Some(key)) => key,
-            (Ordering::Key, None) | (Ordering::Unordered, _) => request.offset.cast_unsigned(),
-        };
-        (request.partition, lane)
+    /// The lane of a record, if it has one with others.
+    pub(super) fn shared_lane(&self, record: &Request) -> Option<u64> {
+        match (self.ordering, record.key) {
+            (Ordering::Partition, _) => Some(0),
+            (Ordering::Key, key) => key,
+            (Ordering::Unordered, _) => None,
+        }
     }
 
-    /// A request was read whole. Calls of the same lane whose worker has hung up ended before this one: the kernel knows that
+    fn lane(&self, record: &Request) -> Lane {
+        (record.tp, self.shared_lane(record).unwrap_or(record.offset.cast_unsigned()))
+    }
+
+    /// A request was read whole. Calls of the same lanes whose worker has hung up ended before this one: the kernel knows that
     /// already, though their tasks may not have been told.
-    pub(super) fn begin(&self, worker: u32, request: &Request, stream: &Arc<TcpStream>) -> Begun {
-        let lane = self.lane(request);
+    pub(super) fn begin(&self, worker: u32, records: &[Request], stream: &Arc<TcpStream>) -> Begun {
+        let lanes: Vec<Lane> = records.iter().map(|record| self.lane(record)).collect();
+        let company = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let mut guard = self.inner();
         let inner = &mut *guard;
-        let running = inner.running.entry(lane).or_default();
-        for gone in running.extract_if(.., |one| is_closed(&one.stream)) {
-            let call = &mut inner.calls[gone.index];
-            (call.end, call.answer) = (now(), Answer::Gone);
+        let (index, request) = (inner.calls.len(), inner.requests);
+        inner.requests += 1;
+        for lane in &lanes {
+            let Some(running) = inner.running.get_mut(lane) else { continue };
+            for gone in running.extract_if(.., |one| is_closed(&one.stream)) {
+                let call = &mut inner.calls[gone.index];
+                (call.end, call.answer) = (now(), Answer::Gone);
+            }
         }
-        let index = inner.calls.len();
-        running.push(Running { index, stream: Arc::clone(stream) });
-        inner.calls.push(Call {
-            worker,
-            partition: request.partition,
-            offset: request.offset,
-            attempt: request.attempt,
-            owner: request.owner,
-            start: now(),
-            end: Micros::MAX,
-            answer: Answer::Gone,
-            digest: request.digest,
-        });
-        let troubles = inner.troubles.get(&(request.partition, request.offset)).copied().unwrap_or_default();
-        Begun { index, lane, troubles }
+        let mut troubles = Vec::with_capacity(records.len());
+        let start = now();
+        for (item, (record, lane)) in (0..).zip(records.iter().zip(&lanes)) {
+            let running = Running { index: inner.calls.len(), stream: Arc::clone(stream) };
+            inner.running.entry(*lane).or_default().push(running);
+            inner.calls.push(Call {
+                worker,
+                request,
+                item,
+                company,
+                tp: record.tp,
+                offset: record.offset,
+                attempt: record.attempt,
+                owner: record.owner,
+                start,
+                end: Micros::MAX,
+                answer: Answer::Gone,
+                digest: record.digest,
+            });
+            troubles.push(inner.troubles.get(&(record.tp, record.offset)).copied().unwrap_or_default());
+        }
+        Begun { index, lanes, troubles }
     }
 
     /// This record has trouble once more.
-    pub(super) fn trouble(&self, request: &Request) {
-        *self.inner().troubles.entry((request.partition, request.offset)).or_default() += 1;
+    pub(super) fn trouble(&self, record: &Request) {
+        *self.inner().troubles.entry((record.tp, record.offset)).or_default() += 1;
     }
 
-    /// A call ends. False if its worker was seen to have hung up before: then nothing may be answered.
-    pub(super) fn end(&self, begun: Begun, answer: Answer) -> bool {
+    /// A request ends, with an answer for each of its records. False if its worker was seen to have hung up before: then nothing may
+    /// be answered.
+    pub(super) fn end(&self, begun: &Begun, answers: &[Answer]) -> bool {
         let mut guard = self.inner();
         let inner = &mut *guard;
-        let Some(running) = inner.running.get_mut(&begun.lane) else { return false };
-        let Some(place) = running.iter().position(|one| one.index == begun.index) else { return false };
-        let ended = running.swap_remove(place);
-        if running.is_empty() {
-            inner.running.remove(&begun.lane);
+        let mut ended: Vec<Option<Running>> = Vec::with_capacity(answers.len());
+        for (index, lane) in (begun.index..).zip(&begun.lanes) {
+            let Some(running) = inner.running.get_mut(lane) else {
+                ended.push(None);
+                continue;
+            };
+            let place = running.iter().position(|one| one.index == index);
+            ended.push(place.map(|place| running.swap_remove(place)));
+            if running.is_empty() {
+                inner.running.remove(lane);
+            }
         }
-        let broken = matches!(answer, Answer::Broken | Answer::Caught);
-        let gone = !broken && is_closed(&ended.stream);
-        let call = &mut inner.calls[begun.index];
-        (call.end, call.answer) = (now(), if gone { Answer::Gone } else { answer });
+        let broken = answers.iter().any(|answer| matches!(answer, Answer::Broken | Answer::Caught));
+        // One record of it that was seen to be gone is enough: they share a connection.
+        let known = ended.iter().any(Option::is_none);
+        let closed = || ended.iter().flatten().next().is_some_and(|one| is_closed(&one.stream));
+        let gone = known || (!broken && closed());
+        let at = now();
+        for (one, answer) in ended.iter().zip(answers) {
+            let Some(one) = one else { continue };
+            let call = &mut inner.calls[one.index];
+            (call.end, call.answer) = (at, if gone { Answer::Gone } else { *answer });
+        }
         !gone
+    }
+
+    /// A request ends, and all its records alike.
+    pub(super) fn end_all(&self, begun: &Begun, answer: Answer) -> bool {
+        self.end(begun, &vec![answer; begun.lanes.len()])
     }
 
     pub(super) fn len(&self) -> usize {

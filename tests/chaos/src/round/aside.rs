@@ -42,8 +42,8 @@ pub(super) fn broker_away(cluster: &Cluster, id: u8, how: BrokerFault, lasting: 
 }
 
 /// Leaders move, and that excuses nothing.
-pub(super) fn leaders_moved(cluster: &Cluster, topic: &str, partitions: i32, turn: u8) -> Result<Aside> {
-    cluster.move_leaders(topic, partitions, turn).map(|()| Aside::default())
+pub(super) fn leaders_moved(cluster: &Cluster, topics: &[(&str, i32)], turn: u8) -> Result<Aside> {
+    cluster.move_leaders(topics, turn).map(|()| Aside::default())
 }
 
 /// Workers may not write to the dead-letter topic.

@@ -146,14 +146,15 @@ impl<'a> Conductor<'a> {
                 self.later.push((at + lasting, Undo::MakeLetters(from)));
             }
             Fault::LeadersMoved { turn } => {
-                let (cluster, source, partitions) = (self.cluster, &self.names.source, self.plan.partitions);
-                return Ok(Some(scope.spawn(move || aside::leaders_moved(cluster, source, partitions, turn))));
+                let (cluster, names, plan) = (self.cluster, self.names, self.plan);
+                let topics = names.sources.iter().map(String::as_str).zip(plan.topics()).collect::<Vec<_>>();
+                return Ok(Some(scope.spawn(move || aside::leaders_moved(cluster, &topics, turn))));
             }
             Fault::LettersForbidden { lasting } => {
                 let (cluster, letters) = (self.cluster, &self.names.letters);
                 return Ok(Some(scope.spawn(move || aside::letters_forbidden(cluster, letters, lasting))));
             }
-            Fault::Grow { to } => self.cluster.grow(&self.names.source, to)?,
+            Fault::Grow { to } => self.cluster.grow(self.names.first_source(), to)?,
         }
         Ok(None)
     }
@@ -169,7 +170,8 @@ impl<'a> Conductor<'a> {
                     self.letters_refused.push((from, now() + micros(HEARD)));
                 }
                 Undo::MakeLetters(from) => {
-                    self.cluster.create(&self.names.letters, self.plan.partitions, &STAMPED)?;
+                    let most = self.plan.topics().max().unwrap_or(1);
+                    self.cluster.create(&self.names.letters, most, &STAMPED)?;
                     self.letters_refused.push((from, now() + micros(HEARD)));
                 }
             }
