@@ -1,0 +1,154 @@
+//! Traps of librdkafka 2.12 that a consumer falls into sooner or later, each sprung here against its mock cluster. The list, with what
+//! holds of the others, is in ARCHITECTURE.md.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+#[path = "support/mod.rs"]
+mod support;
+
+#[path = "support/mock.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
+mod mock;
+
+use std::time::{Duration, Instant};
+
+use mock::Mock;
+use penstock_kafka::consumer::{CommitOffset, RebalanceKind};
+use penstock_kafka::producer::{OutgoingRecord, Producer};
+use penstock_kafka::settings::GroupProtocol;
+use penstock_kafka::wake::pair;
+use penstock_kafka::{ErrorCode, TopicPartition};
+use support::{Member, PATIENCE, connection, settings};
+
+const TOPIC: &str = "orders";
+
+/// Headers of a record.
+type Headers<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
+/// Key, value and headers of a record.
+type NewRecord<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Headers<'a>);
+
+fn send(mock: &Mock, partition: i32, records: &[NewRecord<'_>]) {
+    let (_sleeper, waker) = pair().unwrap();
+    let mut producer = Producer::new(&connection(&mock.bootstrap()).producer("test"), waker).unwrap();
+    for (key, value, headers) in records {
+        let record = OutgoingRecord {
+            topic: TOPIC,
+            partition: Some(partition),
+            key: *key,
+            value: *value,
+            headers,
+            timestamp: None,
+        };
+        producer.send(&record, 1).unwrap();
+    }
+    assert!(producer.flush(PATIENCE, |_| ()));
+}
+
+fn fill(mock: &Mock, partitions: i32, each: usize) {
+    let records: Vec<NewRecord<'_>> = vec![(None, Some(b"value"), &[]); each];
+    (0..partitions).for_each(|partition| send(mock, partition, &records));
+}
+
+fn commit(partition: i32, offset: i64, metadata: &[u8]) -> CommitOffset {
+    let partition = TopicPartition::new(TOPIC, partition);
+    CommitOffset { partition, offset, leader_epoch: None, metadata: metadata.to_vec() }
+}
+
+/// Traps 4, 5 and 7: what a commit says is written as it is, also where only the metadata is new, and also where it is no text.
+#[test]
+fn a_commit_of_metadata_alone_is_written_to_the_byte() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 1);
+    fill(&mock, 1, 10);
+    let mut member = Member::join(&mock.bootstrap(), &settings("g", "m", GroupProtocol::Consumer), &[TOPIC]);
+    assert!(member.run(PATIENCE, |member| member.count == 10));
+    for metadata in [&b"one"[..], b"two", b"\xff\xfe no text", b""] {
+        assert_eq!(member.commit(&[commit(0, 5, metadata)]).partitions[0].2, Ok(()));
+        let read = member.fetch_committed(&[TopicPartition::new(TOPIC, 0)]).result.unwrap();
+        let committed = read[0].1.clone().unwrap().unwrap();
+        assert_eq!((committed.offset, &committed.metadata[..]), (5, metadata), "the offset itself, and not one more");
+    }
+    member.close();
+}
+
+/// Trap 9, and 8: whoever does not poll for too long has lost everything without being asked, is told so, and goes on from its last
+/// commit. That nobody *processes* is not seen so: polling is enough.
+#[test]
+fn whoever_did_not_poll_for_too_long_is_told_that_everything_is_lost_and_gets_it_back() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 2);
+    fill(&mock, 2, 10);
+    let settings = support::settings("g", "m", GroupProtocol::Consumer);
+    let interval = Duration::from_secs(2);
+    let mut member = Member::join(
+        &mock.bootstrap(),
+        &penstock_kafka::settings::ConsumerSettings { max_poll_interval: interval, ..settings },
+        &[TOPIC],
+    );
+    assert!(member.run(PATIENCE, |member| member.count == 20), "{:?}", member.errors);
+    assert_eq!(member.commit(&[commit(0, 4, b"")]).error, None);
+    assert!(!member.consumer.assignment_lost());
+    std::thread::sleep(interval * 2); // not to poll is what this is about
+    assert!(member.run(PATIENCE, |member| member.rebalances.len() == 3 && member.owned.len() == 2));
+    let kinds: Vec<_> = member.rebalances.iter().map(|(kind, _, lost)| (*kind, *lost)).collect();
+    assert_eq!(kinds, [(RebalanceKind::Assign, false), (RebalanceKind::Revoke, true), (RebalanceKind::Assign, false)]);
+    let told = member.errors.iter().any(|error| error.code == ErrorCode(-147));
+    assert!(told, "RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED is not among {:?}", member.errors);
+    assert!(member.run(PATIENCE, |member| member.count == 20 + 6 + 10), "{}", member.count);
+    member.close();
+}
+
+/// Trap 10: with the classic protocol a commit while others join must not make everybody join again, and again.
+#[test]
+fn commits_while_another_member_joins_bring_no_further_rebalance() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 4);
+    fill(&mock, 4, 10);
+    let mut first = Member::join(&mock.bootstrap(), &settings("g", "first", GroupProtocol::Classic), &[TOPIC]);
+    assert!(first.run(PATIENCE, |member| member.count == 40));
+    let mut second = Member::join(&mock.bootstrap(), &settings("g", "second", GroupProtocol::Classic), &[TOPIC]);
+    let (begin, mut settled) = (Instant::now(), None);
+    // Commits go on all the while, and for a second after each has its half.
+    while settled.is_none_or(|settled: Instant| settled.elapsed() < Duration::from_secs(1)) {
+        assert!(begin.elapsed() < PATIENCE, "{:?} and {:?}", first.rebalances, second.rebalances);
+        let owned: Vec<_> = first.owned.iter().map(|partition| commit(partition.partition, 5, b"x")).collect();
+        if !owned.is_empty() {
+            let _refused_or_not = first.commit(&owned);
+        }
+        second.run(Duration::from_millis(20), |_| false);
+        if settled.is_none() && (first.owned.len(), second.owned.len()) == (2, 2) {
+            settled = Some(Instant::now());
+        }
+    }
+    let with_partitions = |member: &Member| member.rebalances.iter().filter(|(_, count, _)| *count > 0).count();
+    assert_eq!(
+        (with_partitions(&first), with_partitions(&second)),
+        (2, 1),
+        "{:?} {:?}",
+        first.rebalances,
+        second.rebalances
+    );
+    assert!(first.rebalances.len() + second.rebalances.len() <= 8, "{:?} {:?}", first.rebalances, second.rebalances);
+    first.close();
+    second.close();
+}
+
+/// Trap 12: null is not empty, and headers may repeat, be null, and have no text for a name.
+#[test]
+fn a_record_arrives_as_it_was_sent() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 1);
+    let headers: Headers<'_> = &[(b"a", Some(b"1")), (b"a", None), (b"b", Some(b"")), (b"a", Some(b"\xff"))];
+    send(&mock, 0, &[(None, None, &[]), (Some(b""), Some(b""), headers), (Some(b"\xff\0"), None, headers)]);
+    let mut member = Member::join(&mock.bootstrap(), &settings("g", "m", GroupProtocol::Consumer), &[TOPIC]);
+    assert!(member.run(PATIENCE, |member| member.count == 3));
+    let seen: Vec<_> = member.records.iter().map(|seen| (seen.key.as_deref(), seen.value.as_deref())).collect();
+    assert_eq!(seen, [(None, None), (Some(&b""[..]), Some(&b""[..])), (Some(&b"\xff\0"[..]), None)]);
+    let kept = |index: usize| {
+        let seen: &support::Seen = &member.records[index];
+        seen.headers.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<Vec<_>>()
+    };
+    let sent: Vec<_> = headers.iter().map(|(name, value)| (name.to_vec(), value.map(<[u8]>::to_vec))).collect();
+    assert_eq!((kept(0), kept(1), kept(2)), (Vec::new(), sent.clone(), sent));
+    member.close();
+}
