@@ -13,7 +13,8 @@ pub struct Counters {
     pub worker_millis: u64,
     /// Records done.
     pub processed: u64,
-    /// Slot-milliseconds spent in calls, those still running included.
+    /// Slot-milliseconds spent in calls, those still running included. Slots that the worker leaves empty because more calls would
+    /// only wait for each other count as busy with those that work.
     pub busy_millis: u64,
     /// Milliseconds during which records waited for their lane while slots were free.
     pub lane_blocked_millis: u64,
@@ -26,7 +27,8 @@ pub struct Gauges {
     pub in_flight: u32,
     /// For how long the oldest of them has been running, milliseconds.
     pub oldest_call_millis: u64,
-    /// The concurrency in force for the whole worker: below the configured one while the processor is overloaded.
+    /// The concurrency of the whole worker, as far as the processor has asked for less by saying that it is overloaded: then
+    /// more workers would not help. What the worker leaves out by itself is not in here but in `busy_millis`.
     pub concurrency: u32,
 }
 

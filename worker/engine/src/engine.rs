@@ -172,9 +172,15 @@ impl Engine {
     /// Takes note of what happened and appends what to do about it. `now` never goes back.
     pub fn on(&mut self, event: Event, now: Instant, effects: &mut Vec<Effect>) {
         self.mind_the_gap(now);
+        if self.limiter.turn(self.calls.len(), self.counters.calls, now) {
+            self.weigh_slots(now);
+        }
         self.ring(now, effects);
         match event {
-            Event::Assigned { partitions, seq } => self.assigned(partitions, seq, effects),
+            Event::Assigned { partitions, seq } => {
+                self.assigned(partitions, seq, effects);
+                self.weigh_slots(now);
+            }
             Event::CheckpointLoaded { tp, seq, result } => self.checkpoint_loaded(tp, seq, result, now, effects),
             Event::Records { tp, seq, arena, range } => self.records(tp, seq, &arena, range, now),
             Event::Position { tp, seq, offset } => self.position(tp, seq, offset),
@@ -244,6 +250,13 @@ impl Engine {
         let hold = self.hold(now).map(|hold| hold.reason);
         let views = (0..).zip(&self.partitions).filter_map(move |(index, partition)| partition.view(Tp(index), now));
         views.map(move |view| PartitionView { hold: view.hold.or(hold), ..view })
+    }
+
+    fn weigh_slots(&mut self, now: Instant) {
+        let weight = self.limiter.slot_weight();
+        for partition in &mut self.partitions {
+            partition.usage.weigh(weight, now);
+        }
     }
 
     /// Does what has become due.

@@ -11,6 +11,7 @@ use crate::calls::Claim;
 use crate::hash;
 use crate::lanes::{LaneId, Lanes};
 use crate::ledger::{Ledger, State};
+use crate::limiter::WHOLE;
 use crate::seam::{Assignment, CommitId, PartitionRole, TopicId};
 use crate::time::{Instant, nanos};
 use crate::troubles::Troubles;
@@ -123,7 +124,7 @@ pub(crate) struct UnderWay {
 }
 
 /// Slot time, for the operator's estimate of capacity.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     pub(crate) processed: u64,
     /// Records with the processor.
@@ -133,6 +134,22 @@ pub(crate) struct Usage {
     pub(crate) lane_blocked: Duration,
     busy_nanos: u64,
     since: Instant,
+    /// For how much a busy slot counts, in 1/1024.
+    weight: u64,
+}
+
+impl Default for Usage {
+    fn default() -> Self {
+        Self {
+            processed: 0,
+            in_flight: 0,
+            slots: 0,
+            lane_blocked: Duration::ZERO,
+            busy_nanos: 0,
+            since: Instant::ZERO,
+            weight: WHOLE,
+        }
+    }
 }
 
 impl Partition {
@@ -173,7 +190,7 @@ impl Partition {
     pub(crate) fn open(&mut self, ledger: Ledger, troubles: Troubles) {
         self.commits = Commits::new(ledger.frontier());
         (self.ledger, self.troubles) = (ledger, troubles);
-        self.usage = Usage::default();
+        self.usage = Usage { weight: self.usage.weight, ..Usage::default() };
         self.fresh.seqs.clear();
         self.again.seqs.clear();
         self.hold = None;
@@ -345,6 +362,12 @@ impl Usage {
         self.slots -= u32::from(gives_slot);
     }
 
+    /// From now on a busy slot counts for so many 1/1024.
+    pub(crate) fn weigh(&mut self, weight: u64, now: Instant) {
+        self.accrue(now);
+        self.weight = weight;
+    }
+
     /// Slot-milliseconds up to now, running calls included.
     pub(crate) fn busy_millis(&mut self, now: Instant) -> u64 {
         self.accrue(now);
@@ -352,8 +375,12 @@ impl Usage {
     }
 
     fn accrue(&mut self, now: Instant) {
+        if now == self.since {
+            return;
+        }
         let elapsed = nanos(now.since(self.since));
-        self.busy_nanos = self.busy_nanos.saturating_add(elapsed.saturating_mul(u64::from(self.slots)));
+        let weighed = elapsed.saturating_mul(u64::from(self.slots) * self.weight) / WHOLE;
+        self.busy_nanos = self.busy_nanos.saturating_add(weighed);
         self.since = now;
     }
 }

@@ -13,7 +13,7 @@ mod fuse;
 mod group;
 mod processor;
 mod properties;
-mod rng;
+pub(crate) mod rng;
 mod seeded_bugs;
 mod steps;
 mod truth;

@@ -259,7 +259,10 @@ impl Engine {
                 self.limiter.accepted();
                 self.circuit.answered();
             }
-            Outcome::Retry(_) | Outcome::Reject(_) | Outcome::BatchFailed(_) => self.circuit.answered(),
+            Outcome::Retry(_) | Outcome::Reject(_) | Outcome::BatchFailed(_) => {
+                self.limiter.answered();
+                self.circuit.answered();
+            }
         }
         if self.circuit.is_open().is_some() != was_open {
             self.tell_hold();

@@ -52,7 +52,7 @@ impl Engine {
 
     /// Commits the frontier with its checkpoint.
     pub(super) fn send_commit(&mut self, tp: Tp, now: Instant, effects: &mut Vec<Effect>) {
-        let concurrency = self.limiter.limit();
+        let concurrency = self.limiter.asked_for();
         let hold = self.hold(now);
         let oldest = self.calls.oldest_of(tp).map_or(Duration::ZERO, |started| now.since(started));
         let newer = self.breaks(Wrong::CheckpointNewerThanOffset);
