@@ -1,16 +1,24 @@
 //! One file descriptor wakes one thread, whoever has work for it: librdkafka's queues, handlers that finished, timers.
 //!
 //! The order of steps is what makes a lost wake-up impossible. The thread announces its sleep, *then* looks at every source
-//! once more, and only then sleeps; a waker makes its work visible, *then* looks whether sleep was announced. With
-//! sequentially consistent operations at least one of the two sees the other.
+//! once more, and only then sleeps; a waker makes its work visible, *then* looks whether sleep was announced. With a
+//! sequentially consistent fence between the two steps of each, at least one sees the other. `protocol` is these steps, and loom
+//! checks them in all interleavings; here are their eventfd and their owners.
+
+#[cfg(test)]
+mod checked;
+mod protocol;
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use protocol::{Bed, Bell};
+pub use protocol::{Flag, Maybe};
 
 /// Wakes the thread that owns the [`Sleeper`]. Cheap to clone, callable from any thread.
 #[derive(Clone, Debug)]
@@ -20,11 +28,10 @@ pub struct Waker(Option<Arc<Shared>>);
 #[derive(Debug)]
 pub struct Sleeper(Arc<Shared>);
 
+type Shared = Bed<AtomicBool, EventFd>;
+
 #[derive(Debug)]
-struct Shared {
-    fd: OwnedFd,
-    announced: AtomicBool,
-}
+struct EventFd(OwnedFd);
 
 /// Why [`Sleeper::sleep`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,17 +48,15 @@ pub enum Woken {
 /// The process is out of file descriptors.
 pub fn pair() -> io::Result<(Sleeper, Waker)> {
     let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let shared = Arc::new(Shared { fd, announced: AtomicBool::new(false) });
+    let shared = Arc::new(Shared::new(EventFd(fd)));
     Ok((Sleeper(Arc::clone(&shared)), Waker(Some(shared))))
 }
 
 impl Waker {
-    /// Wakes the thread if it sleeps or is about to; costs one atomic load if not. Make the work visible first.
+    /// Wakes the thread if it sleeps or is about to; costs a fence and an atomic load if not. Make the work visible first.
     pub fn wake(&self) {
-        let Some(shared) = &self.0 else { return };
-        if shared.announced.load(SeqCst) && shared.announced.swap(false, SeqCst) {
-            // Fails only when the counter is at its maximum, and then the thread is awake anyway.
-            let _full = rustix::io::write(&shared.fd, &1_u64.to_ne_bytes());
+        if let Some(shared) = &self.0 {
+            shared.wake();
         }
     }
 
@@ -67,37 +72,49 @@ impl Sleeper {
         Waker(Some(Arc::clone(&self.0)))
     }
 
+    /// Sleeps until a wake-up or for `timeout`, unless there is work: `has_work` is asked between announcing the sleep and
+    /// sleeping, and is to look at every source. `None` where it found some.
+    pub fn sleep_unless(&self, has_work: impl FnOnce() -> bool, timeout: impl FnOnce() -> Duration) -> Option<Woken> {
+        self.0.sleep_unless(has_work, timeout)
+    }
+
     /// Step one of two: from here on every [`Waker::wake`] counts. Look at every source of work after this call, and
     /// [`cancel`](Self::cancel) instead of sleeping if there is some.
     pub fn announce(&self) {
-        self.0.announced.store(true, SeqCst);
+        self.0.announce();
     }
 
     /// There was work after all.
     pub fn cancel(&self) {
-        if !self.0.announced.swap(false, SeqCst) {
-            self.drain();
-        }
+        self.0.cancel();
     }
 
     /// Step two: sleeps until a wake-up or for `timeout`.
     pub fn sleep(&self, timeout: Duration) -> Woken {
-        let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
-        let mut fds = [PollFd::new(&self.0.fd, PollFlags::IN)];
-        // A signal handler may interrupt the wait: an early return is a wake-up like any other.
-        let woken = poll(&mut fds, Some(&timeout)).map_or(Woken::Signal, |ready| match ready {
-            0 => Woken::Timeout,
-            _ => Woken::Signal,
-        });
-        self.cancel();
-        woken
+        self.0.sleep(timeout)
+    }
+}
+
+impl Bell for EventFd {
+    fn ring(&self) {
+        // Fails only when the counter is at its maximum, and then the thread is awake anyway.
+        let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
     }
 
-    fn drain(&self) {
+    fn wait(&self, timeout: Duration) -> Woken {
+        let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
+        // A signal handler may interrupt the wait: an early return is a wake-up like any other.
+        poll(&mut fds, Some(&timeout)).map_or(Woken::Signal, |ready| match ready {
+            0 => Woken::Timeout,
+            _ => Woken::Signal,
+        })
+    }
+
+    fn silence(&self) {
         let mut counter = [0_u8; 8];
-        // Nonblocking: the waker that took the announcement may not have written yet. Its write then ends the next sleep
-        // early, which costs one turn of the loop.
-        let _empty = rustix::io::read(&self.0.fd, &mut counter);
+        // Nonblocking, so it may be empty.
+        let _empty = rustix::io::read(&self.0, &mut counter);
     }
 }
 
@@ -121,6 +138,17 @@ mod tests {
         waker.wake();
         sleeper.announce();
         assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "it looks at its sources after announcing");
+    }
+
+    #[test]
+    fn a_late_ring_ends_one_sleep_and_no_more() {
+        let (sleeper, _waker) = pair().unwrap();
+        // Its waker took an announcement that the thread has taken back since.
+        sleeper.0.ring_late();
+        sleeper.announce();
+        assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
+        sleeper.announce();
+        assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "or the thread would turn for ever");
     }
 
     #[test]

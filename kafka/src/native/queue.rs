@@ -4,7 +4,6 @@
 use std::ffi::{CString, c_void};
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
 use rdkafka_sys::bindings as sys;
@@ -14,7 +13,7 @@ use super::event::Event;
 use super::headers;
 use crate::error::{ErrorCode, KafkaError};
 use crate::record::{BorrowedRecord, RecordSink, Timestamp};
-use crate::wake::Waker;
+use crate::wake::{Maybe, Waker};
 
 /// A queue, its client, and whether it may hold something.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ unsafe impl Sync for Queue {}
 
 #[derive(Debug)]
 struct Signal {
-    maybe: AtomicBool,
+    maybe: Maybe,
     waker: Waker,
 }
 
@@ -40,7 +39,7 @@ struct Signal {
 unsafe extern "C" fn on_nonempty(_client: *mut sys::rd_kafka_t, signal: *mut c_void) {
     // SAFETY: `Queue` keeps its signal alive until it has taken the callback away, under the same lock.
     let signal = unsafe { &*signal.cast::<Signal>() };
-    signal.maybe.store(true, SeqCst);
+    signal.maybe.raise();
     signal.waker.wake();
 }
 
@@ -92,7 +91,7 @@ impl Queue {
 
     fn wrap(queue: *mut sys::rd_kafka_queue_t, client: &Arc<Client>, waker: Waker) -> Self {
         // It may have filled before the callback was there: the first look is free.
-        let signal = Arc::new(Signal { maybe: AtomicBool::new(true), waker });
+        let signal = Arc::new(Signal { maybe: Maybe::new(true), waker });
         // SAFETY: librdkafka aborts rather than return null for these queues. The signal's address stays valid until
         // `drop` takes the callback away.
         let handle = unsafe {
@@ -108,18 +107,16 @@ impl Queue {
 
     /// It was signalled since it was last found empty.
     pub(crate) fn maybe(&self) -> bool {
-        self.signal.maybe.load(SeqCst)
+        self.signal.maybe.is_raised()
     }
 
     /// The next event, if there is one now.
     pub(crate) fn poll(&self) -> Option<Event<'_>> {
-        // Cleared before the look, set again after a find: a signal in between is never lost.
-        self.signal.maybe.store(false, SeqCst);
-        let event = self.wait(Duration::ZERO);
-        if event.is_some() {
-            self.signal.maybe.store(true, SeqCst);
-        }
-        event
+        self.signal.maybe.look(|| {
+            let event = self.wait(Duration::ZERO);
+            let more = event.is_some();
+            (event, more)
+        })
     }
 
     /// The next event, waiting for it at most this long.
@@ -158,8 +155,15 @@ pub(crate) struct Taken {
 impl Queue {
     /// Hands records to `sink` until one of the limits is reached, the queue is empty or an error is found in it.
     pub(crate) fn take(&self, max_records: usize, max_bytes: usize, sink: &mut impl RecordSink) -> Taken {
+        self.signal.maybe.look(|| {
+            let taken = self.take_now(max_records, max_bytes, sink);
+            let more = !taken.empty;
+            (taken, more)
+        })
+    }
+
+    fn take_now(&self, max_records: usize, max_bytes: usize, sink: &mut impl RecordSink) -> Taken {
         let mut taken = Taken::default();
-        self.signal.maybe.store(false, SeqCst);
         while taken.records < max_records && taken.bytes < max_bytes {
             // SAFETY: a valid queue; the message returned is ours to destroy. Not the batch call: in 2.12.1 it moves the
             // position wrongly past errors and control records (librdkafka #4844, #5213).
@@ -177,7 +181,6 @@ impl Queue {
             taken.bytes += record.size();
             sink.accept(record);
         }
-        self.signal.maybe.store(true, SeqCst);
         taken
     }
 }

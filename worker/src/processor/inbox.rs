@@ -1,23 +1,22 @@
 //! Where calls that run elsewhere leave what became of them, for the loop to take.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use penstock_engine::seam::Finished;
-use penstock_kafka::wake::Waker;
+use penstock_kafka::wake::{Maybe, Waker};
 
 /// Answers and signs of life on their way to the loop.
 #[derive(Debug)]
 pub(super) struct Inbox {
     finished: Mutex<Vec<Finished>>,
     health: Mutex<Option<bool>>,
-    some: AtomicBool,
+    some: Maybe,
     waker: Waker,
 }
 
 impl Inbox {
     pub(super) fn new(waker: Waker) -> Self {
-        Self { finished: Mutex::default(), health: Mutex::default(), some: AtomicBool::new(false), waker }
+        Self { finished: Mutex::default(), health: Mutex::default(), some: Maybe::new(false), waker }
     }
 
     /// Reports calls; wakes the loop if it sleeps.
@@ -33,13 +32,16 @@ impl Inbox {
     }
 
     fn signal(&self) {
-        self.some.store(true, Ordering::SeqCst);
+        self.some.raise();
         self.waker.wake();
     }
 
     pub(super) fn take_finished(&self, into: &mut Vec<Finished>) {
-        if self.some.swap(false, Ordering::SeqCst) {
-            into.append(&mut self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+        if self.some.is_raised() {
+            self.some.look(|| {
+                into.append(&mut self.finished.lock().unwrap_or_else(PoisonError::into_inner));
+                ((), false)
+            });
         }
     }
 
@@ -48,6 +50,6 @@ impl Inbox {
     }
 
     pub(super) fn maybe_ready(&self) -> bool {
-        self.some.load(Ordering::SeqCst)
+        self.some.is_raised()
     }
 }

@@ -64,14 +64,15 @@ pub fn run<K: KafkaIo, C: Calls>(
 }
 
 fn sleep<K: KafkaIo, C: Calls>(shell: &Shell<K, C>, sleeper: &Sleeper, clock: Clock, state: &State, metrics: &Metrics) {
-    sleeper.announce();
-    // Whoever made work before the announcement did not wake us: look once more.
-    if shell.has_work() || (state.is_stopping() && !shell.is_draining()) {
-        sleeper.cancel();
-        return;
-    }
-    let until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
-    if sleeper.sleep(until_wake.min(SLEEP_MAX)) == Woken::Timeout && until_wake > SLEEP_MAX && shell.has_work() {
+    // Whoever made work before the announcement did not wake us: it is asked once more, and then the time.
+    let has_work = || shell.has_work() || (state.is_stopping() && !shell.is_draining());
+    let mut until_wake = SLEEP_MAX;
+    let timeout = || {
+        until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
+        until_wake.min(SLEEP_MAX)
+    };
+    let woken = sleeper.sleep_unless(has_work, timeout);
+    if woken == Some(Woken::Timeout) && until_wake > SLEEP_MAX && shell.has_work() {
         metrics.woken_by_cap_with_work.inc();
     }
 }
