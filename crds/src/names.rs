@@ -59,6 +59,16 @@ pub fn dead_letter_topic(group_id: &str) -> String {
     format!("{group_id}.dlq")
 }
 
+/// The group that reads a pipeline's delay topics: one of its own, so that the source's assignment does not change with them.
+pub fn delay_group(group_id: &str) -> String {
+    format!("{group_id}.retry")
+}
+
+/// The topic of a group in which records wait so long.
+pub fn delay_topic(group_id: &str, delay: crate::Duration) -> String {
+    format!("{group_id}.retry.{delay}")
+}
+
 /// `client.id` of a pipeline's workers. It carries the UID, by which the operator tells its own members from strangers.
 pub fn client_id(uid: &str) -> String {
     format!("penstock-{uid}")

@@ -144,6 +144,24 @@ pub struct Retry {
     pub max_delay: Duration,
     /// Longest time from a record's first failed call to its last; `None` bounds by attempts alone.
     pub max_age: Option<Duration>,
+    /// Where failed records wait, the shortest delay first; empty where they wait in their worker. Only with `Ordering::Unordered`.
+    pub delay_topics: Vec<DelayTopic>,
+}
+
+/// A topic in which every record waits equally long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelayTopic {
+    /// Its name.
+    pub topic: String,
+    /// How long a record waits, counted from when it was appended.
+    pub delay: Duration,
+}
+
+impl DelayTopic {
+    /// The shortest retention it may have: a record is still there a week after it was due, as in a topic of Kafka's defaults.
+    pub const fn retention_min(&self) -> Duration {
+        self.delay.saturating_add(Duration::from_hours(168))
+    }
 }
 
 /// Where dead letters go.

@@ -3,6 +3,7 @@
 
 mod batch;
 mod check;
+mod delay_topics;
 mod properties;
 
 use std::fmt;
@@ -81,6 +82,7 @@ pub fn resolve(resource: &ConsumerPipeline) -> Result<Pipeline, Vec<Violation>> 
         check.topic("spec.output.topic", &output.topic);
         check.not_a_source("spec.output.topic", &output.topic, &source);
     }
+    delay_topics::apart(&delivery, spec.output.as_ref().map(|output| output.topic.as_str()), &mut check);
     check.worker(&worker);
     let paused = spec.paused.unwrap_or(false);
     let output = spec.output.as_ref().map(|output| output.topic.clone());
@@ -213,6 +215,7 @@ fn delivery(spec: Option<&DeliverySpec>, source: &Source, check: &mut Check) -> 
         initial_delay: retry.initial_delay.map_or(Duration::from_millis(200), crate::Duration::get),
         max_delay: retry.max_delay.map_or(Duration::from_secs(60), crate::Duration::get),
         max_age: retry.max_age.map(|age| check.span("spec.delivery.retry.maxAge", age.get(), RETRY_AGE.0, RETRY_AGE.1)),
+        delay_topics: Vec::new(),
     };
     for (name, bound) in [("maxDelay", Some(retry.max_delay)), ("maxAge", retry.max_age)] {
         if bound.is_some_and(|bound| retry.initial_delay > bound) {
@@ -220,10 +223,12 @@ fn delivery(spec: Option<&DeliverySpec>, source: &Source, check: &mut Check) -> 
             check.wrong("spec.delivery.retry.initialDelay", message);
         }
     }
+    let ordering = spec.ordering.unwrap_or_default();
+    let given = spec.retry.as_ref().and_then(|retry| retry.delay_topics.as_deref()).unwrap_or_default();
+    let retry = Retry { delay_topics: delay_topics::delay_topics(given, &retry, ordering, source, check), ..retry };
     let on_exhausted = spec.on_exhausted.unwrap_or_default();
     let dead_letter = dead_letter(&spec, on_exhausted, source, check);
     let concurrency = check.count("spec.delivery.concurrency", spec.concurrency.unwrap_or(CONCURRENCY), 1, 4096);
-    let ordering = spec.ordering.unwrap_or_default();
     Delivery {
         ordering,
         concurrency,

@@ -94,6 +94,41 @@ fn relations_are_checked_as_the_api_server_does() {
 }
 
 #[test]
+fn delay_topics_bear_the_name_of_their_group_and_delay() {
+    let given = pipeline("  delivery: {ordering: Unordered, retry: {delayTopics: [60s, 10m]}}").unwrap();
+    let topics = given.delivery.retry.delay_topics;
+    let names: Vec<&str> = topics.iter().map(|one| one.topic.as_str()).collect();
+    assert_eq!(names, ["shop.orders.retry.1m", "shop.orders.retry.10m"]);
+    assert_eq!(topics[0].retention_min(), Duration::from_secs(7 * 86_400 + 60));
+}
+
+#[test]
+fn delay_topics_rise_are_used_and_go_with_no_order() {
+    let refused = |retry: &str, expected: &str| {
+        refused(&format!("  delivery: {{ordering: Unordered, retry: {{{retry}}}}}"), expected);
+    };
+    refused("delayTopics: [1m, 60s]", "delayTopics: does not rise");
+    refused("delayTopics: [10m, 1m]", "delayTopics: does not rise");
+    refused("delayTopics: [500ms]", "delayTopics: is 500ms; 1s to");
+    refused("delayTopics: [1m, 10m], maxAttempts: 2", "delayTopics: has 2 entries, and with retry.maxAttempts 2");
+    refused("delayTopics: [10m], maxAge: 5m", "longer than retry.maxAge");
+    super::tests::refused("  delivery: {retry: {delayTopics: [1m]}}", "delayTopics: needs delivery.ordering Unordered");
+}
+
+#[test]
+fn nothing_else_is_written_to_a_delay_topic() {
+    let retry = "ordering: Unordered, retry: {delayTopics: [1m]}";
+    refused(
+        &format!("  delivery: {{{retry}, deadLetter: {{topic: shop.orders.retry.1m}}}}"),
+        "deadLetter.topic: shop.orders.retry.1m is the pipeline's own delay topic",
+    );
+    refused(
+        &format!("  delivery: {{{retry}}}\n  output: {{topic: shop.orders.retry.1m}}"),
+        "output.topic: shop.orders.retry.1m is the pipeline's own delay topic",
+    );
+}
+
+#[test]
 fn a_probe_asks_the_container_and_nobody_else() {
     let container = "{image: 'a:1', livenessProbe: {httpGet: {host: elsewhere, port: 80}}}";
     let text = LEAST.replace("{type: discard}", &format!("{{type: container, container: {container}}}"));

@@ -13,6 +13,8 @@ use crate::Duration;
         .message("delivery.deadLetter goes only with onExhausted DeadLetter"))]
 #[x_kube(validation = Rule::new("!has(self.batch) || !has(self.batch.sameLane) || !self.batch.sameLane || !has(self.ordering) || self.ordering != 'Unordered'")
         .message("batch.sameLane needs an order to keep: choose ordering Key or Partition"))]
+#[x_kube(validation = Rule::new("!has(self.retry) || !has(self.retry.delayTopics) || (has(self.ordering) && self.ordering == 'Unordered')")
+        .message("retry.delayTopics needs ordering Unordered: a record that waits in another topic is overtaken"))]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySpec {
     /// What is kept in order: the records of a Key (the default), of a Partition, or nothing (Unordered).
@@ -60,6 +62,12 @@ pub enum Ordering {
         .message("retry.initialDelay must not be longer than retry.maxDelay"))]
 #[x_kube(validation = Rule::new("!has(self.initialDelay) || !has(self.maxAge) || duration(self.initialDelay) <= duration(self.maxAge)")
         .message("retry.initialDelay must not be longer than retry.maxAge"))]
+#[x_kube(validation = Rule::new("!has(self.delayTopics) || self.delayTopics.map(delay, duration(delay)).isSorted() && self.delayTopics.all(one, self.delayTopics.exists_one(other, duration(one) == duration(other)))")
+        .message("retry.delayTopics must rise from one to the next"))]
+#[x_kube(validation = Rule::new("!has(self.delayTopics) || size(self.delayTopics) < (has(self.maxAttempts) ? self.maxAttempts : 5)")
+        .message("retry.delayTopics must be fewer than retry.maxAttempts, or the last are never used"))]
+#[x_kube(validation = Rule::new("!has(self.delayTopics) || !has(self.maxAge) || self.delayTopics.all(delay, duration(delay) <= duration(self.maxAge))")
+        .message("retry.delayTopics must not be longer than retry.maxAge"))]
 #[serde(rename_all = "camelCase")]
 pub struct RetrySpec {
     /// Calls of one record in all, the first included; 5 unless given.
@@ -76,6 +84,12 @@ pub struct RetrySpec {
     /// outage is no failed call: a record that it outlasts is called once more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age: Option<Duration>,
+    /// Where a failed record waits instead of in its worker: after the k-th failed call in the k-th of these topics, or the last,
+    /// for so long. Up to 8 delays, 1s to 168h each, rising, and fewer than maxAttempts. Only with ordering Unordered. The topics
+    /// are named `<groupId>.retry.<delay>` and made by Penstock; they are read by the group `<groupId>.retry`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 8))]
+    pub delay_topics: Option<Vec<Duration>>,
 }
 
 /// What to do with a record whose attempts are used up.

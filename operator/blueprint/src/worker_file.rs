@@ -118,6 +118,8 @@ fn delivery(pipeline: &Pipeline) -> DeliverySpec {
             initial_delay: Some(span(delivery.retry.initial_delay)),
             max_delay: Some(span(delivery.retry.max_delay)),
             max_age: delivery.retry.max_age.map(span),
+            delay_topics: Some(delivery.retry.delay_topics.iter().map(|one| span(one.delay)).collect())
+                .filter(|delays: &Vec<_>| !delays.is_empty()),
         }),
         on_exhausted: Some(delivery.on_exhausted),
         dead_letter: delivery.dead_letter.clone().map(|DeadLetter { topic, create, max_percent, headers }| {
