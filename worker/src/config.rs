@@ -127,6 +127,7 @@ impl Config {
                 initial_delay: delivery.retry.initial_delay,
                 max_delay: delivery.retry.max_delay,
                 max_age: delivery.retry.max_age,
+                delay_tiers: u32::try_from(delivery.retry.delay_topics.len()).unwrap_or(u32::MAX), // at most 8
             },
             on_exhausted: match delivery.on_exhausted {
                 OnExhausted::DeadLetter => policy::OnExhausted::DeadLetter,

@@ -21,6 +21,8 @@ pub struct Counters {
     pub discarded: u64,
     /// Records whose dead letter is confirmed.
     pub dead_lettered: u64,
+    /// Records that wait in a delay topic, confirmed.
+    pub delayed: u64,
     /// Failures that the fuse kept from ending in a dead letter: their records are tried again.
     pub dead_letters_spared: u64,
     /// Records whose output is confirmed.

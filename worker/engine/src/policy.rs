@@ -73,6 +73,17 @@ pub struct Retry {
     pub max_delay: Duration,
     /// Longest time from the first charged failure to the last, which is then the end of it; `None` bounds by attempts alone.
     pub max_age: Option<Duration>,
+    /// How many `retry.delayTopics` there are. With any, a charged failure that is not the last sends the record to one of them: the
+    /// first failure to the first, and so on, and those beyond to the last. It is done here when that is confirmed.
+    pub delay_tiers: u32,
+}
+
+impl Retry {
+    /// Where a record waits that has failed so often; `None` where it waits in its worker.
+    pub(crate) fn tier(&self, attempts: u32) -> Option<usize> {
+        let tiers = attempts.min(self.delay_tiers);
+        tiers.checked_sub(1).map(|tier| tier as usize)
+    }
 }
 
 /// `delivery.onExhausted`.
@@ -148,6 +159,7 @@ impl Default for Retry {
             initial_delay: Duration::from_millis(200),
             max_delay: Duration::from_mins(1),
             max_age: None,
+            delay_tiers: 0,
         }
     }
 }
@@ -155,6 +167,6 @@ impl Default for Retry {
 impl Policy {
     /// Whether a record may have to be written somewhere after its call, so that room is reserved before it.
     pub(crate) fn forwards(&self) -> bool {
-        self.output || self.on_exhausted == OnExhausted::DeadLetter
+        self.output || self.on_exhausted == OnExhausted::DeadLetter || self.retry.delay_tiers > 0
     }
 }

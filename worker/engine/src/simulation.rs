@@ -9,6 +9,7 @@ mod broker;
 mod config;
 mod consumer;
 mod coverage;
+mod delays;
 mod fuse;
 mod group;
 mod processor;

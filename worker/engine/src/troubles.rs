@@ -14,6 +14,8 @@ use crate::time::Instant;
 pub(crate) struct Trouble {
     /// Charged attempts.
     pub(crate) attempts: u32,
+    /// Of those, how many the record itself tells, in the headers of a delay topic.
+    told: u32,
     /// Uncharged back-offs in a row.
     pub(crate) patience: u32,
     /// Answers in a row that the processor is busy.
@@ -44,6 +46,7 @@ impl Trouble {
     fn new(now: Instant) -> Self {
         Self {
             attempts: 0,
+            told: 0,
             patience: 0,
             overloads: 0,
             suspicion: 0,
@@ -54,6 +57,11 @@ impl Trouble {
             first_failed: now,
             before: Duration::ZERO,
         }
+    }
+
+    /// Whether it has so many attempts that they must find room in the checkpoint: nobody else remembers them.
+    fn is_often(&self) -> bool {
+        self.attempts >= 2 && self.attempts > self.told
     }
 
     /// Whether its attempts are used up.
@@ -99,7 +107,7 @@ impl Troubles {
         for record in failing {
             let before = Duration::from_secs(u64::from(record.seconds));
             let trouble = Trouble { attempts: record.attempts, class: record.class, before, ..Trouble::new(now) };
-            troubles.often += usize::from(record.attempts >= 2);
+            troubles.often += usize::from(trouble.is_often());
             troubles.by_offset.insert(record.offset, trouble);
         }
         troubles
@@ -118,6 +126,17 @@ impl Troubles {
         self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now))
     }
 
+    /// A record comes from a delay topic with attempts. What a checkpoint says beside is newer.
+    pub(crate) fn travelled(&mut self, offset: i64, attempts: u32, failing_for: Duration, now: Instant) {
+        let trouble = self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now));
+        let often = trouble.is_often();
+        if trouble.attempts <= attempts {
+            (trouble.attempts, trouble.before, trouble.first_failed) = (attempts, failing_for, now);
+        }
+        trouble.told = attempts;
+        self.often -= usize::from(often && !trouble.is_often());
+    }
+
     /// Charges nothing. Returns how often that was so in a row.
     pub(crate) fn put_off(&mut self, offset: i64, failure: Option<&Failure>, now: Instant) -> u32 {
         let trouble = self.entry(offset, now);
@@ -132,6 +151,7 @@ impl Troubles {
     /// Charges an attempt.
     pub(crate) fn charge(&mut self, offset: i64, failure: Box<Failure>, now: Instant) -> &mut Trouble {
         let trouble = self.by_offset.entry(offset).or_insert_with(|| Trouble::new(now));
+        let often = trouble.is_often();
         if trouble.attempts == 0 {
             (trouble.first_failed, trouble.before) = (now, Duration::ZERO);
         }
@@ -139,7 +159,7 @@ impl Troubles {
         (trouble.patience, trouble.overloads, trouble.suspicion) = (0, 0, 0);
         trouble.class = failure.class;
         trouble.failure = Some(failure);
-        self.often += usize::from(trouble.attempts == 2);
+        self.often += usize::from(!often && trouble.is_often());
         trouble
     }
 
@@ -151,7 +171,7 @@ impl Troubles {
 
     /// The record is done.
     pub(crate) fn remove(&mut self, offset: i64) {
-        if self.by_offset.remove(&offset).is_some_and(|trouble| trouble.attempts >= 2) {
+        if self.by_offset.remove(&offset).is_some_and(|trouble| trouble.is_often()) {
             self.often -= 1;
         }
     }
@@ -167,19 +187,19 @@ impl Troubles {
         }
     }
 
-    /// How many records have two or more charged attempts.
+    /// How many records have two or more charged attempts that only the checkpoint remembers.
     pub(crate) fn often(&self) -> usize {
         self.often
     }
 
-    /// How many records have charged attempts.
+    /// How many records have charged attempts that only the checkpoint remembers.
     pub(crate) fn charged(&self) -> usize {
-        self.by_offset.values().filter(|trouble| trouble.attempts > 0).count()
+        self.by_offset.values().filter(|trouble| trouble.attempts > trouble.told).count()
     }
 
-    /// For the checkpoint: those with charged attempts.
+    /// For the checkpoint: those with charged attempts of which the records themselves say nothing.
     pub(crate) fn failing(&self, now: Instant) -> Vec<Failing> {
-        let charged = self.by_offset.iter().filter(|(_, trouble)| trouble.attempts > 0);
+        let charged = self.by_offset.iter().filter(|(_, trouble)| trouble.attempts > trouble.told);
         charged
             .map(|(offset, trouble)| Failing {
                 offset: *offset,

@@ -42,6 +42,12 @@ pub(crate) enum Wrong {
     FuseIgnored,
     /// Starts as usual while nobody acknowledges its commits.
     FenceIgnored,
+    /// Counts a record as done when it is handed to the producer for a delay topic.
+    CommitBeforeDelayed,
+    /// Begins counting attempts anew with a record from a delay topic.
+    AttemptsLostInDelay,
+    /// Starts records of a delay topic as they come.
+    StartedBeforeDue,
     /// Opens the lane while a retry waits.
     RetryOvertakesItsKey,
 }

@@ -158,7 +158,24 @@ impl Engine {
             if over && !blocks {
                 return self.exhausted(tp, seq, now, effects);
             }
+            if !over && let Some(tier) = self.policy.retry.tier(trouble.attempts) {
+                let cause = Arc::new(trouble.undelivered(now));
+                return self.forward_failed_record(tp, seq, Destination::Delay { tier, cause }, effects);
+            }
         }
+        self.wait_in_place(tp, seq, after, now);
+        if self.breaks(Wrong::RetryOvertakesItsKey) && lane != crate::lanes::LaneId::NONE {
+            let partition = &mut self.partitions[tp.index()];
+            if let Some(next) = partition.ledger.following(seq) {
+                partition.queue(next);
+            }
+        }
+    }
+
+    /// Lets a record that was charged wait for its next call.
+    pub(super) fn wait_in_place(&mut self, tp: Tp, seq: u64, after: Option<Duration>, now: Instant) {
+        let partition = &mut self.partitions[tp.index()];
+        let Some(offset) = partition.ledger.get(seq).map(|entry| entry.offset) else { return };
         let trouble = partition.troubles.entry(offset, now);
         let (failures, left) = (trouble.attempts, trouble.time_left(&self.policy.retry, now));
         let over = trouble.is_over(&self.policy.retry, now);
@@ -166,12 +183,6 @@ impl Engine {
         // The last call comes when the age is reached, not a pause later.
         let wait = if over { wait.max(self.policy.retry.max_delay) } else { wait.min(left) };
         self.wait_for(tp, seq, wait, now);
-        if self.breaks(Wrong::RetryOvertakesItsKey) && lane != crate::lanes::LaneId::NONE {
-            let partition = &mut self.partitions[tp.index()];
-            if let Some(next) = partition.ledger.following(seq) {
-                partition.queue(next);
-            }
-        }
     }
 
     /// Whether the fuse keeps a record from the dead letters that this failure would send there. Then it is not charged.
@@ -321,16 +332,23 @@ impl Engine {
     /// The record failed for good.
     pub(super) fn exhausted(&mut self, tp: Tp, seq: u64, now: Instant, effects: &mut Vec<Effect>) {
         let partition = &mut self.partitions[tp.index()];
-        let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
+        let Some(entry) = partition.ledger.get(seq) else { return };
         if self.policy.on_exhausted == OnExhausted::Discard {
             self.counters.discarded += 1;
             return self.complete(tp, seq);
         }
         let Some(trouble) = partition.troubles.get(entry.offset) else { return };
         let letter = Destination::DeadLetter(Arc::new(trouble.undelivered(now)));
+        self.forward_failed_record(tp, seq, letter, effects);
+    }
+
+    /// The record leaves this partition, for the dead letters or a delay topic.
+    fn forward_failed_record(&mut self, tp: Tp, seq: u64, to: Destination, effects: &mut Vec<Effect>) {
+        let partition = &mut self.partitions[tp.index()];
+        let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
         let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
         let claim = Claim { tp, seq, lane, offset, leader_epoch: record.leader_epoch(), log, stale: false };
-        self.forward(claim, letter, effects);
+        self.forward(claim, to, effects);
     }
 
     /// An answer for an assignment that is over. An acknowledgement is a fact about a record of a log; a failure is not.

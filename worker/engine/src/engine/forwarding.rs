@@ -16,9 +16,13 @@ use penstock_crds::checkpoint::HoldReason;
 impl Engine {
     /// Hands a record to the producer. Its place there was reserved before its call.
     pub(super) fn forward(&mut self, claim: Claim, to: Destination, effects: &mut Vec<Effect>) {
+        let early = match to {
+            Destination::Output(_) => false,
+            Destination::DeadLetter(_) => self.breaks(Wrong::CommitBeforeDeadLetter),
+            Destination::Delay { .. } => self.breaks(Wrong::CommitBeforeDelayed),
+        };
         let partition = &mut self.partitions[claim.tp.index()];
         let Some(record) = partition.ledger.record(claim.seq) else { return };
-        let is_dead_letter = matches!(to, Destination::DeadLetter(_));
         partition.ledger.set(claim.seq, State::Forwarding);
         partition.ledger.touch(claim.offset);
         partition.forwarding += 1;
@@ -28,7 +32,7 @@ impl Engine {
         if head {
             self.send(id, effects);
         }
-        if is_dead_letter && self.breaks(Wrong::CommitBeforeDeadLetter) {
+        if early {
             self.complete(claim.tp, claim.seq);
         }
     }
@@ -81,7 +85,8 @@ impl Engine {
         let Some(forwarding) = self.forwards.remove(id) else { return };
         match forwarding.to {
             Destination::Output(_) => self.counters.forwarded_output += 1,
-            Destination::DeadLetter(_) | Destination::Delay { .. } => self.counters.dead_lettered += 1,
+            Destination::DeadLetter(_) => self.counters.dead_lettered += 1,
+            Destination::Delay { .. } => self.counters.delayed += 1,
         }
         let (tp, reason) = (forwarding.claim.tp, forwarding.reason_when_failed());
         self.partitions[tp.index()].forwarding -= 1;
@@ -105,7 +110,8 @@ impl Engine {
         self.timers.set(now + backoff::delay(&self.policy.retry, failures, jitter), Alarm::Forward(id));
     }
 
-    /// An output that can never be written is the record's fault; a dead letter that cannot, blocks: there is nowhere else.
+    /// An output that can never be written is the record's fault; one that a delay topic does not take waits in the worker; a dead
+    /// letter that cannot be written blocks: there is nowhere else.
     fn forward_refused(&mut self, id: ForwardId, failure: &Failure, now: Instant, effects: &mut Vec<Effect>) {
         let Some(forwarding) = self.forwards.get_mut(id) else { return };
         let claim = forwarding.claim;
@@ -115,6 +121,13 @@ impl Engine {
             self.mend_hold(claim.tp, HoldReason::OutputFailed);
             let failure = Failure::new(ErrorClass::OutputRefused, &failure.detail);
             return self.charge(claim.tp, claim.seq, failure, true, now, effects);
+        }
+        if let Destination::Delay { .. } = forwarding.to {
+            self.forwards.remove(id);
+            self.partitions[claim.tp.index()].forwarding -= 1;
+            self.mend_hold(claim.tp, HoldReason::ForwardFailed);
+            self.counters.forward_failures += 1;
+            return self.wait_in_place(claim.tp, claim.seq, None, now);
         }
         forwarding.sent = false;
         forwarding.failures = forwarding.failures.saturating_add(1);

@@ -18,6 +18,7 @@ impl Engine {
     pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arc<Arena>, range: Range<u32>, now: Instant) {
         let ordering = self.policy.ordering;
         let one_null_lane = self.breaks(Wrong::NullKeysShareALane);
+        let wrong = [Wrong::AttemptsLostInDelay, Wrong::StartedBeforeDue].map(|rule| self.breaks(rule));
         let Some(partition) = self.partitions.get_mut(tp.index()) else { return };
         if partition.seq != seq || partition.phase != Phase::Flowing {
             self.counters.stray += u64::from(range.end - range.start);
@@ -48,7 +49,8 @@ impl Engine {
                 (Ordering::Partition, _) => Some(0),
                 (Ordering::Key, None) | (Ordering::Unordered, _) => None,
             };
-            if let Some(due) = partition.enter(arena, segment, index, hash, now) {
+            let arrival = Arrival { arena, segment, index, hash, wrong };
+            if let Some(due) = partition.enter(&arrival, now) {
                 let (epoch, seq) = (partition.epoch, due.seq);
                 self.timers.set(due.at, Alarm::Retry { tp, epoch, seq });
             }
@@ -92,6 +94,16 @@ impl Engine {
     }
 }
 
+/// A record that is still to do.
+struct Arrival<'a> {
+    arena: &'a Arena,
+    segment: u32,
+    index: u32,
+    hash: Option<u64>,
+    /// Whether attempts are forgotten, and due times.
+    wrong: [bool; 2],
+}
+
 /// A record of a delay topic that has to wait.
 struct Due {
     seq: u64,
@@ -100,18 +112,11 @@ struct Due {
 
 impl Partition {
     /// Enters a record that is still to do and queues it if it may run.
-    fn enter(&mut self, arena: &Arena, segment: u32, index: u32, hash: Option<u64>, now: Instant) -> Option<Due> {
+    fn enter(&mut self, arrival: &Arrival<'_>, now: Instant) -> Option<Due> {
+        let Arrival { arena, segment, index, hash, .. } = *arrival;
         let offset = arena.offset(index);
         let seq = self.ledger.push(arena, segment, index);
-        let mut due = None;
-        if let PartitionRole::Delay { .. } = self.role {
-            let (attempts, at) = arena.attempts_and_due(index);
-            if attempts > 0 {
-                let trouble = self.troubles.entry(offset, now);
-                trouble.attempts = trouble.attempts.max(attempts);
-            }
-            due = (at > now).then_some(Due { seq, at });
-        }
+        let due = if self.role == PartitionRole::Source { None } else { self.travelled(arrival, seq, now) };
         let troubled = !self.troubles.is_empty() && self.troubles.get(offset).is_some();
         let lane = self.lane_of(hash, offset);
         if let Some(entry) = self.ledger.get_mut(seq) {
@@ -125,6 +130,17 @@ impl Partition {
             Joined::First => self.queue(seq),
         }
         due
+    }
+
+    /// What a record brings with it from a delay topic, and until when it waits here. It holds its place in the window and
+    /// nothing else, and no more is read than the window takes: records of one topic are due in their order.
+    fn travelled(&mut self, arrival: &Arrival<'_>, seq: u64, now: Instant) -> Option<Due> {
+        let Arrival { arena, index, wrong: [forget, hurry], .. } = *arrival;
+        let (attempts, failing_for, at) = arena.travelled(index);
+        if attempts > 0 && !forget {
+            self.troubles.travelled(arena.offset(index), attempts, failing_for, now);
+        }
+        (at > now && !hurry).then_some(Due { seq, at })
     }
 
     fn lane_of(&mut self, hash: Option<u64>, offset: i64) -> LaneId {

@@ -1,5 +1,6 @@
 //! Records as the engine sees them: one shared allocation per poll batch, and indexes into it.
 
+use core::time::Duration;
 use std::sync::Arc;
 
 use crate::time::Instant;
@@ -46,6 +47,8 @@ pub struct NewRecord<'a> {
     pub value: Option<&'a [u8]>,
     /// Attempts already charged elsewhere: what the header of a delay topic says; 0 for a source topic.
     pub attempts: u32,
+    /// How long ago it failed for the first time, as the headers of a delay topic say; kept to the millisecond, up to 49 days.
+    pub failing_for: Duration,
     /// Not before this time: a record of a delay topic that is not due yet. [`Instant::ZERO`] for a source topic.
     pub due: Instant,
 }
@@ -77,6 +80,7 @@ struct Meta {
     headers_end: u32,
     leader_epoch: i32,
     attempts: u32,
+    failing_millis: u32,
 }
 
 /// Length of a null key or value, which no real length can reach: [`ArenaFull`] comes first.
@@ -105,6 +109,7 @@ impl ArenaBuilder {
             headers_end,
             leader_epoch: record.leader_epoch,
             attempts: record.attempts,
+            failing_millis: u32::try_from(record.failing_for.as_millis()).unwrap_or(u32::MAX),
         });
         Ok(())
     }
@@ -188,9 +193,10 @@ impl Arena {
         self.slice(self.records[index as usize].key)
     }
 
-    pub(crate) fn attempts_and_due(&self, index: u32) -> (u32, Instant) {
+    /// What the record brings with it from a delay topic: attempts, for how long it has failed, and when it is due.
+    pub(crate) fn travelled(&self, index: u32) -> (u32, Duration, Instant) {
         let meta = &self.records[index as usize];
-        (meta.attempts, meta.due)
+        (meta.attempts, Duration::from_millis(meta.failing_millis.into()), meta.due)
     }
 
     /// What the record weighs against the partition's credit, bytes.

@@ -7,6 +7,7 @@ use super::coverage::{Coverage, Reached};
 use super::rng::Rng;
 use crate::policy::OnExhausted;
 use crate::seam::{CommitResult, Loaded, TopicId};
+use crate::time::Instant;
 
 /// What the processor will do with a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,11 @@ pub(super) struct LogRecord {
     pub(super) leader_epoch: i32,
     pub(super) key: Option<u8>,
     pub(super) plan: Plan,
+    /// What it brings from a delay topic; nothing, and no time, from a source.
+    pub(super) attempts: u32,
+    pub(super) due: Instant,
+    /// When it failed first.
+    pub(super) failing_since: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -68,19 +74,26 @@ impl Partition {
             }
             leader_epoch += i32::from(rng.percent(5));
             let key = rng.pick(&[None, Some(1), Some(2), Some(3)]);
-            records.push(LogRecord { offset: next + gap, leader_epoch, key, plan: plan(config, rng) });
+            let (offset, plan) = (next + gap, plan(config, rng));
+            let (attempts, due, failing_since) = (0, Instant::ZERO, None);
+            records.push(LogRecord { offset, leader_epoch, key, plan, attempts, due, failing_since });
             next += gap + 1;
         }
         let markers = i64::try_from(if rng.percent(30) { 1 + rng.below(3) } else { 0 }).unwrap();
         if markers > 0 {
             coverage.reach(Reached::MarkerAtTheEnd);
         }
+        Self { records, end: next + markers, committed, ..Self::empty() }
+    }
+
+    /// A delay topic to begin with.
+    pub(super) fn empty() -> Self {
         Self {
-            records,
+            records: Vec::new(),
             start: 0,
-            end: next + markers,
+            end: 0,
             topic_id: TopicId(7),
-            committed,
+            committed: 0,
             committed_epoch: -1,
             metadata: String::new(),
             owner: None,

@@ -5,7 +5,12 @@ use core::time::Duration;
 use super::rng::Rng;
 use crate::policy::{Batch, Fuse, OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
 
-pub(super) const PARTITIONS: usize = 2;
+/// Partitions of the source topic, by number the first.
+pub(super) const SOURCES: usize = 2;
+/// How long a record waits in each delay topic, which has one partition.
+pub(super) const DELAYS: [Duration; 2] = [Duration::from_millis(700), Duration::from_secs(3)];
+/// All partitions; those of delay topics last, where there are any.
+pub(super) const PARTITIONS: usize = SOURCES + DELAYS.len();
 pub(super) const WORKERS: usize = 2;
 /// Weight of a small record: the window of four records is four of these.
 pub(super) const RECORD_WEIGHT: u64 = 130;
@@ -40,6 +45,7 @@ impl Config {
                 Ordering::Key,
                 Ordering::Partition,
                 Ordering::Unordered,
+                Ordering::Unordered,
             ]),
             concurrency: rng.pick(&[1, 2, 2, 2, 4]),
             batch: Batch {
@@ -54,6 +60,7 @@ impl Config {
                 initial_delay: Duration::from_millis(100),
                 max_delay: Duration::from_secs(2),
                 max_age: rng.pick(&[None, None, None, Some(300), Some(2000)]).map(Duration::from_millis),
+                delay_tiers: rng.pick(&[0, 1, 2, 2]),
             },
             on_exhausted: rng.pick(&[
                 OnExhausted::DeadLetter,
@@ -73,6 +80,9 @@ impl Config {
             incarnation: 0,
         };
         let mut policy = policy;
+        if policy.ordering != Ordering::Unordered {
+            policy.retry.delay_tiers = 0;
+        }
         if policy.on_exhausted == OnExhausted::Block {
             policy.retry.max_age = None; // only the engine knows the age by which it stops charging
         }
@@ -86,6 +96,11 @@ impl Config {
             restless: rng.pick(&[0, 5, 15]),
             sluggish: rng.pick(&[0, 50, 90]),
         }
+    }
+
+    /// Partitions in use.
+    pub(super) fn partitions(&self) -> usize {
+        SOURCES + self.policy.retry.delay_tiers as usize
     }
 
     /// The fuse, where there is one.

@@ -1,5 +1,7 @@
 //! What a consumer does for its engine: it reads, says where it stands, fetches checkpoints and commits.
 
+use core::time::Duration;
+
 use super::config::RECORD_WEIGHT;
 use super::coverage::Reached;
 use super::steps::number;
@@ -27,7 +29,7 @@ impl World {
             let seq = held.seq.unwrap_or_default();
             return self.on(worker, Event::OffsetLost { tp: number(tp), seq, start, end, topic_id });
         }
-        let mut batch = ArenaBuilder::default();
+        let (mut batch, now) = (ArenaBuilder::default(), self.now);
         let batch_max = 1 + self.rng.below(4);
         let held = &mut self.workers[worker].held[tp];
         let position = held.position.unwrap_or_default();
@@ -37,8 +39,18 @@ impl World {
                 break;
             }
             let key = record.key.as_ref().map(core::slice::from_ref);
-            let new =
-                NewRecord { offset: record.offset, leader_epoch: record.leader_epoch, key, ..NewRecord::default() };
+            let new = NewRecord {
+                offset: record.offset,
+                leader_epoch: record.leader_epoch,
+                key,
+                attempts: record.attempts,
+                failing_for: record.failing_since.map_or(Duration::ZERO, |since| now.since(since)),
+                due: record.due,
+                ..NewRecord::default()
+            };
+            if record.due > now {
+                self.coverage.reach(Reached::NotDue);
+            }
             batch.push(new).unwrap();
             held.credit -= i64::try_from(RECORD_WEIGHT).unwrap();
             held.position = Some(record.offset + 1);

@@ -51,6 +51,13 @@ pub(super) enum Reached {
     AnswerBehindAFailure,
     OffsetLost,
     ReceivedAndGone,
+    Delayed,
+    DelayedAgain,
+    DelayedTwice,
+    DelayedOnCrash,
+    DelayRefused,
+    DelayedDeadLetter,
+    NotDue,
     End,
 }
 

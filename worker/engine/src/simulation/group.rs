@@ -3,13 +3,13 @@
 use core::time::Duration;
 
 use super::broker::{Partition, Plan};
-use super::config::{PARTITIONS, WORKERS};
+use super::config::{DELAYS, PARTITIONS, SOURCES, WORKERS};
 use super::coverage::Reached;
 use super::steps::number;
 use super::truth::Checked;
 use super::worker::{Control, Worker};
 use super::world::World;
-use crate::seam::{Assignment, Event, PartitionRole};
+use crate::seam::{Assignment, Destination, Event, PartitionRole};
 
 impl World {
     pub(super) fn assign_somebody(&mut self, tp: usize) {
@@ -72,8 +72,9 @@ impl World {
                 held.last_seq = seq;
                 held.begin(Some(seq));
                 let partition = i32::try_from(tp).unwrap();
-                let assignment =
-                    Assignment { tp: number(tp), topic: "orders".into(), partition, role: PartitionRole::Source };
+                let delay = tp.checked_sub(SOURCES).map(|tier| PartitionRole::Delay { delay: DELAYS[tier] });
+                let role = delay.unwrap_or_default();
+                let assignment = Assignment { tp: number(tp), topic: "orders".into(), partition, role };
                 self.on(worker, Event::Assigned { partitions: vec![assignment], seq })
             }
             Control::Revoking { tp, seq, deadline_in } => {
@@ -104,6 +105,12 @@ impl World {
             let plan = self.logs[call.tp].records[call.index].plan;
             if call.ticket.item == 0 && matches!(plan, Plan::Good | Plan::Skip) && self.rng.percent(50) {
                 self.truth.settle(call.tp, call.index, false);
+            }
+        }
+        for forward in core::mem::take(&mut self.workers[worker].forwards) {
+            if matches!(forward.to, Destination::Delay { .. }) && self.rng.percent(50) {
+                self.coverage.reach(Reached::DelayedOnCrash);
+                self.delay(&forward);
             }
         }
         for commit in core::mem::take(&mut self.workers[worker].commits) {

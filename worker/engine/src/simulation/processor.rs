@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::broker::Plan;
+use super::config::SOURCES;
 use super::coverage::Reached;
 use super::truth::{Checked, is_aged, lane_of};
 use super::worker::{Call, Cancelled, Held, PendingForward};
@@ -258,12 +259,18 @@ impl World {
             return Ok(());
         }
         let which = self.rng.below(self.workers[worker].forwards.len());
-        let PendingForward { id, to, tp, index, seq } = self.workers[worker].forwards.swap_remove(which);
+        let pending = self.workers[worker].forwards.swap_remove(which);
+        let PendingForward { id, ref to, tp, index, seq } = pending;
         let is_output = matches!(to, Destination::Output(_));
+        let is_delay = matches!(to, Destination::Delay { .. });
         let failure = || Failure::new(ErrorClass::ForwardFailed, "as planned");
         let result = match self.rng.below(20) {
             0..3 if !self.calm => {
                 self.coverage.reach(Reached::ForwardRepeated);
+                if is_delay && self.rng.percent(30) {
+                    self.coverage.reach(Reached::DelayedTwice);
+                    self.delay(&pending); // written, and nobody knows
+                }
                 ForwardResult::Failed(failure())
             }
             3 if !self.calm && is_output && self.config.policy.on_exhausted != OnExhausted::Block => {
@@ -276,16 +283,19 @@ impl World {
                 ForwardResult::Refused(failure())
             }
             4 if !self.calm && !is_output => {
-                self.coverage.reach(Reached::DeadLetterRefused);
+                self.coverage.reach(if is_delay { Reached::DelayRefused } else { Reached::DeadLetterRefused });
                 ForwardResult::Refused(failure())
             }
             _ => {
-                if !is_output {
+                if is_delay {
+                    self.coverage.reach(if tp < SOURCES { Reached::Delayed } else { Reached::DelayedAgain });
+                    self.delay(&pending);
+                } else if !is_output {
                     self.coverage.reach(Reached::DeadLetter);
                 }
                 if is_output {
                     self.truth.put_out(tp, index);
-                } else {
+                } else if !is_delay {
                     self.truth.settle(tp, index, true);
                 }
                 self.workers[worker].held[tp].output_pending.remove(&index);

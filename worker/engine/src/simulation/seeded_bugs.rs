@@ -30,6 +30,9 @@ seeded_bugs! {
     commit_the_maximum: CommitTheMaximum => "S2";
     skip_the_epoch_check: SkipTheEpochCheck => "S2" | "S5" | "S7" | "S8";
     commit_before_the_dead_letter_is_confirmed: CommitBeforeDeadLetter => "S2" | "S8";
+    commit_before_the_delayed_record_is_confirmed: CommitBeforeDelayed => "S2" | "S8";
+    attempts_lost_in_a_delay_topic: AttemptsLostInDelay => "S6";
+    started_before_due: StartedBeforeDue => "due";
     stale_unassign: StaleUnassign => "L1";
     charge_the_neighbours: ChargeTheNeighbours => "S12" | "S6" | "S2";
     charge_the_whole_batch: ChargeTheBatch => "S12" | "S6" | "S2";

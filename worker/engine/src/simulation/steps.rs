@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::broker::Plan;
-use super::config::{PARTITIONS, WORKERS};
+use super::config::{SOURCES, WORKERS};
 use super::truth::{Checked, Violation, violated};
 use super::world::World;
 use crate::seam::{Event, Tp};
@@ -34,7 +34,7 @@ impl World {
 
     fn step(&mut self) -> Checked {
         let worker = self.rng.below(WORKERS);
-        let tp = self.rng.below(PARTITIONS);
+        let tp = self.rng.below(self.config.partitions());
         match self.rng.below(100) {
             0..18 => self.hand_over(worker, tp),
             18..22 => self.tell_position(worker, tp),
@@ -64,7 +64,7 @@ impl World {
                 Ok(())
             }
             89 if self.rng.percent(self.config.restless * 2) => {
-                self.retain_less(tp);
+                self.retain_less(tp % SOURCES);
                 Ok(())
             }
             _ => self.pass_time(),
@@ -82,7 +82,7 @@ impl World {
             for worker in 0..WORKERS {
                 moved |= self.calm_worker(worker)?;
             }
-            for tp in 0..PARTITIONS {
+            for tp in 0..self.config.partitions() {
                 if self.logs[tp].owner.is_none() {
                     self.assign_somebody(tp);
                     moved = true;
@@ -131,7 +131,7 @@ impl World {
             self.finish_some(worker)?;
             return Ok(true);
         }
-        for tp in 0..PARTITIONS {
+        for tp in 0..self.config.partitions() {
             if self.may_hand_over(worker, tp) {
                 self.hand_over(worker, tp)?;
                 return Ok(true);

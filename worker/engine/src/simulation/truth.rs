@@ -28,11 +28,14 @@ pub(super) fn broken<T>(rule: &'static str, detail: String) -> Result<T, Violati
 
 /// What happened to one record.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that happened, and several may")]
 pub(super) struct Fate {
     /// The processor has taken it (and, where it answered with output, that is confirmed).
     pub(super) taken: bool,
     /// Its dead letter is confirmed.
     pub(super) dead_letter: bool,
+    /// It goes on as a record of a delay topic.
+    pub(super) delayed: bool,
     /// Verdicts against it: answers that may be charged.
     pub(super) verdicts: u32,
     /// Verdicts that a crash or a loss has wiped out before they were committed.
@@ -98,7 +101,7 @@ impl Truth {
 
     pub(super) fn is_settled(&self, config: &Config, tp: usize, index: usize) -> bool {
         let fate = &self.fates[tp][index];
-        fate.taken || fate.dead_letter || is_discarded(config, fate)
+        fate.taken || fate.dead_letter || fate.delayed || is_discarded(config, fate)
     }
 
     /// S2, S4: everything below a commit is finished, dead letters and outputs confirmed.
@@ -276,6 +279,7 @@ pub(super) fn check_kept(
     for index in &held.received {
         let (fate, offset) = (&truth.fates[tp][*index], log.records[*index].offset);
         let stored = kept.failing.iter().find(|failing| failing.offset == offset).map_or(0, |failing| failing.attempts);
+        let stored = stored.max(log.records[*index].attempts);
         let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
         if offset >= log.committed && known >= 2 && stored < known && !truth.is_settled(config, tp, *index) {
             let blocked = format!("{tp} was released in good order, but {offset} keeps {stored} of {fate:?}");

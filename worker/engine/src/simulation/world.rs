@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::broker::Partition;
-use super::config::{Config, PARTITIONS, WORKERS};
+use super::config::{Config, PARTITIONS, SOURCES, WORKERS};
 use super::coverage::{Coverage, Reached};
 use super::fuse::FuseTruth;
 use super::rng::Rng;
@@ -36,7 +36,9 @@ impl World {
         let mut rng = Rng::new(seed);
         let config = Config::new(&mut rng);
         let mut coverage = Coverage::new();
-        let logs = core::array::from_fn(|_| Partition::new(&config, &mut rng, &mut coverage));
+        let logs = core::array::from_fn(|tp| {
+            if tp < SOURCES { Partition::new(&config, &mut rng, &mut coverage) } else { Partition::empty() }
+        });
         let truth = Truth::new(&logs);
         let workers = core::array::from_fn(|index| Worker::new(&config, index as u64 + 1, wrong));
         if tell {
@@ -152,8 +154,8 @@ impl World {
         }
         for (fate, record) in self.truth.fates[tp].iter_mut().zip(&self.logs[tp].records) {
             let stored = found.failing.iter().find(|failing| failing.offset == record.offset);
-            let stored = stored.map_or(0, |failing| failing.attempts);
-            if stored > 0 {
+            let stored = stored.map_or(0, |failing| failing.attempts).max(record.attempts);
+            if stored > record.attempts {
                 self.coverage.reach(Reached::AttemptsRestored);
             }
             fate.forgiven += fate.verdicts.saturating_sub(fate.forgiven + fate.maybe + stored);
@@ -216,6 +218,9 @@ impl World {
         };
         let excludes =
             |call: &&Call| call.tp == tp && (call.index == index || (same_lane(call.index) && !together(call)));
+        if self.now < self.logs[tp].records[index].due {
+            return broken("due", format!("{offset} of {tp} is started before it is due"));
+        }
         if let Some(call) = shell.calls.iter().find(excludes) {
             let other = self.logs[tp].records[call.index].offset;
             return broken("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
@@ -265,7 +270,11 @@ impl World {
             if !fate.rejected && fate.verdicts < self.config.policy.retry.max_attempts {
                 self.coverage.reach(Reached::AgedOut);
             }
+            if tp >= SOURCES {
+                self.coverage.reach(Reached::DelayedDeadLetter);
+            }
         }
+        self.check_delay(worker, tp, index, &to)?;
         let shell = &mut self.workers[worker];
         if let (Destination::DeadLetter(_), Some(limits)) = (&to, self.config.fuse()) {
             shell.fuse.letter(limits, tp, self.logs[tp].records[index].key, index, self.now)?;
@@ -314,7 +323,7 @@ impl World {
                 );
             }
             let stored = checkpoint.failing.iter().find(|failing| failing.offset == record.offset);
-            let stored = stored.map_or(0, |failing| failing.attempts);
+            let stored = stored.map_or(0, |failing| failing.attempts).max(record.attempts);
             let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
             let blocks = self.config.policy.on_exhausted == OnExhausted::Block;
             let owner = held.seq.is_some_and(|seq| self.logs[tp].owner == Some((worker, seq)));
@@ -386,7 +395,8 @@ impl World {
                 let elsewhere = shell.calls.iter().any(|call| call.tp == tp && call.index == *index)
                     || shell.forwards.iter().any(|forward| forward.tp == tp && forward.index == *index);
                 let known = held.found.1.done.iter().any(|run| run.contains(&record.offset));
-                if fresh && !elsewhere && !known && fate.verdicts == 0 && record.offset >= held.found.0 {
+                let due = record.due <= self.now;
+                if fresh && due && !elsewhere && !known && fate.verdicts == 0 && record.offset >= held.found.0 {
                     return violated(
                         "L4",
                         format!("{} of {tp} waits, though it has no key and a slot is free", record.offset),
