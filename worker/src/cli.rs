@@ -71,6 +71,13 @@ pub struct Run {
     pub termination_log: PathBuf,
 }
 
+impl Run {
+    /// The zone. On a node without one the variable is there, and empty.
+    pub fn zone(&self) -> Option<String> {
+        self.rack.clone().filter(|rack| !rack.is_empty())
+    }
+}
+
 /// Form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {

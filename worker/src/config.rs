@@ -21,6 +21,8 @@ const RECORDS_BYTES_MIN: u64 = 16 << 20;
 /// What a small record costs in librdkafka's queue, its own bytes included. Measured: 340 MB for 100-byte records where their
 /// bytes alone were counted, 75 MB with this.
 const QUEUED_RECORD_BYTES: u64 = 1024;
+/// One part in so many of what consumers buffer is for delay topics, where there are any: their records wait anyway.
+const DELAYED_SHARE: u64 = 4;
 /// The group waits so long for a silent member of the classic protocol.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
 /// After a drain: give up, flush, commit, leave the group, all before Kubernetes kills.
@@ -156,8 +158,23 @@ impl Config {
             read_committed: self.pipeline.source.isolation == Isolation::ReadCommitted,
             max_poll_interval: resolve::MAX_POLL_INTERVAL,
             session_timeout: SESSION_TIMEOUT,
-            buffers: fetch_buffers(records_bytes(memory_bytes), partitions, brokers),
+            buffers: fetch_buffers(self.source_bytes(memory_bytes), partitions, brokers),
         }
+    }
+
+    /// The same for the consumer of the delay topics.
+    pub fn delay_consumer(&self, memory_bytes: u64, partitions: u32, brokers: u32) -> ConsumerSettings {
+        ConsumerSettings {
+            group_id: names::delay_group(&self.pipeline.source.group_id),
+            buffers: fetch_buffers(records_bytes(memory_bytes) / DELAYED_SHARE, partitions, brokers),
+            ..self.consumer(memory_bytes, partitions, brokers)
+        }
+    }
+
+    /// What the source's consumer may take for its buffers and as much again: what the delay topics' leaves.
+    fn source_bytes(&self, memory_bytes: u64) -> u64 {
+        let delayed = u64::from(!self.pipeline.delivery.retry.delay_topics.is_empty());
+        records_bytes(memory_bytes) * (DELAYED_SHARE - delayed) / DELAYED_SHARE
     }
 
     /// How long calls may finish after SIGTERM.
@@ -238,6 +255,17 @@ spec:
         let config =
             Config::parse(&PIPELINE.replace("{bootstrapServers: 'kafka:9092'}", "{secretRef: {name: s}}")).unwrap();
         assert!(config.connection(None, &[]).unwrap_err().message.contains("--secret-dir"));
+    }
+
+    #[test]
+    fn delay_topics_share_the_memory_of_the_source() {
+        let delivery = "  delivery: {ordering: Unordered, retry: {delayTopics: [1m]}}";
+        let config = Config::parse(&format!("{PIPELINE}{delivery}")).unwrap();
+        let (source, delayed) = (config.consumer(256 << 20, 12, 3), config.delay_consumer(256 << 20, 12, 3));
+        assert_eq!((source.group_id.as_str(), delayed.group_id.as_str()), ("shop.orders", "shop.orders.retry"));
+        let alone = Config::parse(PIPELINE).unwrap().consumer(256 << 20, 12, 3).buffers.worst_case(12, 3);
+        assert!(source.buffers.worst_case(12, 3) + delayed.buffers.worst_case(12, 3) <= alone);
+        assert_eq!(config.policy(256 << 20, 1).retry.delay_tiers, 1);
     }
 
     #[test]

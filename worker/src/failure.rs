@@ -33,6 +33,8 @@ pub const KAFKA_AUTHORIZATION: &str = "KafkaAuthorizationFailed";
 pub const KAFKA_ERROR: &str = "KafkaError";
 /// A topic does not exist.
 pub const TOPIC_NOT_FOUND: &str = "TopicNotFound";
+/// A topic is configured so that records would be lost in it.
+pub const TOPIC_UNFIT: &str = "TopicUnfit";
 /// This process lacks something: a port, file descriptors, threads.
 pub const WORKER_ERROR: &str = "WorkerError";
 

@@ -38,7 +38,7 @@ pub const FAILING_MS: &str = "penstock.failing.ms";
 pub const PIPELINE: &str = "penstock.pipeline";
 
 /// Headers that Penstock adds.
-type Own = Vec<(&'static str, Vec<u8>)>;
+pub type Own = Vec<(&'static str, Vec<u8>)>;
 
 /// Where dead letters go, and what they carry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +120,16 @@ pub fn dead_letter<T>(
         headers: &headers,
         timestamp: millis(record.timestamp()),
     })
+}
+
+/// The record itself, with more headers, for `partition` of a delay topic. Its time is the topic's: the delay counts from then.
+pub fn delayed<T>(
+    record: &Record,
+    own: &Own,
+    (topic, partition): (&str, Option<i32>),
+    send: impl FnOnce(&OutgoingRecord<'_>) -> T,
+) -> T {
+    dead_letter(record, own, (topic, partition), |outgoing| send(&OutgoingRecord { timestamp: None, ..*outgoing }))
 }
 
 /// One record of an answer, for the partition that its key gives. It keeps the time of the record that it answers, as

@@ -5,20 +5,27 @@
 mod identity;
 mod librdkafka;
 
+use std::time::Duration;
+
+use penstock_engine::Instant;
 use penstock_engine::seam::{ArenaBuilder, Loaded, NewRecord, Timestamp, TopicId};
 use penstock_kafka::consumer::{CommitOffset, CommitReply, FetchLimit, Fetched, Rebalance, StartAt};
 use penstock_kafka::producer::{OutgoingRecord, SendError};
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::{KafkaError, TopicPartition};
 
+use crate::delay::{self, Travelled};
+
 pub(crate) use identity::topic_id_text;
 pub use identity::{Beginnings, Directory};
-pub use librdkafka::{Librdkafka, Settings};
+pub use librdkafka::{Delays, Librdkafka, Settings};
 
 /// What happened on Kafka's side.
 #[derive(Debug)]
 pub enum KafkaEvent {
-    /// Partitions come or go; answered by [`KafkaIo::assign`] or [`KafkaIo::unassign`].
+    /// Partitions come or go. An assignment is answered already, empty: while librdkafka waits for an answer it delivers nothing of
+    /// *any* partition. Each is taken by [`KafkaIo::assign`] when it is known where it begins. A revocation of some partitions is
+    /// answered by [`KafkaIo::unassign`], of none already.
     Rebalance(Rebalance),
     /// The answer to [`KafkaIo::commit`].
     Committed(CommitReply),
@@ -57,7 +64,8 @@ pub enum KafkaEvent {
     ProducerFailed(KafkaError),
 }
 
-/// A consumer in a group, a producer, and the questions about a topic's identity.
+/// A consumer in a group, a producer, and the questions about a topic's identity. Delay topics have a consumer and a group of
+/// their own behind the same methods: whose a partition is follows from its topic, and the two share one fate.
 pub trait KafkaIo {
     /// The next event, if there is one.
     fn next_event(&mut self) -> Option<KafkaEvent>;
@@ -74,7 +82,7 @@ pub trait KafkaIo {
     /// The offset behind the last record handed over, control records included.
     fn position(&self, partition: &TopicPartition) -> Option<i64>;
 
-    /// Confirms an assignment: reading starts at these offsets.
+    /// Reading of assigned partitions starts at these offsets.
     ///
     /// # Errors
     /// The client refused; it must be rebuilt.
@@ -92,7 +100,7 @@ pub trait KafkaIo {
     /// The client refused; it must be rebuilt.
     fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError>;
 
-    /// Sends one OffsetCommit, answered by [`KafkaEvent::Committed`].
+    /// Sends one OffsetCommit for partitions of one group, answered by [`KafkaEvent::Committed`].
     ///
     /// # Errors
     /// Nothing was sent.
@@ -113,7 +121,7 @@ pub trait KafkaIo {
     /// How many partitions a topic has that is written to; `None` where nobody knows.
     fn partitions_of(&self, topic: &str) -> Option<i32>;
 
-    /// Makes another consumer and joins the group again.
+    /// Makes other consumers and joins the groups again.
     ///
     /// # Errors
     /// The configuration is refused.
@@ -142,20 +150,36 @@ pub fn millis(timestamp: Timestamp) -> Option<i64> {
 
 /// Copies what librdkafka lends. An arena that is full (4 GiB) takes no more: fetch limits keep it far below.
 fn copy(record: &BorrowedRecord<'_>, into: &mut ArenaBuilder) {
-    use penstock_kafka::record::Timestamp as Lent;
-    let timestamp = match record.timestamp {
-        Lent::None => Timestamp::None,
-        Lent::CreateTime(millis) => Timestamp::Create(millis),
-        Lent::LogAppendTime(millis) => Timestamp::LogAppend(millis),
-    };
+    copy_as(record, NewRecord::default(), into);
+}
+
+/// The same for a record of a delay topic: with attempts and due time. `now` is the engine's clock and the wall's, the latter in
+/// milliseconds since the epoch.
+fn copy_delayed(record: &BorrowedRecord<'_>, delay: Duration, now: (Instant, i64), into: &mut ArenaBuilder) {
+    let waited = delay::waited(millis(timestamp(record)), now.1);
+    let Travelled { attempts, failing_for } = Travelled::of(record.headers());
+    let (failing_for, due) = (failing_for.saturating_add(waited), now.0 + delay.saturating_sub(waited));
+    copy_as(record, NewRecord { attempts, failing_for, due, ..NewRecord::default() }, into);
+}
+
+fn copy_as(record: &BorrowedRecord<'_>, how: NewRecord<'_>, into: &mut ArenaBuilder) {
     let new = NewRecord {
         offset: record.offset,
         leader_epoch: record.leader_epoch.unwrap_or(-1),
-        timestamp,
+        timestamp: timestamp(record),
         key: record.key,
         value: record.value,
-        ..NewRecord::default()
+        ..how
     };
     let copied = into.push(new).and_then(|()| record.headers().try_for_each(|(name, value)| into.header(name, value)));
     debug_assert!(copied.is_ok(), "the fetch limit is far below an arena's 4 GiB");
+}
+
+fn timestamp(record: &BorrowedRecord<'_>) -> Timestamp {
+    use penstock_kafka::record::Timestamp as Lent;
+    match record.timestamp {
+        Lent::None => Timestamp::None,
+        Lent::CreateTime(millis) => Timestamp::Create(millis),
+        Lent::LogAppendTime(millis) => Timestamp::LogAppend(millis),
+    }
 }

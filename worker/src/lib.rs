@@ -5,13 +5,14 @@
 //! * [`shell`]: the loop of that one thread: events to the engine, effects from it. Generic over
 //!   * [`kafka`]: a consumer, a producer and questions about topics, librdkafka in earnest, and
 //!   * [`processor`]: calls in progress, over HTTP ([`contract`]) or none (discard).
-//! * [`forward`]: dead letters and outputs, byte for byte.
+//! * [`forward`]: dead letters and outputs, byte for byte; [`delay`]: records that wait in a delay topic.
 //! * [`server`], [`metrics`]: what the outside may see.
 //! * [`worker`]: all of it, from a pipeline file to an exit code.
 
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod delay;
 pub mod failure;
 pub mod forward;
 pub mod handler;

@@ -8,7 +8,7 @@ mod inbox;
 use std::sync::Arc;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, Finished, Outcome, Start, Tp};
+use penstock_engine::seam::{CallId, Delivery, Finished, Outcome, Start};
 
 pub use self::embedded::EmbeddedProcessor;
 pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, ready};
@@ -17,8 +17,8 @@ use crate::contract::request::Origin;
 
 /// Calls in progress. Each started call is reported once for each of its tickets, cancelled ones too.
 pub trait Calls {
-    /// Begins a call. `origin` knows the partitions of its records.
-    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>);
+    /// Begins a call. `origin` knows where its records come from.
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>);
 
     /// The loop has started all that it can for now: what is handed over together is handed over here.
     fn flush(&mut self) {}
@@ -47,7 +47,7 @@ pub struct Discard {
 }
 
 impl Calls for Discard {
-    fn start(&mut self, start: Start, _: Instant, _: &impl Fn(Tp) -> Arc<Origin>) {
+    fn start(&mut self, start: Start, _: Instant, _: &impl Fn(&Delivery) -> Arc<Origin>) {
         let done = |ticket| Finished { ticket, outcome: Outcome::Ack };
         self.finished.extend(start.deliveries.as_slice().iter().map(|delivery| done(delivery.ticket)));
     }

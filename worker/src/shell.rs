@@ -28,6 +28,7 @@ use self::commits::Commits;
 use self::forwards::Forwards;
 use self::partitions::{Partition, Partitions};
 use self::state::State;
+use crate::delay::DelayTopic;
 use crate::failure::Failure;
 use crate::forward::DeadLetters;
 use crate::kafka::KafkaIo;
@@ -54,6 +55,8 @@ pub struct Settings {
     pub drain: Duration,
     /// Where dead letters go.
     pub dead_letter: Option<DeadLetters>,
+    /// Where failed records wait, by tier; empty for none.
+    pub delay_topics: Vec<DelayTopic>,
     /// Where answers go.
     pub output: Option<String>,
     /// Partitions of all source topics together.

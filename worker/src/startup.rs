@@ -1,6 +1,8 @@
 //! What must be true before the first record is asked for: a cluster that answers, topics that exist, a processor that
 //! takes connections. Each is waited for, and says in the log what it waits for.
 
+mod delays;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -34,6 +36,8 @@ pub struct Cluster {
     pub brokers: u32,
     /// Partitions of all source topics together.
     pub partitions: u32,
+    /// Partitions of all delay topics together.
+    pub delay_partitions: u32,
     /// Topics that are written to, with their partitions.
     pub written: BTreeMap<String, i32>,
     /// `offset.metadata.max.bytes`, where the cluster tells.
@@ -73,7 +77,10 @@ async fn learn(config: &Config, admin: &AdminClient) -> Result<Cluster, Failure>
         partitions += count;
         largest = largest.max(count);
     }
-    let written = written(config, admin, largest).await?;
+    let mut written = written(config, admin, largest).await?;
+    let delayed = delays::topics(config, admin, largest).await?;
+    let delay_partitions = delayed.values().map(|count| count.unsigned_abs()).sum();
+    written.extend(delayed);
     let directory = Directory {
         admin: admin.clone(),
         cluster_id: described.id.as_str().into(),
@@ -89,7 +96,8 @@ async fn learn(config: &Config, admin: &AdminClient) -> Result<Cluster, Failure>
     };
     let brokers = u32::try_from(described.nodes.len()).unwrap_or(u32::MAX).max(1);
     let metadata_limit = metadata_limit(admin, described.nodes.first().map(|node| node.id)).await;
-    Ok(Cluster { directory, brokers, partitions: u32::try_from(partitions).unwrap_or(1), written, metadata_limit })
+    let partitions = u32::try_from(partitions).unwrap_or(1);
+    Ok(Cluster { directory, brokers, partitions, delay_partitions, written, metadata_limit })
 }
 
 /// Output and dead-letter topic: they must be there, and the dead-letter topic is made where that is asked for. The operator
@@ -105,7 +113,7 @@ async fn written(config: &Config, admin: &AdminClient, largest: i32) -> Result<B
     if let Some(dead_letter) = &pipeline.delivery.dead_letter {
         let mut topic = describe_one(admin, &dead_letter.topic).await?;
         if dead_letter.create && matches!(topic, Err(AdminError::NotFound(_))) {
-            create_dead_letter_topic(config, admin, &dead_letter.topic, largest).await?;
+            create_topic(config, admin, (&dead_letter.topic, largest), None).await?;
             topic = describe_one(admin, &dead_letter.topic).await?;
         }
         let topic = found(&dead_letter.topic, topic, "create it, or set delivery.deadLetter.create")?;
@@ -114,12 +122,12 @@ async fn written(config: &Config, admin: &AdminClient, largest: i32) -> Result<B
     Ok(written)
 }
 
-/// With `LogAppendTime`, for retention by the records' own time would expire an old dead letter on arrival.
-async fn create_dead_letter_topic(
+/// A dead-letter or delay topic. With `LogAppendTime`, for retention by the records' own time would expire an old record on arrival.
+async fn create_topic(
     config: &Config,
     admin: &AdminClient,
-    name: &str,
-    partitions: i32,
+    (name, partitions): (&str, i32),
+    retention: Option<Duration>,
 ) -> Result<(), Failure> {
     let sources: Vec<_> = config.pipeline.topic_names().map(|topic| ConfigResource::Topic(topic.to_owned())).collect();
     let largest_record = match admin.describe_configs(&sources, TIMEOUT).await {
@@ -133,17 +141,18 @@ async fn create_dead_letter_topic(
             .unwrap_or(MESSAGE_BYTES),
         Err(_) => MESSAGE_BYTES,
     };
-    let config = BTreeMap::from([
+    let mut config = BTreeMap::from([
         ("cleanup.policy".to_owned(), "delete".to_owned()),
         ("message.timestamp.type".to_owned(), "LogAppendTime".to_owned()),
         ("max.message.bytes".to_owned(), (largest_record + DEAD_LETTER_EXTRA_BYTES).to_string()),
     ]);
+    config.extend(retention.map(|time| ("retention.ms".to_owned(), time.as_millis().to_string())));
     let partitions = u32::try_from(partitions).ok().filter(|count| *count > 0);
     let topic = NewTopic { name: name.to_owned(), partitions, replication_factor: None, config };
     let answers = admin.create_topics(&[topic], TIMEOUT).await.map_err(|error| Failure::from_admin(&error))?;
     for (name, answer) in answers {
         match answer {
-            Ok(()) => tracing::info!(topic = name, partitions, "dead-letter topic created"),
+            Ok(()) => tracing::info!(topic = name, partitions, "topic created"),
             Err(error) if error.code() == Some(penstock_kafka::ErrorCode::TOPIC_ALREADY_EXISTS) => {}
             Err(error) => return Err(Failure::from_admin(&error)),
         }

@@ -15,9 +15,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::Run;
 use crate::config::{Config, queued_records};
 use crate::contract::request::Endpoint;
+use crate::delay::DelayTopic;
 use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
 use crate::forward::DeadLetters;
-use crate::kafka::{Librdkafka, Settings as KafkaSettings};
+use crate::kafka::{Delays, Librdkafka, Settings as KafkaSettings};
 use crate::metrics::Metrics;
 use crate::processor::{Calls, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, answers, ready};
 use crate::server::Server;
@@ -149,17 +150,16 @@ impl Parts<'_> {
         let Self { args, config, cluster, runtime, metrics, state, sleeper } = self;
         let pipeline = &config.pipeline;
         let owned = cluster.partitions.div_ceil(pipeline.scaling.min_replicas.max(1));
-        let consumer = ConsumerSettings {
-            // In a pod whose node has no zone the variable is empty.
-            rack: args.rack.clone().filter(|rack| !rack.is_empty()),
-            ..config.consumer(args.memory_bytes, owned, cluster.brokers)
-        };
+        let consumer =
+            ConsumerSettings { rack: args.zone(), ..config.consumer(args.memory_bytes, owned, cluster.brokers) };
+        let delays = delays(args, config, &cluster)?;
         let kafka = KafkaSettings {
             connection: config.connection(args.secret_dir.as_deref(), &queued_records(&consumer))?,
             consumer,
             probe_protocol: config.protocol.is_none(),
             topics: pipeline.topic_names().map(str::to_owned).collect(),
             written: cluster.written,
+            delays,
         };
         let records_per_call = pipeline.delivery.batch.as_ref().map_or(1, |batch| batch.max_records);
         let settings = Settings {
@@ -170,6 +170,9 @@ impl Parts<'_> {
                 group: pipeline.source.group_id.clone(),
                 headers: dead_letter.headers.clone(),
             }),
+            delay_topics: (pipeline.delivery.retry.delay_topics.iter())
+                .map(|one| DelayTopic { topic: one.topic.clone(), delay: one.delay })
+                .collect(),
             output: pipeline.output.clone(),
             partition_count: cluster.partitions,
             metadata_limit: cluster.metadata_limit,
@@ -177,10 +180,10 @@ impl Parts<'_> {
         };
         let mut policy = config.policy(args.memory_bytes, incarnation());
         policy.concurrency = concurrency;
-        let io = Librdkafka::join(kafka, cluster.directory, runtime.handle().clone(), sleeper.waker())
+        let clock = Clock::start();
+        let io = Librdkafka::join(kafka, cluster.directory, clock, (runtime.handle().clone(), sleeper.waker()))
             .map_err(|error| Failure::from_kafka(&error))?;
         state.subscribed();
-        let clock = Clock::start();
         let engine = Engine::new(policy);
         let mut shell =
             Shell::new((io, calls, engine), settings, Arc::clone(&metrics), Arc::clone(&state), clock.now());
@@ -189,6 +192,20 @@ impl Parts<'_> {
         tracing::info!(in_order, "left the group");
         Ok(if in_order { Ended::InOrder } else { Ended::CutShort })
     }
+}
+
+/// The consumer of the delay topics, if there are any.
+fn delays(args: &Run, config: &Config, cluster: &Cluster) -> Result<Option<Delays>, Failure> {
+    let delay_topics = &config.pipeline.delivery.retry.delay_topics;
+    if delay_topics.is_empty() {
+        return Ok(None);
+    }
+    let owned = cluster.delay_partitions.div_ceil(config.pipeline.scaling.min_replicas.max(1));
+    let consumer =
+        ConsumerSettings { rack: args.zone(), ..config.delay_consumer(args.memory_bytes, owned, cluster.brokers) };
+    let connection = config.connection(args.secret_dir.as_deref(), &queued_records(&consumer))?;
+    let topics = delay_topics.iter().map(|one| (one.topic.clone(), one.delay)).collect();
+    Ok(Some(Delays { connection, consumer, topics }))
 }
 
 /// Handlers get every core. For HTTP two threads do: connections on one may be busy while the other answers probes.

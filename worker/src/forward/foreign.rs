@@ -3,10 +3,11 @@
 //!
 //! Where those name a Java class, there is `dev.penstock.` and the error class; a stack trace has its first line and no frames.
 
-use penstock_engine::seam::{Record, Timestamp, Undelivered};
+use penstock_engine::seam::{Record, Undelivered};
 
 use super::Own;
 use crate::contract::request::Origin;
+use crate::delay::timestamp_type;
 use crate::kafka::millis;
 
 /// What Connect calls handing a record to a sink.
@@ -18,11 +19,7 @@ const EXECUTING_CLASS: &str = "dev.penstock.Worker";
 
 /// Spring Kafka's: text as UTF-8, numbers as big-endian integers, 4 bytes for the partition and 8 for offset and timestamp.
 pub(super) fn spring(origin: &Origin, record: &Record, cause: &Undelivered, group: &str) -> Own {
-    let timestamp_type = match record.timestamp() {
-        Timestamp::None => "NoTimestampType",
-        Timestamp::Create(_) => "CreateTime",
-        Timestamp::LogAppend(_) => "LogAppendTime",
-    };
+    let timestamp_type = timestamp_type(record.timestamp());
     vec![
         ("kafka_dlt-original-topic", origin.topic.as_bytes().to_vec()),
         ("kafka_dlt-original-partition", origin.partition.to_be_bytes().to_vec()),
@@ -65,7 +62,7 @@ fn trace(cause: &Undelivered) -> String {
 mod tests {
     use std::time::Duration;
 
-    use penstock_engine::seam::{ArenaBuilder, ErrorClass, Failure, NewRecord};
+    use penstock_engine::seam::{ArenaBuilder, ErrorClass, Failure, NewRecord, Timestamp};
 
     use super::*;
 

@@ -52,6 +52,12 @@ pub struct Directory {
 }
 
 impl Directory {
+    /// The same for the group of the delay topics, which begin at their start: whatever is there was put there to be read.
+    pub(super) fn of_delays(&self, group: &str, topics: impl Iterator<Item = String>) -> Self {
+        let beginnings = Beginnings { pinned_topics: topics.collect(), ..(*self.beginnings).clone() };
+        Self { group: group.into(), beginnings: Arc::new(beginnings), ..self.clone() }
+    }
+
     /// Committed offset and identity of each partition. A failure is never "nothing committed".
     pub(super) async fn load(&self, partitions: Vec<TopicPartition>) -> Vec<(TopicPartition, Result<Loaded, String>)> {
         match self.load_all(&partitions).await {

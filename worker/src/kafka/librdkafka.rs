@@ -3,16 +3,19 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use penstock_engine::seam::ArenaBuilder;
-use penstock_kafka::consumer::{CommitOffset, Consumer, ConsumerEvent, FetchLimit, Fetched, StartAt};
+use penstock_kafka::consumer::{CommitOffset, Consumer, ConsumerEvent, FetchLimit, Fetched, RebalanceKind, StartAt};
 use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
+use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::settings::{ClientConfig, Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::Waker;
 use penstock_kafka::{KafkaError, TopicPartition};
 use tokio::runtime::Handle;
 
 use super::{Directory, KafkaEvent, KafkaIo};
+use crate::shell::run::Clock;
 
 /// What a worker's clients are to be.
 #[derive(Clone, Debug)]
@@ -27,14 +30,30 @@ pub struct Settings {
     pub topics: Vec<String>,
     /// Topics that are written to, with their partitions.
     pub written: BTreeMap<String, i32>,
+    /// Delay topics, if there are any.
+    pub delays: Option<Delays>,
 }
 
-/// One consumer, one producer, made when first needed, and the tasks that ask the admin client.
+/// The consumer of the delay topics.
+#[derive(Clone, Debug)]
+pub struct Delays {
+    /// Where the cluster is, tuned for this consumer.
+    pub connection: Connection,
+    /// A group of its own, else as the consumer of the source.
+    pub consumer: ConsumerSettings,
+    /// How long records wait, by topic.
+    pub topics: BTreeMap<String, Duration>,
+}
+
+/// A consumer, one for delay topics where there are any, one producer, made when first needed, and the tasks that ask the admin
+/// client.
 #[derive(Debug)]
 pub struct Librdkafka {
     settings: Settings,
     directory: Directory,
     consumer: Consumer,
+    delayed: Option<(Consumer, Directory)>,
+    clock: Clock,
     producer: Option<Producer>,
     answers: Arc<Answers>,
     tasks: Handle,
@@ -66,33 +85,91 @@ impl Answers {
 }
 
 impl Librdkafka {
-    /// Joins the group.
+    /// Joins the group, and that of the delay topics. `clock` is the engine's.
     ///
     /// # Errors
     /// The configuration is refused.
-    pub fn join(settings: Settings, directory: Directory, tasks: Handle, waker: Waker) -> Result<Self, KafkaError> {
-        let consumer = Self::consumer(&settings, &waker)?;
-        Ok(Self { settings, directory, consumer, producer: None, answers: Arc::default(), tasks, waker })
+    pub fn join(
+        settings: Settings,
+        directory: Directory,
+        clock: Clock,
+        (tasks, waker): (Handle, Waker),
+    ) -> Result<Self, KafkaError> {
+        let (consumer, delayed) = Self::consumers(&settings, &directory, &waker)?;
+        let answers = Arc::default();
+        Ok(Self { settings, directory, consumer, delayed, clock, producer: None, answers, tasks, waker })
     }
 
-    fn consumer(settings: &Settings, waker: &Waker) -> Result<Consumer, KafkaError> {
-        let config: ClientConfig = settings.connection.consumer(&settings.consumer);
+    fn consumers(
+        settings: &Settings,
+        directory: &Directory,
+        waker: &Waker,
+    ) -> Result<(Consumer, Option<(Consumer, Directory)>), KafkaError> {
+        let topics = settings.topics.iter().map(String::as_str);
+        let consumer = Self::consumer(&settings.connection, &settings.consumer, topics, waker)?;
+        let delayed = settings.delays.as_ref().map(|delays| {
+            let topics = delays.topics.keys().map(String::as_str);
+            let consumer = Self::consumer(&delays.connection, &delays.consumer, topics, waker)?;
+            Ok((consumer, directory.of_delays(&delays.consumer.group_id, delays.topics.keys().cloned())))
+        });
+        Ok((consumer, delayed.transpose()?))
+    }
+
+    fn consumer<'a>(
+        connection: &Connection,
+        settings: &ConsumerSettings,
+        topics: impl Iterator<Item = &'a str>,
+        waker: &Waker,
+    ) -> Result<Consumer, KafkaError> {
+        let config: ClientConfig = connection.consumer(settings);
         let mut consumer = Consumer::new(&config, waker.clone())?;
-        let topics: Vec<&str> = settings.topics.iter().map(String::as_str).collect();
-        consumer.subscribe(&topics)?;
+        consumer.subscribe(&topics.collect::<Vec<_>>())?;
         Ok(consumer)
     }
 
-    fn consumer_event(&mut self) -> Option<KafkaEvent> {
-        loop {
-            return Some(match self.consumer.next_event()? {
-                ConsumerEvent::Rebalance(rebalance) => KafkaEvent::Rebalance(rebalance),
-                ConsumerEvent::Committed(reply) => KafkaEvent::Committed(reply),
-                ConsumerEvent::CommittedOffsets(_) => continue,
-                ConsumerEvent::Error(error) => self.consumer_error(error),
-                ConsumerEvent::PartitionError(partition, error) => KafkaEvent::PartitionFailed(partition, error),
-            });
+    /// How long records of a topic wait; `None` for a source.
+    fn delay(&self, topic: &str) -> Option<Duration> {
+        self.settings.delays.as_ref()?.topics.get(topic).copied()
+    }
+
+    /// The consumer of a partition.
+    fn of(&self, partition: &TopicPartition) -> &Consumer {
+        let delayed = self.delayed.as_ref().filter(|_| self.delay(&partition.topic).is_some());
+        delayed.map_or(&self.consumer, |(consumer, _)| consumer)
+    }
+
+    fn of_mut(&mut self, partition: &TopicPartition) -> &mut Consumer {
+        let is_delayed = self.delay(&partition.topic).is_some();
+        match &mut self.delayed {
+            Some((consumer, _)) if is_delayed => consumer,
+            _ => &mut self.consumer,
         }
+    }
+
+    /// Does something with the partitions of each consumer that has some.
+    fn for_each<T: Clone>(
+        &mut self,
+        all: &[T],
+        name: impl Fn(&T) -> &TopicPartition,
+        act: impl Fn(&mut Consumer, &[T]) -> Result<(), KafkaError>,
+    ) -> Result<(), KafkaError> {
+        let (delayed, source): (Vec<T>, Vec<T>) =
+            all.iter().cloned().partition(|one| self.delay(&name(one).topic).is_some());
+        for group in [source, delayed] {
+            if let Some(first) = group.first() {
+                act(self.of_mut(name(first)), &group)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn consumer_event(&mut self) -> Option<KafkaEvent> {
+        let event = next_event(&mut self.consumer);
+        let event = event.or_else(|| next_event(&mut self.delayed.as_mut()?.0))?;
+        Some(match event {
+            Ok(event) => event,
+            Err(error) => self.consumer_error(error),
+        })
     }
 
     fn consumer_error(&mut self, error: KafkaError) -> KafkaEvent {
@@ -103,6 +180,9 @@ impl Librdkafka {
                 "the cluster does not know the consumer group protocol of KIP-848: joining with the classic one"
             );
             consumer.protocol = GroupProtocol::Classic;
+            if let Some(delays) = &mut self.settings.delays {
+                delays.consumer.protocol = GroupProtocol::Classic;
+            }
             return KafkaEvent::ConsumerFailed(error);
         }
         if error.fatal { KafkaEvent::ConsumerFailed(error) } else { KafkaEvent::Trouble(error) }
@@ -119,6 +199,32 @@ impl Librdkafka {
     }
 }
 
+/// The next event of a consumer, or the error that it has met. Assignments are answered here, empty.
+fn next_event(consumer: &mut Consumer) -> Option<Result<KafkaEvent, KafkaError>> {
+    loop {
+        return Some(Ok(match consumer.next_event()? {
+            ConsumerEvent::Rebalance(rebalance) => {
+                let answered = match rebalance.kind {
+                    RebalanceKind::Assign => consumer.assign(&[]),
+                    RebalanceKind::Revoke if rebalance.partitions.is_empty() => consumer.unassign(&[]),
+                    RebalanceKind::Revoke => Ok(()),
+                };
+                answered.map_or_else(KafkaEvent::ConsumerFailed, |()| KafkaEvent::Rebalance(rebalance))
+            }
+            ConsumerEvent::Committed(reply) => KafkaEvent::Committed(reply),
+            ConsumerEvent::CommittedOffsets(_) => continue,
+            ConsumerEvent::Error(error) => return Some(Err(error)),
+            ConsumerEvent::PartitionError(partition, error) => KafkaEvent::PartitionFailed(partition, error),
+        }));
+    }
+}
+
+/// Milliseconds since the epoch.
+fn wall_millis() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 impl KafkaIo for Librdkafka {
     fn next_event(&mut self) -> Option<KafkaEvent> {
         self.answers.take().or_else(|| self.consumer_event()).or_else(|| self.producer_event())
@@ -127,45 +233,59 @@ impl KafkaIo for Librdkafka {
     fn maybe_ready(&self) -> bool {
         self.answers.some.load(Ordering::SeqCst)
             || self.consumer.any_ready(|_| false)
+            || self.delayed.as_ref().is_some_and(|(consumer, _)| consumer.any_ready(|_| false))
             || self.producer.as_ref().is_some_and(Producer::maybe_ready)
     }
 
     fn has_records(&self, partition: &TopicPartition) -> bool {
-        self.consumer.maybe_ready(partition)
+        self.of(partition).maybe_ready(partition)
     }
 
     fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, into: &mut ArenaBuilder) -> Fetched {
-        let mut sink = |record: penstock_kafka::record::BorrowedRecord<'_>| super::copy(&record, into);
-        self.consumer.fetch(partition, limit, &mut sink)
+        let Some(delay) = self.delay(&partition.topic) else {
+            let mut sink = |record: BorrowedRecord<'_>| super::copy(&record, into);
+            return self.consumer.fetch(partition, limit, &mut sink);
+        };
+        let now = (self.clock.now(), wall_millis());
+        let mut sink = |record: BorrowedRecord<'_>| super::copy_delayed(&record, delay, now, into);
+        self.of_mut(partition).fetch(partition, limit, &mut sink)
     }
 
     fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        self.consumer.position(partition)
+        self.of(partition).position(partition)
     }
 
     fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError> {
-        self.consumer.assign(partitions)
+        self.for_each(partitions, |start| &start.partition, Consumer::assign)
     }
 
     fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
-        self.consumer.unassign(partitions)
+        self.for_each(partitions, |name| name, Consumer::unassign)
     }
 
     fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError> {
-        self.consumer.seek(to)
+        self.of_mut(&to.partition).seek(to)
     }
 
     fn commit(&mut self, seq: u64, offsets: &[CommitOffset]) -> Result<(), KafkaError> {
-        self.consumer.commit(seq, offsets)
+        let Some(first) = offsets.first() else { return Ok(()) };
+        self.of_mut(&first.partition).commit(seq, offsets)
     }
 
     fn load(&mut self, partitions: Vec<TopicPartition>, seq: u64) {
-        let (directory, answers, waker) = (self.directory.clone(), Arc::clone(&self.answers), self.waker.clone());
-        self.tasks.spawn(async move {
-            let loaded = directory.load(partitions).await;
-            answers.put(loaded.into_iter().map(|(partition, result)| KafkaEvent::Loaded { partition, seq, result }));
-            waker.wake();
-        });
+        let (delayed, source): (Vec<_>, Vec<_>) =
+            partitions.into_iter().partition(|one| self.delay(&one.topic).is_some());
+        let of_delays = self.delayed.as_ref().map(|(_, directory)| directory);
+        for (directory, partitions) in [(Some(&self.directory), source), (of_delays, delayed)] {
+            let Some(directory) = directory.filter(|_| !partitions.is_empty()).cloned() else { continue };
+            let (answers, waker) = (Arc::clone(&self.answers), self.waker.clone());
+            self.tasks.spawn(async move {
+                let loaded = directory.load(partitions).await;
+                let loaded = loaded.into_iter();
+                answers.put(loaded.map(|(partition, result)| KafkaEvent::Loaded { partition, seq, result }));
+                waker.wake();
+            });
+        }
     }
 
     fn find_ends(&mut self, partition: &TopicPartition, seq: u64) {
@@ -193,7 +313,7 @@ impl KafkaIo for Librdkafka {
     }
 
     fn rebuild_consumer(&mut self) -> Result<(), KafkaError> {
-        self.consumer = Self::consumer(&self.settings, &self.waker)?;
+        (self.consumer, self.delayed) = Self::consumers(&self.settings, &self.directory, &self.waker)?;
         Ok(())
     }
 
@@ -202,10 +322,11 @@ impl KafkaIo for Librdkafka {
     }
 
     fn close(&mut self) -> Result<(), KafkaError> {
-        self.consumer.close()
+        let delayed = self.delayed.as_mut().map_or(Ok(()), |(consumer, _)| consumer.close());
+        self.consumer.close().and(delayed)
     }
 
     fn is_closed(&self) -> bool {
-        self.consumer.is_closed()
+        self.consumer.is_closed() && self.delayed.as_ref().is_none_or(|(consumer, _)| consumer.is_closed())
     }
 }

@@ -97,6 +97,7 @@ impl EngineMetrics {
             ("discarded", rise(|c| c.discarded)),
             ("dead_lettered", rise(|c| c.dead_lettered)),
             ("output", rise(|c| c.forwarded_output)),
+            ("delayed", rise(|c| c.delayed)),
         ] {
             self.done.with_label_values(&[how]).inc_by(rise);
         }

@@ -9,9 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{
-    CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Ticket, Tp,
-};
+use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Ticket};
 use penstock_kafka::wake::Waker;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -110,7 +108,7 @@ impl EmbeddedProcessor {
 }
 
 impl Calls for EmbeddedProcessor {
-    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>) {
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {
         let deliveries = start.deliveries.as_slice();
         let began = std::time::Instant::now();
         let context = Context {
@@ -120,7 +118,7 @@ impl Calls for EmbeddedProcessor {
         };
         let tickets: Vec<Ticket> = deliveries.iter().map(|delivery| delivery.ticket).collect();
         let unanswered = Unanswered { tickets, began, shared: Arc::clone(&self.shared) };
-        let origins = deliveries.iter().map(|delivery| origin(delivery.tp)).collect();
+        let origins = deliveries.iter().map(origin).collect();
         self.started.push(Call { deliveries: Some((start.deliveries, origins)), context, unanswered });
     }
 

@@ -9,7 +9,7 @@ use http_body_util::Full;
 use hyper::Request;
 use jiff::Timestamp;
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Tp};
+use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start};
 use penstock_kafka::wake::Waker;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
@@ -127,8 +127,8 @@ impl HttpProcessor {
 }
 
 impl Calls for HttpProcessor {
-    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>) {
-        let origins = start.deliveries.as_slice().iter().map(|delivery| origin(delivery.tp)).collect();
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {
+        let origins = start.deliveries.as_slice().iter().map(origin).collect();
         let deadline = std::time::Instant::now() + start.deadline.since(now);
         let job = Job { call: start.call, deadline, deliveries: start.deliveries, origins };
         // A slot has one call at a time, so its queue of one has room; its task ends only with the runtime.

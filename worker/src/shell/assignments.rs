@@ -72,17 +72,14 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             RebalanceKind::Assign => {
                 self.refused = None;
                 self.state.joined();
-                // Answered at once and empty: while librdkafka waits it delivers nothing of *any* partition. Each follows
-                // when its checkpoint is there.
-                if let Err(error) = self.io.assign(&[]) {
-                    return self.consumer_failed(&error, now);
-                }
+                // Answered already. Each partition follows when its checkpoint is there.
                 if count > 0 && !self.is_leaving() {
                     let partitions = tps.iter().map(|tp| self.assignment(*tp)).collect();
                     self.tell(Event::Assigned { partitions, seq }, now);
                 }
             }
-            RebalanceKind::Revoke if count == 0 || self.is_leaving() => self.unassign(&tps, now),
+            RebalanceKind::Revoke if count == 0 => {}
+            RebalanceKind::Revoke if self.is_leaving() => self.unassign(&tps, now),
             RebalanceKind::Revoke => {
                 self.assignments.revoking.insert(seq, now);
                 let deadline = now + self.settings.drain;
@@ -93,9 +90,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn assignment(&mut self, tp: Tp) -> Assignment {
-        self.partitions.get_mut(tp).owned = true;
-        let name = &self.partitions.get(tp).name;
-        Assignment { tp, topic: name.topic.clone(), partition: name.partition, role: PartitionRole::Source }
+        let partition = self.partitions.get_mut(tp);
+        let of_topic = self.settings.delay_topics.iter().find(|one| *one.topic == *partition.name.topic);
+        (partition.owned, partition.delay) = (true, of_topic.map(|one| one.delay));
+        let role = partition.delay.map_or(PartitionRole::Source, |delay| PartitionRole::Delay { delay });
+        Assignment { tp, topic: partition.name.topic.clone(), partition: partition.name.partition, role }
     }
 
     /// The engine knows where to begin.

@@ -31,13 +31,25 @@ impl Commits {
 }
 
 impl<K: KafkaIo, C: Calls> Shell<K, C> {
+    /// One request for each group: delay topics have their own.
     pub(super) fn send_commits(&mut self, now: Instant) {
         if self.commits.booked.is_empty() {
             return;
         }
+        let booked = std::mem::take(&mut self.commits.booked);
+        let (delay, source): (Vec<_>, Vec<_>) =
+            booked.into_iter().partition(|(tp, ..)| self.partitions.get(*tp).delay.is_some());
+        for group in [source, delay] {
+            if !group.is_empty() {
+                self.send_commit(group, now);
+            }
+        }
+    }
+
+    fn send_commit(&mut self, booked: Vec<(Tp, CommitId, CommitOffset)>, now: Instant) {
         self.commits.seq += 1;
         let (mut offsets, mut ids) = (Vec::new(), Vec::new());
-        for (tp, commit, offset) in self.commits.booked.drain(..) {
+        for (tp, commit, offset) in booked {
             ids.push((tp, commit));
             offsets.push(offset);
         }

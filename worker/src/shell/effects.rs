@@ -1,6 +1,8 @@
 //! Carrying out what the engine says.
 
-use penstock_engine::seam::Tp;
+use std::sync::Arc;
+
+use penstock_engine::seam::{Delivery, Tp};
 use penstock_engine::{Effect, Instant};
 use penstock_kafka::consumer::{CommitOffset, StartAt};
 
@@ -18,10 +20,14 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let start = StartAt { partition, offset, leader_epoch: epoch(leader_epoch) };
                 self.assign(tp, seq, start);
             }
-            Effect::Start(start) => {
+            Effect::Start(mut start) => {
                 self.calls_in_progress += 1;
                 let partitions = &self.partitions;
-                self.calls.start(start, now, &|tp| partitions.origin(tp));
+                let travelled = partitions.first_reads(&mut start);
+                self.calls.start(start, now, &|delivery: &Delivery| {
+                    let own = travelled.iter().find(|(item, _)| *item == delivery.ticket.item);
+                    own.map_or_else(|| partitions.origin(delivery.tp), |(_, origin)| Arc::clone(origin))
+                });
             }
             Effect::Cancel { call } => self.calls.cancel(call),
             Effect::Forward(forward) => self.forward(*forward),

@@ -1,4 +1,4 @@
-//! Dead letters and outputs on their way.
+//! Dead letters, outputs and delayed records on their way.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -8,6 +8,7 @@ use penstock_kafka::producer::SendError;
 use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
+use crate::delay::{self, FirstRead};
 use crate::forward::{self, DeadLetters};
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
@@ -23,7 +24,7 @@ pub(super) struct Forwards {
     sent: HashMap<ForwardId, Pending>,
     /// The producer's queue was full. It cannot be, since the engine reserves room, unless records are very large.
     waiting: VecDeque<Forward>,
-    /// Dead-letter partitions that turned out not to exist.
+    /// Partitions of dead-letter and delay topics that turned out not to exist.
     absent: HashSet<(String, i32)>,
     results: Vec<Forwarded>,
     /// The failure that the log has already, by where to: the same again and again is no news.
@@ -41,6 +42,12 @@ struct Pending {
 }
 
 impl Forwards {
+    /// The partition of the same number as a record's own, where the topic has it.
+    fn partition(&self, io: &impl KafkaIo, topic: &str, origin: i32) -> Option<i32> {
+        let same = io.partitions_of(topic).is_some_and(|count| origin < count);
+        (same && !self.absent.contains(&(topic.to_owned(), origin))).then_some(origin)
+    }
+
     pub(super) fn in_progress(&self) -> usize {
         self.sent.len() + self.waiting.len()
     }
@@ -69,15 +76,15 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn send(&mut self, forward: &Forward) -> Result<Pending, (&'static str, SendError)> {
-        let (token, record) = (token(forward.id), &forward.record);
-        let origin = self.partitions.origin(forward.tp);
+        let token = token(forward.id);
+        let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
         let (settings, io) = (&self.settings, &mut self.io);
         match &forward.to {
             Destination::Output(answer) => {
                 let topic = settings.output.as_deref().unwrap_or_default();
                 let mut left = 0;
                 for (number, one) in answer.records.iter().enumerate() {
-                    let own = forward::output_headers(&origin, record, number, &settings.pipeline);
+                    let own = forward::output_headers(origin, record, number, &settings.pipeline);
                     match forward::output(record, one, &own, topic, |outgoing| io.send(outgoing, token)) {
                         Ok(()) => left += 1,
                         // Some are on their way: their confirmation ends the forward, as failed, and all are sent again.
@@ -93,17 +100,21 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 }
                 Ok(Pending { left, to: "output", partition: None, failed: None })
             }
-            Destination::DeadLetter(cause) | Destination::Delay { cause, .. } => {
+            Destination::DeadLetter(cause) => {
                 let letters = settings.dead_letter.as_ref();
                 let topic = letters.map_or("", |letters| letters.topic.as_str());
-                let headers = |letters: &DeadLetters| letters.headers(&origin, record, cause, &settings.pipeline);
+                let headers = |letters: &DeadLetters| letters.headers(origin, record, cause, &settings.pipeline);
                 let own = letters.map(headers).unwrap_or_default();
-                let same = io.partitions_of(topic).is_some_and(|count| origin.partition < count);
-                let place = (topic.to_owned(), origin.partition);
-                let partition = (same && !self.forwards.absent.contains(&place)).then_some(origin.partition);
+                let partition = self.forwards.partition(io, topic, origin.partition);
                 let sent = forward::dead_letter(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
-                let pending = Pending { left: 1, to: "dead_letter", partition: partition.map(|_| place), failed: None };
-                sent.map(|()| pending).map_err(|error| ("dead_letter", error))
+                one_sent(sent, "dead_letter", topic, partition)
+            }
+            Destination::Delay { tier, cause } => {
+                let topic = settings.delay_topics.get(*tier).map_or("", |one| one.topic.as_str());
+                let own = delay::headers(origin, record, cause, &settings.pipeline);
+                let partition = self.forwards.partition(io, topic, origin.partition);
+                let sent = forward::delayed(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
+                one_sent(sent, "delay", topic, partition)
             }
         }
     }
@@ -157,6 +168,16 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         self.tell(Event::Forwarded(results), now);
         true
     }
+}
+
+fn one_sent(
+    sent: Result<(), SendError>,
+    to: &'static str,
+    topic: &str,
+    partition: Option<i32>,
+) -> Result<Pending, (&'static str, SendError)> {
+    let partition = partition.map(|number| (topic.to_owned(), number));
+    sent.map(|()| Pending { left: 1, to, partition, failed: None }).map_err(|error| (to, error))
 }
 
 fn is_refused(code: ErrorCode) -> bool {

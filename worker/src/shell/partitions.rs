@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use penstock_engine::seam::{RECORD_OVERHEAD_BYTES, Tp};
+use penstock_engine::seam::{RECORD_OVERHEAD_BYTES, Record, Start, Tp};
 use penstock_kafka::TopicPartition;
 use penstock_kafka::consumer::{FetchLimit, Fetched};
 
 use crate::contract::request::Origin;
+use crate::delay::FirstRead;
 
 /// One partition that was ever seen.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub(super) struct Partition {
     pub(super) seq: u64,
     /// The group gave it to us, and the engine has not released it.
     pub(super) owned: bool,
+    /// How long records wait in it, for a partition of a delay topic.
+    pub(super) delay: Option<Duration>,
     /// librdkafka was told to read it.
     pub(super) reading: bool,
     /// Records and bytes to make room for: as many as the last time.
@@ -96,6 +100,7 @@ impl Partitions {
             origin: None,
             seq: 0,
             owned: false,
+            delay: None,
             reading: false,
             arena_hint: (0, 0),
             credit: 0,
@@ -134,6 +139,25 @@ impl Partitions {
     /// Notes the position; true if it is news.
     pub(super) fn moved(&mut self, tp: Tp, offset: i64) -> bool {
         std::mem::replace(&mut self.get_mut(tp).position, offset) != offset
+    }
+
+    /// A record as the source had it, whichever topic it comes from now.
+    pub(super) fn first_read(&self, tp: Tp, record: &Record) -> FirstRead {
+        let travelled = self.get(tp).delay.and_then(|_| FirstRead::of(record));
+        travelled.unwrap_or_else(|| FirstRead { origin: self.origin(tp), record: record.clone() })
+    }
+
+    /// The same for the records of a call, with the origins of those that come from a delay topic, by their place in it.
+    pub(super) fn first_reads(&self, start: &mut Start) -> Vec<(u32, Arc<Origin>)> {
+        let mut origins = Vec::new();
+        for delivery in start.deliveries.as_mut_slice() {
+            if self.get(delivery.tp).delay.is_some() {
+                let FirstRead { origin, record } = self.first_read(delivery.tp, &delivery.record);
+                delivery.record = record;
+                origins.push((delivery.ticket.item, origin));
+            }
+        }
+        origins
     }
 
     /// The origin of a partition whose identity was loaded; before that nothing of it can have been read.

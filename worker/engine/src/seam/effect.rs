@@ -129,6 +129,14 @@ impl DeliveryList {
             Self::Many(deliveries) => deliveries,
         }
     }
+
+    /// The same, for a shell that shows the processor a record otherwise than it was read.
+    pub fn as_mut_slice(&mut self) -> &mut [Delivery] {
+        match self {
+            Self::One(delivery) => core::slice::from_mut(delivery),
+            Self::Many(deliveries) => deliveries,
+        }
+    }
 }
 
 /// One record to process.

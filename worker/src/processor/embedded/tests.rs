@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::time::Duration;
 
-use penstock_engine::seam::{ArenaBuilder, NewRecord};
+use penstock_engine::seam::{ArenaBuilder, NewRecord, Tp};
 use penstock_kafka::wake::{Sleeper, pair};
 use tokio::runtime::Runtime;
 

@@ -156,6 +156,11 @@ impl KafkaIo for ModelKafka {
         self.trouble();
         let index = self.events.iter().position(|(due, _)| *due <= self.now)?;
         let (_, event) = self.events.remove(index)?;
+        if let KafkaEvent::Rebalance(Rebalance { kind, partitions, .. }) = &event
+            && (*kind == RebalanceKind::Assign || partitions.is_empty())
+        {
+            self.unanswered = None;
+        }
         Some(event)
     }
 
@@ -199,9 +204,6 @@ impl KafkaIo for ModelKafka {
     fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError> {
         if self.failed {
             return Err(KafkaError { fatal: true, ..KafkaError::of(ErrorCode::FATAL) });
-        }
-        if self.unanswered == Some(RebalanceKind::Assign) {
-            self.unanswered = None;
         }
         for start in partitions {
             let number = start.partition.partition;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, ErrorClass, Failure, Finished, Outcome, Start, Tp};
+use penstock_engine::seam::{CallId, Delivery, ErrorClass, Failure, Finished, Outcome, Start};
 
 use super::world::{Chance, Truth, is_poison, key_of};
 use crate::contract::request::Origin;
@@ -48,9 +48,9 @@ impl ModelProcessor {
 }
 
 impl Calls for ModelProcessor {
-    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(Tp) -> Arc<Origin>) {
+    fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {
         let [delivery] = start.deliveries.as_slice() else { panic!("one record a call") };
-        let (partition, offset) = (origin(delivery.tp).partition, delivery.record.offset());
+        let (partition, offset) = (origin(delivery).partition, delivery.record.offset());
         let same_key = |running: &Running| running.record.0 == partition && key_of(running.record.1) == key_of(offset);
         assert!(!self.running.values().any(same_key), "S5: two calls at once for the key of {partition}/{offset}");
         assert_eq!(delivery.record.key().unwrap(), key_of(offset).to_be_bytes());

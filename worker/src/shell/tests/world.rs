@@ -107,6 +107,7 @@ impl World {
             pipeline: "shop/orders".to_owned(),
             drain: Duration::from_secs(2),
             dead_letter: Some(DeadLetters { topic: "dlq".to_owned(), group: "g".to_owned(), headers: Vec::new() }),
+            delay_topics: Vec::new(),
             output: None,
             partition_count: 3,
             metadata_limit: Some(4096),
