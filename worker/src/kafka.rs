@@ -47,6 +47,15 @@ pub enum KafkaEvent {
         /// First offset, one past the last, and whose log it is; or why nobody knows.
         result: Result<(i64, i64, TopicId), String>,
     },
+    /// The answer to [`KafkaIo::find_readable_end`].
+    ReadableEnd {
+        /// Which partition.
+        partition: TopicPartition,
+        /// As it was given.
+        seq: u64,
+        /// One past the last offset that can be read, or why nobody knows.
+        result: Result<i64, String>,
+    },
     /// A record that was sent is in the log, or is not.
     Sent {
         /// As it was given.
@@ -82,6 +91,9 @@ pub trait KafkaIo {
     /// The offset behind the last record handed over, control records included.
     fn position(&self, partition: &TopicPartition) -> Option<i64>;
 
+    /// The partition's high watermark as last fetched; no request is made.
+    fn high_watermark(&self, partition: &TopicPartition) -> Option<i64>;
+
     /// Reading of assigned partitions starts at these offsets.
     ///
     /// # Errors
@@ -111,6 +123,9 @@ pub trait KafkaIo {
 
     /// Asks where a log begins and ends, answered by [`KafkaEvent::Ends`].
     fn find_ends(&mut self, partition: &TopicPartition, seq: u64);
+
+    /// Asks the broker up to where a log can be read, open transactions apart, answered by [`KafkaEvent::ReadableEnd`].
+    fn find_readable_end(&mut self, partition: &TopicPartition, seq: u64);
 
     /// Queues a record, answered by [`KafkaEvent::Sent`].
     ///

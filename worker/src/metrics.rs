@@ -43,6 +43,8 @@ pub struct Metrics {
     pub kafka_errors: IntCounterVec,
     /// Clients made again after a fatal error.
     pub clients_rebuilt: IntCounterVec,
+    /// Partitions that delivered nothing although records were there, by what was done about it.
+    pub stall_recoveries: IntCounterVec,
     /// Turns of the loop.
     pub turns: IntCounter,
     /// The loop slept its longest although there was work: a lost wake-up. Stays 0.
@@ -80,6 +82,12 @@ impl Metrics {
             partitions_assigned: gauge(&registry, "partitions_assigned", "Partitions that this worker reads")?,
             kafka_errors: counters(&registry, "kafka_errors_total", "Errors of the Kafka client", &["error"])?,
             clients_rebuilt: counters(&registry, "clients_rebuilt_total", "Clients made anew", &["client"])?,
+            stall_recoveries: counters(
+                &registry,
+                "stall_recoveries_total",
+                "Partitions that delivered nothing although records were there, by what was done about it",
+                &["by"],
+            )?,
             turns: counter(&registry, "loop_turns_total", "Turns of the loop")?,
             woken_by_cap_with_work: counter(
                 &registry,

@@ -10,6 +10,7 @@ mod events;
 mod forwards;
 mod partitions;
 pub mod run;
+mod stalls;
 pub mod state;
 #[cfg(test)]
 mod tests;
@@ -100,6 +101,7 @@ pub struct Shell<K, C> {
     /// When each kind of trouble was last logged.
     logged: HashMap<ErrorCode, Instant>,
     publish_at: Instant,
+    watch_at: Instant,
     metrics: Arc<Metrics>,
     state: Arc<State>,
 }
@@ -128,6 +130,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             refused: None,
             logged: HashMap::new(),
             publish_at: now,
+            watch_at: now,
             settings,
             metrics,
             state,
@@ -158,6 +161,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         while self.tell_forwarded(now) {
             worked = true;
         }
+        worked |= self.watch(now);
         self.finish_leaving(now);
         self.publish(now);
         worked
@@ -256,17 +260,17 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     fn take_records(&mut self, now: Instant) -> bool {
         let mut worked = false;
         for index in 0..self.partitions.len() {
-            worked |= self.fetch(index, now);
+            worked |= self.fetch(index, false, now);
         }
         worked
     }
 
-    /// Takes what one partition has, within its credit.
-    fn fetch(&mut self, index: usize, now: Instant) -> bool {
+    /// Takes what one partition has, within its credit, if it was signalled or is to be looked at without that.
+    fn fetch(&mut self, index: usize, unsignalled: bool, now: Instant) -> bool {
         let Some(partition) = self.partitions.reading_at(index) else { return false };
         let most = if self.calls_in_progress > 0 { FETCH_BETWEEN_CALLS } else { FETCH };
         let Some(limit) = partition.fetch_limit(most) else { return false };
-        if !self.io.has_records(&partition.name) {
+        if !unsignalled && !self.io.has_records(&partition.name) {
             return false;
         }
         let (records, bytes) = partition.arena_hint;

@@ -153,6 +153,12 @@ impl Directory {
         Ok((ends[0], ends[1], id))
     }
 
+    /// One past the last offset that a reader of this pipeline's isolation gets.
+    pub(super) async fn readable_end(&self, partition: &TopicPartition) -> Result<i64, String> {
+        let answer = self.offsets(&[(partition.clone(), OffsetSpec::Latest)]).await.into_iter().next();
+        answer.ok_or("the cluster left the partition out")?.1?.ok_or_else(|| "the cluster named no offset".to_owned())
+    }
+
     async fn offsets(
         &self,
         asked: &[(TopicPartition, OffsetSpec)],

@@ -255,6 +255,10 @@ impl KafkaIo for Librdkafka {
         self.of(partition).position(partition)
     }
 
+    fn high_watermark(&self, partition: &TopicPartition) -> Option<i64> {
+        self.of(partition).watermarks(partition).map(|watermarks| watermarks.high)
+    }
+
     fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError> {
         self.for_each(partitions, |start| &start.partition, Consumer::assign)
     }
@@ -294,6 +298,16 @@ impl KafkaIo for Librdkafka {
         self.tasks.spawn(async move {
             let result = directory.ends(&partition).await;
             answers.put([KafkaEvent::Ends { partition, seq, result }]);
+            waker.wake();
+        });
+    }
+
+    fn find_readable_end(&mut self, partition: &TopicPartition, seq: u64) {
+        let (directory, answers, waker) = (self.directory.clone(), Arc::clone(&self.answers), self.waker.clone());
+        let partition = partition.clone();
+        self.tasks.spawn(async move {
+            let result = directory.readable_end(&partition).await;
+            answers.put([KafkaEvent::ReadableEnd { partition, seq, result }]);
             waker.wake();
         });
     }

@@ -50,6 +50,11 @@ impl Assignments {
         groups
     }
 
+    /// A revocation was not answered yet, or there is no consumer.
+    pub(super) fn is_rebalancing(&self) -> bool {
+        !self.revoking.is_empty() || self.rebuild_at.is_some()
+    }
+
     pub(super) fn rebuild_at(&self) -> Option<Instant> {
         self.rebuild_at
     }
@@ -112,12 +117,13 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let mut result = Ok(());
         for (tp, seq, start) in std::mem::take(&mut self.assignments.starts) {
             let partition = self.partitions.get_mut(tp);
+            let offset = start.offset;
             if partition.reading {
                 result = result.and(self.io.seek(&start));
             } else {
                 fresh.push(start);
             }
-            partition.begin(seq);
+            partition.begin(seq, offset, now);
         }
         if !fresh.is_empty() {
             result = result.and(self.io.assign(&fresh));

@@ -51,6 +51,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                     }
                 }
             }
+            KafkaEvent::ReadableEnd { partition, seq, result } => {
+                let tp = self.partitions.number(&partition);
+                self.readable_end(tp, seq, result, now);
+            }
             KafkaEvent::Sent { token, result } => self.sent(token, result),
             KafkaEvent::PartitionFailed(partition, error) => {
                 let tp = self.partitions.number(&partition);
@@ -83,8 +87,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     pub(super) fn partition_failed(&mut self, tp: Tp, error: &KafkaError, now: Instant) {
-        let partition = self.partitions.get(tp);
+        let partition = self.partitions.get_mut(tp);
         if error.code.is_offset_lost() {
+            partition.failed = true;
             let (name, seq) = (partition.name.clone(), partition.seq);
             self.io.find_ends(&name, seq);
         } else {

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use penstock_engine::Instant;
 use penstock_engine::seam::{RECORD_OVERHEAD_BYTES, Record, Start, Tp};
 use penstock_kafka::TopicPartition;
 use penstock_kafka::consumer::{FetchLimit, Fetched};
 
+use super::stalls::Watch;
 use crate::contract::request::Origin;
 use crate::delay::FirstRead;
 
@@ -32,6 +34,11 @@ pub(super) struct Partition {
     credit: u64,
     /// The position that the engine knows.
     position: i64,
+    /// Where reading began, and stands until something is delivered.
+    pub(super) begins_at: i64,
+    /// It cannot be read on from where it stands.
+    pub(super) failed: bool,
+    pub(super) watch: Watch,
 }
 
 /// All partitions that this process has ever seen. A number is never given twice.
@@ -72,10 +79,13 @@ impl Partition {
     }
 
     /// Reading begins under this assignment; credit of an older one is void.
-    pub(super) fn begin(&mut self, seq: u64) {
+    pub(super) fn begin(&mut self, seq: u64, offset: i64, now: Instant) {
         self.seq = seq;
         self.reading = true;
         self.position = -1;
+        self.begins_at = offset;
+        self.failed = false;
+        self.watch = Watch::at(offset, now);
     }
 
     /// Reading ends. The engine gives new credit with the next assignment.
@@ -105,6 +115,9 @@ impl Partitions {
             arena_hint: (0, 0),
             credit: 0,
             position: -1,
+            begins_at: -1,
+            failed: false,
+            watch: Watch::at(-1, Instant::ZERO),
         });
         tp
     }

@@ -7,6 +7,7 @@ mod world;
 
 use std::time::Duration;
 
+use self::kafka::Silence;
 use self::world::{Chaos, World};
 
 #[test]
@@ -77,4 +78,68 @@ fn what_is_held_stays_within_the_window() {
     assert!(held > world::WINDOW_BYTES / 2 && held <= 2 * world::WINDOW_BYTES, "{held} bytes are held");
     world.shell.calls.stuck = false;
     world.run_until_done();
+}
+
+/// How often silent partitions were brought back, by what.
+fn recoveries(world: &World) -> [u64; 3] {
+    ["look", "reassign", "rebuild"].map(|by| world.shell.metrics.stall_recoveries.with_label_values(&[by]).get())
+}
+
+/// A world in which partition 1 falls silent after a while.
+fn fallen_silent(silence: Silence) -> World {
+    let mut world = World::new(4, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    assert!(world.shell.io.committed_offset(1) < world::RECORDS, "the test needs records that are left");
+    world.shell.io.silent.insert(1, silence);
+    world.run_for(Duration::from_secs(29));
+    assert_eq!(recoveries(&world), [0, 0, 0], "not at once");
+    world
+}
+
+#[test]
+fn a_lost_signal_is_made_up_for_by_a_look() {
+    let mut world = fallen_silent(Silence::Signal);
+    world.run_until_done();
+    assert_eq!(recoveries(&world), [1, 0, 0]);
+    assert_eq!(world.shell.io.count("asked"), 0);
+}
+
+#[test]
+fn a_silent_queue_is_split_anew_and_nothing_is_lost_or_done_again() {
+    let mut world = fallen_silent(Silence::Queue);
+    world.run_until_done();
+    assert_eq!(recoveries(&world), [0, 1, 0]);
+    assert_eq!(world.shell.engine.counters().received_again, 0);
+    assert_eq!(world.shell.io.count("rebuild"), 0);
+}
+
+#[test]
+fn a_consumer_that_stays_silent_is_made_anew() {
+    let mut world = fallen_silent(Silence::Client);
+    world.run_until_done();
+    assert_eq!(recoveries(&world), [0, 2, 1]);
+    assert_eq!(world.shell.io.count("rebuild"), 1);
+}
+
+#[test]
+fn an_open_transaction_is_no_silence() {
+    let mut world = World::new(6, Chaos::none());
+    world.shell.io.readable = 70;
+    world.run_for(Duration::from_secs(200));
+    assert!(world.shell.io.count("asked") >= 9, "the high watermark says that more is there, so the broker is asked");
+    assert_eq!(recoveries(&world), [0, 0, 0]);
+    world.shell.io.readable = world::RECORDS;
+    world.run_until_done();
+}
+
+#[test]
+fn without_credit_nobody_is_silent() {
+    let mut world = World::new(2, Chaos::none());
+    world.shell.calls.stuck = true;
+    world.run_for(Duration::from_secs(2));
+    world.shell.io.silent.insert(1, Silence::Queue);
+    let spent = world.shell.partitions.reading().filter(|partition| !partition.has_credit()).count();
+    assert_eq!(spent, 3, "the test needs windows that are full");
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(world.shell.io.count("asked"), 0);
 }

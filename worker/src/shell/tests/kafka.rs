@@ -38,6 +38,21 @@ pub(super) struct ModelKafka {
     closing: bool,
     /// librdkafka gave up; the shell will hear of it.
     failed: bool,
+    /// Partitions that deliver nothing, and what ends that.
+    pub(super) silent: BTreeMap<i32, Silence>,
+    /// End of what can be read: below [`RECORDS`] while a transaction is open.
+    pub(super) readable: i64,
+}
+
+/// Why a partition delivers nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Silence {
+    /// A signal was lost.
+    Signal,
+    /// Its queue is forwarded to nobody.
+    Queue,
+    /// The whole client is ill.
+    Client,
 }
 
 fn name(partition: i32) -> TopicPartition {
@@ -60,6 +75,8 @@ impl ModelKafka {
             next_trouble: Instant::from_millis(50),
             closing: false,
             failed: false,
+            silent: BTreeMap::new(),
+            readable: RECORDS,
         };
         kafka.give(&ALL);
         kafka
@@ -170,13 +187,20 @@ impl KafkaIo for ModelKafka {
 
     fn has_records(&self, partition: &TopicPartition) -> bool {
         // As in librdkafka, nothing is delivered while a rebalance waits for its answer.
-        self.unanswered.is_none() && self.reading.get(&partition.partition).is_some_and(|position| *position < RECORDS)
+        let readable = |position: &i64| *position < self.readable;
+        self.unanswered.is_none()
+            && !self.silent.contains_key(&partition.partition)
+            && self.reading.get(&partition.partition).is_some_and(readable)
     }
 
     fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, into: &mut ArenaBuilder) -> Fetched {
         let mut fetched = Fetched { empty: true, ..Fetched::default() };
+        if self.silent.get(&partition.partition).is_some_and(|silence| *silence != Silence::Signal) {
+            return fetched;
+        }
+        self.silent.remove(&partition.partition);
         let Some(position) = self.reading.get_mut(&partition.partition) else { return fetched };
-        while *position < RECORDS {
+        while *position < self.readable {
             if fetched.records >= limit.max_records || fetched.bytes >= limit.max_bytes {
                 fetched.empty = false;
                 break;
@@ -199,6 +223,10 @@ impl KafkaIo for ModelKafka {
 
     fn position(&self, partition: &TopicPartition) -> Option<i64> {
         self.reading.get(&partition.partition).copied()
+    }
+
+    fn high_watermark(&self, _: &TopicPartition) -> Option<i64> {
+        Some(RECORDS)
     }
 
     fn assign(&mut self, partitions: &[StartAt]) -> Result<(), KafkaError> {
@@ -224,6 +252,7 @@ impl KafkaIo for ModelKafka {
 
     fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError> {
         self.reading.insert(to.partition.partition, to.offset);
+        self.silent.retain(|partition, silence| *partition != to.partition.partition || *silence == Silence::Client);
         Ok(())
     }
 
@@ -261,6 +290,11 @@ impl KafkaIo for ModelKafka {
         self.later(KafkaEvent::Ends { partition: partition.clone(), seq, result });
     }
 
+    fn find_readable_end(&mut self, partition: &TopicPartition, seq: u64) {
+        *self.counts.entry("asked").or_default() += 1;
+        self.later(KafkaEvent::ReadableEnd { partition: partition.clone(), seq, result: Ok(self.readable) });
+    }
+
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
         assert_eq!((record.topic, record.value), ("dlq", Some(VALUE)));
         if self.chaos.refusals && self.chance.one_in(10) {
@@ -291,6 +325,7 @@ impl KafkaIo for ModelKafka {
     fn rebuild_consumer(&mut self) -> Result<(), KafkaError> {
         *self.counts.entry("rebuild").or_default() += 1;
         self.failed = false;
+        self.silent.clear();
         self.events.retain(|(_, event)| matches!(event, KafkaEvent::Sent { .. }));
         self.give(&ALL);
         Ok(())
