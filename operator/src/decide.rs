@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use penstock_blueprint::{GroupProtocol, Settled, Trouble, learned, template_hash};
-use penstock_crds::Pipeline;
 use penstock_crds::spec::{Isolation, Ordering, ScalingMode};
 use penstock_crds::status::PinState;
+use penstock_crds::{Pipeline, names};
 use penstock_kafka::settings::ClientConfig;
 use penstock_scaling::{Assignor, Decision, Mode, Observation, Policy, State, Timestamp, Workers};
 
@@ -15,7 +15,7 @@ use crate::memory::Memory;
 use crate::observe::{Observed, connection, kafka, workers};
 use crate::prepare::claims::Claim;
 use crate::prepare::{Evidence, Gate, Preparation, prepare};
-use crate::sampling::{Pace, Subscription};
+use crate::sampling::{Pace, Subscription, of_delays};
 
 /// How long a busy worker lets finished records wait for their commit (worker.md: "committed at least every 5 s while anything runs").
 const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
@@ -51,7 +51,9 @@ pub fn decide(
     let decision = match (&settled, preparation.gate) {
         (Some(settled), Gate::Open) => {
             let state = memory.scaler.get_or_insert_with(|| State::restore(learned(&observed.status)));
-            let policy = policy(pipeline, template_hash(pipeline, settled, &context.release));
+            let delayed = observed.delayed.as_deref();
+            let waits = memory.delays.wait(pipeline, delayed, now);
+            let policy = policy(pipeline, waits, template_hash(pipeline, settled, &context.release));
             let kafka = kafka::kafka(observed.sample.as_deref(), &preparation.source, now);
             Some(penstock_scaling::decide(state, &policy, &Observation { workers: workers.clone(), kafka }, now))
         }
@@ -117,8 +119,8 @@ fn pace(pipeline: &Pipeline, observed: &Observed, preparation: &Preparation, wor
     }
 }
 
-/// What the user wants, in the scaler's words.
-fn policy(pipeline: &Pipeline, template_hash: String) -> Policy {
+/// What the user wants, in the scaler's words. While records wait in delay topics somebody must be there when they are due.
+fn policy(pipeline: &Pipeline, waits: bool, template_hash: String) -> Policy {
     let scaling = &pipeline.scaling;
     Policy {
         mode: match scaling.mode {
@@ -128,7 +130,7 @@ fn policy(pipeline: &Pipeline, template_hash: String) -> Policy {
         },
         paused: pipeline.paused,
         manual_replicas: scaling.replicas,
-        min_replicas: scaling.min_replicas,
+        min_replicas: scaling.min_replicas.max(u32::from(waits)),
         max_replicas: scaling.max_replicas,
         lag: scaling.lag,
         catch_up: scaling.catch_up,
@@ -159,9 +161,25 @@ pub fn subscription(pipeline: &Pipeline, config: ClientConfig, pace: Pace) -> Su
         pipeline: kube::runtime::reflector::ObjectRef::new(&identity.name).within(&identity.namespace),
         config,
         sources: pipeline.topic_names().map(str::to_owned).collect(),
-        targets: dead_letter.into_iter().chain(pipeline.output.clone()).collect(),
+        targets: dead_letter.into_iter().chain(pipeline.output.clone()).chain(delay_topics(pipeline)).collect(),
         group: pipeline.source.group_id.clone(),
         read_committed: pipeline.source.isolation == Isolation::ReadCommitted,
         pace,
     }
+}
+
+/// The same for its delay topics and the group that reads them; `None` where there are none.
+pub fn delays(pipeline: &Pipeline, source: &Subscription) -> Option<Subscription> {
+    let sources: Vec<String> = delay_topics(pipeline).collect();
+    (!sources.is_empty()).then(|| Subscription {
+        uid: of_delays(&source.uid),
+        sources,
+        targets: Vec::new(),
+        group: names::delay_group(&pipeline.source.group_id),
+        ..source.clone()
+    })
+}
+
+fn delay_topics(pipeline: &Pipeline) -> impl Iterator<Item = String> {
+    pipeline.delivery.retry.delay_topics.iter().map(|delay| delay.topic.clone())
 }

@@ -11,6 +11,7 @@ use penstock_blueprint::Trouble;
 use penstock_scaling::{State, Timestamp};
 
 use crate::apply::Slots;
+use crate::observe::delays::Delays;
 use crate::observe::secret::SecretMemory;
 use crate::prepare::Configure;
 use crate::report::StatusMemory;
@@ -46,6 +47,8 @@ pub struct Memory {
     pub changed: Timestamp,
     /// For which generation of the resource the configuration of topics was seen to, and when last.
     pub configured: Option<(i64, Timestamp)>,
+    /// What is remembered of the delay topics.
+    pub delays: Delays,
     /// The last refusal of an object, while it is not tried again.
     pub refused: Option<Refused>,
     /// Chores that failed, by name.

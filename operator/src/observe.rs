@@ -2,6 +2,7 @@
 
 pub mod children;
 pub mod connection;
+pub mod delays;
 pub mod kafka;
 pub mod pods;
 pub mod secret;
@@ -19,7 +20,7 @@ use self::secret::SecretData;
 use crate::apply::Live;
 use crate::context::Scope;
 use crate::memory::Memory;
-use crate::sampling::{Sample, TroubleKind};
+use crate::sampling::{Sample, TroubleKind, of_delays};
 
 /// What was seen.
 pub struct Observed {
@@ -35,6 +36,8 @@ pub struct Observed {
     pub secret: Option<Result<SecretData, Trouble>>,
     /// The newest answers of Kafka; `None` before it was followed.
     pub sample: Option<Arc<Sample>>,
+    /// The same for the delay topics and their group; `None` where there are none, too.
+    pub delayed: Option<Arc<Sample>>,
 }
 
 impl Observed {
@@ -68,5 +71,6 @@ pub async fn observe(resource: &ConsumerPipeline, scope: &Scope, memory: &mut Me
         pods: scope.children.pods.of(&namespace, &name),
         secret,
         sample,
+        delayed: scope.context.sampler.newest(&of_delays(&uid)),
     }
 }

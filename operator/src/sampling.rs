@@ -23,7 +23,7 @@ use penstock_kafka::settings::ClientConfig;
 use tokio::sync::Notify;
 
 use self::book::Book;
-pub use self::book::{Pace, Subscription};
+pub use self::book::{Pace, Subscription, of_delays};
 use self::pool::Pool;
 pub use self::sample::{GroupFact, PartitionFact, Sample, TopicFact, Trouble, TroubleKind};
 pub use self::tick::Asked;

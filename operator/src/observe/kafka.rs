@@ -43,7 +43,11 @@ fn group(sample: &Sample) -> penstock_scaling::GroupState {
     }
 }
 
-fn partition_sample(partition: &TopicPartition, fact: &PartitionFact, pin: Option<i64>) -> Option<PartitionSample> {
+pub(super) fn partition_sample(
+    partition: &TopicPartition,
+    fact: &PartitionFact,
+    pin: Option<i64>,
+) -> Option<PartitionSample> {
     let committed = fact.committed?;
     Some(PartitionSample {
         topic: partition.topic.to_string(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use penstock_blueprint::{GroupProtocol, Reason, Trouble};
 use penstock_crds::Pipeline;
+use penstock_crds::pipeline::DelayTopic;
 use penstock_crds::spec::{StartFromSpec, StartPosition};
 use penstock_crds::status::{PinState, PinnedTopic, SourceStatus};
 use penstock_kafka::admin::{
@@ -28,6 +29,13 @@ pub enum Chore {
     CreateDeadLetter {
         /// Its name.
         topic: String,
+        /// Its partitions: as many as the largest source has.
+        partitions: u32,
+    },
+    /// Create a delay topic.
+    CreateDelay {
+        /// Its name, and how long records wait in it.
+        delay: DelayTopic,
         /// Its partitions: as many as the largest source has.
         partitions: u32,
     },
@@ -77,6 +85,7 @@ impl Chore {
         match self {
             Self::CreateTopics(_) => "CreateTopics",
             Self::CreateDeadLetter { .. } => "CreateDeadLetter",
+            Self::CreateDelay { .. } => "CreateDelay",
             Self::GrowTopics(_) => "GrowTopics",
             Self::Configure { .. } => "Configure",
             Self::Settle { .. } => "Settle",
@@ -90,7 +99,9 @@ impl Chore {
         let reason = match (error, self) {
             (ChoreError::Admin(AdminError::Authorization(_)), _) => Reason::NotAuthorized,
             (ChoreError::Admin(AdminError::Authentication(_)), _) => Reason::AuthenticationFailed,
-            (_, Self::CreateTopics(_) | Self::CreateDeadLetter { .. }) => Reason::TopicMissing,
+            (_, Self::CreateTopics(_) | Self::CreateDeadLetter { .. } | Self::CreateDelay { .. }) => {
+                Reason::TopicMissing
+            }
             (_, Self::GrowTopics(_) | Self::Configure { .. }) => Reason::TopicConflict,
             (_, Self::Settle { .. } | Self::Pin(_) | Self::Restore(_)) => Reason::PinFailed,
         };
@@ -100,6 +111,7 @@ impl Chore {
                 format!("Topic {} could not be created", names.join(", "))
             }
             Self::CreateDeadLetter { topic, .. } => format!("Dead-letter topic {topic} could not be created"),
+            Self::CreateDelay { delay, .. } => format!("Delay topic {} could not be created", delay.topic),
             Self::GrowTopics(topics) => {
                 let names: Vec<&str> = topics.iter().map(|topic| topic.topic.as_str()).collect();
                 format!("Partitions could not be added to topic {}", names.join(", "))
@@ -131,6 +143,10 @@ pub async fn carry_out(
         Chore::CreateDeadLetter { topic, partitions } => {
             let limit = source_max_bytes(client, pipeline).await?;
             create(client, &[topics::dead_letter(topic, *partitions, limit)]).await
+        }
+        Chore::CreateDelay { delay, partitions } => {
+            let limit = source_max_bytes(client, pipeline).await?;
+            create(client, &[topics::delay(delay, *partitions, limit)]).await
         }
         Chore::GrowTopics(growth) => grow(client, growth).await,
         Chore::Configure { topics, alter } => configure(client, topics, *alter).await,

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use penstock_blueprint::Reason;
+use penstock_crds::pipeline::DelayTopic;
 use penstock_crds::resolve;
 use penstock_crds::status::{PinState, PinnedTopic};
 use penstock_kafka::TopicPartition;
@@ -239,6 +241,29 @@ fn topics_grow_where_allowed_and_the_dead_letter_topic_with_them() {
     let made = look(&source, &behind, false);
     let wanted = Chore::CreateDeadLetter { topic: "n.shop.dlq".to_owned(), partitions: 2 };
     assert_eq!((made.gate, made.chore), (Gate::Open, Some(wanted)));
+}
+
+#[test]
+fn delay_topics_are_made_and_grow_with_the_source() {
+    let mut pipeline = pipeline(false);
+    let delay = DelayTopic { topic: "n.shop.retry.1m".to_owned(), delay: Duration::from_secs(60) };
+    pipeline.delivery.retry.delay_topics = vec![delay.clone()];
+    let chore = |topic: Option<TopicFact>| {
+        let mut sample = sample(&[Some(0), Some(0)]);
+        sample.topics.extend(topic.map(|fact| (delay.topic.clone(), fact)));
+        topics::check(&pipeline, &sample, Configure::Later).chore
+    };
+    let wanted = Chore::CreateDelay { delay: delay.clone(), partitions: 2 };
+    assert_eq!(chore(Some(TopicFact::Missing)), Some(wanted));
+    let Some(Chore::GrowTopics(growth)) = chore(Some(TopicFact::Present { id: None, partitions: 1 })) else {
+        panic!("no growth")
+    };
+    assert_eq!((growth[0].topic.as_str(), growth[0].total), ("n.shop.retry.1m", 2));
+    assert_eq!(chore(Some(TopicFact::Present { id: None, partitions: 2 })), None);
+    assert_eq!(chore(None), None, "not asked yet");
+    let made = topics::delay(&delay, 2, 1000);
+    assert_eq!(made.config["retention.ms"], (7 * 86_400_000 + 60_000).to_string());
+    assert_eq!(made.config["message.timestamp.type"], "LogAppendTime");
 }
 
 #[test]

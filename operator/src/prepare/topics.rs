@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use penstock_blueprint::{Reason, Trouble};
 use penstock_crds::Pipeline;
-use penstock_crds::pipeline::Topic;
+use penstock_crds::pipeline::{DelayTopic, Topic};
 use penstock_kafka::admin::{NewPartitions, NewTopic};
 
 use super::{Chore, Configure};
@@ -61,6 +61,7 @@ pub fn check(pipeline: &Pipeline, sample: &Sample, configure: Configure) -> Topi
             (Some(TopicFact::Present { .. }) | None, _) => {}
         }
     }
+    chore = chore.or_else(|| delay_topics(pipeline, sample, largest));
     if let Some(output) = &pipeline.output
         && matches!(fact(output), Some(TopicFact::Missing))
     {
@@ -68,6 +69,17 @@ pub fn check(pipeline: &Pipeline, sample: &Sample, configure: Configure) -> Topi
     }
     let chore = chore.or_else(|| configuration(sources, configure));
     Topics { known, chore, obstacles }
+}
+
+/// Delay topics are Penstock's own: made where they are absent, and grown with the source.
+fn delay_topics(pipeline: &Pipeline, sample: &Sample, largest: u32) -> Option<Chore> {
+    pipeline.delivery.retry.delay_topics.iter().find_map(|delay| match sample.topics.get(&delay.topic)? {
+        TopicFact::Missing => Some(Chore::CreateDelay { delay: delay.clone(), partitions: largest }),
+        TopicFact::Present { partitions, .. } if *partitions < largest => {
+            Some(Chore::GrowTopics(vec![NewPartitions { topic: delay.topic.clone(), total: largest }]))
+        }
+        TopicFact::Present { .. } => None,
+    })
 }
 
 fn configuration(sources: &[Topic], configure: Configure) -> Option<Chore> {
@@ -116,4 +128,11 @@ pub fn dead_letter(topic: &str, partitions: u32, source_max_bytes: u32) -> NewTo
         ("max.message.bytes".to_owned(), source_max_bytes.saturating_add(DEAD_LETTER_ROOM).to_string()),
     ]);
     NewTopic { name: topic.to_owned(), partitions: Some(partitions), replication_factor: None, config }
+}
+
+/// A delay topic: as a dead-letter topic, and a record is there for a week after it is due.
+pub fn delay(topic: &DelayTopic, partitions: u32, source_max_bytes: u32) -> NewTopic {
+    let mut new = dead_letter(&topic.topic, partitions, source_max_bytes);
+    new.config.insert("retention.ms".to_owned(), topic.retention_min().as_millis().to_string());
+    new
 }

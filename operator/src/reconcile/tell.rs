@@ -9,10 +9,11 @@ use penstock_scaling::{Decision, State, Timestamp};
 use super::View;
 use super::act::Done;
 use crate::context::Scope;
-use crate::decide::{Plan, subscription};
+use crate::decide::{Plan, delays, subscription};
 use crate::memory::Memory;
 use crate::observe::{Observed, kafka};
 use crate::report::{ReportError, news, report};
+use crate::sampling::{Sample, of_delays};
 
 /// Follows the pipeline in Kafka from here on, and reports. Returns when numbers that waited are due.
 pub(super) async fn tell(
@@ -34,11 +35,14 @@ pub(super) async fn tell(
         name: &pipeline.identity.name,
         generation: pipeline.identity.generation,
         pipeline: Ok(pipeline),
-        kafka: kafka::reachability(observed.sample.as_deref(), disconnected),
+        kafka: kafka::reachability(most_troubled(observed), disconnected),
         source: Some(done.outcome.source.as_ref().unwrap_or(&plan.preparation.source)),
         group: plan.preparation.group.clone(),
         obstacles: done.obstacles.clone(),
-        hindrances: kafka::hindrances(observed.sample.as_deref(), pipeline),
+        hindrances: [&observed.sample, &observed.delayed]
+            .into_iter()
+            .flat_map(|sample| kafka::hindrances(sample.as_deref(), pipeline))
+            .collect(),
         decision: plan.decision.as_ref(),
         learned: memory.scaler.as_ref().map(State::learned),
         objects,
@@ -75,6 +79,13 @@ pub(super) async fn refusal(
     report(resource, &facts, vec![], observed, &mut memory.status, &scope.context, now).await.map(drop)
 }
 
+/// The source's sample, unless only that of the delay topics has something to complain about.
+fn most_troubled(observed: &Observed) -> Option<&Sample> {
+    let source = observed.sample.as_deref();
+    let delayed = observed.delayed.as_deref().filter(|sample| sample.trouble().is_some());
+    if source.is_some_and(|sample| sample.trouble().is_none()) { delayed.or(source) } else { source }
+}
+
 fn pods(observed: &Observed) -> Vec<PodTrouble> {
     observed.pods.iter().flat_map(|pod| pod.troubles.clone()).collect()
 }
@@ -84,7 +95,13 @@ fn follow(view: View<'_>, plan: &Plan, memory: &mut Memory) -> Option<(Trouble, 
     match &plan.connection {
         Ok(config) => {
             memory.disconnected = None;
-            view.scope.context.sampler.follow(subscription(view.pipeline, config.clone(), plan.pace));
+            let (sampler, source) =
+                (&view.scope.context.sampler, subscription(view.pipeline, config.clone(), plan.pace));
+            match delays(view.pipeline, &source) {
+                Some(delays) => sampler.follow(delays),
+                None => sampler.forget(&of_delays(&source.uid)),
+            }
+            sampler.follow(source);
             None
         }
         Err(trouble) => Some((trouble.clone(), *memory.disconnected.get_or_insert(view.now))),

@@ -68,6 +68,11 @@ struct Entry {
     asking: bool,
 }
 
+/// Under which name a pipeline's delay topics and their group are followed: beside it, as if they were another's source.
+pub fn of_delays(uid: &str) -> String {
+    format!("{uid}/retry")
+}
+
 impl Pace {
     /// How long an answer is good for.
     fn interval(self, asked: Asked) -> Duration {
@@ -126,16 +131,19 @@ impl Book {
         true
     }
 
-    /// Makes everything about a pipeline due.
+    /// Makes everything about a pipeline due, and about its delay topics.
     pub fn hurry(&mut self, uid: &str) {
-        if let Some(entry) = self.pipelines.get_mut(uid) {
-            entry.due.clear();
+        for uid in [uid, &of_delays(uid)] {
+            if let Some(entry) = self.pipelines.get_mut(uid) {
+                entry.due.clear();
+            }
         }
     }
 
-    /// Forgets a pipeline.
+    /// Forgets a pipeline, and its delay topics.
     pub fn forget(&mut self, uid: &str) {
         self.pipelines.remove(uid);
+        self.pipelines.remove(&of_delays(uid));
     }
 
     /// Ticks under way were dropped with the loop that ran them: what they asked is due again.
