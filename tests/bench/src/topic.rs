@@ -176,8 +176,13 @@ pub(crate) struct Watch {
 
 impl Watch {
     /// Records below the committed offsets, over all partitions. (All topics start at offset 0 and have no holes.)
+    ///
+    /// A broker that has just started looks for its coordinator first: until then nothing is known to be committed.
     pub(crate) fn committed(&self) -> Result<u64, KafkaError> {
-        let committed = self.consumer.committed_offsets(self.partitions.clone(), TIMEOUT)?;
+        let committed = match self.consumer.committed_offsets(self.partitions.clone(), TIMEOUT) {
+            Err(error) if error.rdkafka_error_code().is_some_and(is_moving) => return Ok(0),
+            answer => answer?,
+        };
         Ok(committed
             .elements()
             .iter()
@@ -187,4 +192,9 @@ impl Watch {
             })
             .sum())
     }
+}
+
+fn is_moving(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode::{CoordinatorLoadInProgress, CoordinatorNotAvailable, NotCoordinator};
+    matches!(code, CoordinatorLoadInProgress | CoordinatorNotAvailable | NotCoordinator)
 }
