@@ -111,19 +111,16 @@ impl Plan {
     /// The round of a seed, were it so.
     pub fn asked(asked: Asked) -> Self {
         let Asked { seed, brokers, theme, extent } = asked;
-        let brokers_drawn = u64::from(brokers);
-        let plan = match theme {
-            Some(theme) => {
-                Self::on(theme, seed, brokers, &mut Rng::new(hashed(&[seed, brokers_drawn, 0x0074_6865_6d65])))
-            }
-            None => {
-                let mut rng = Rng::new(hashed(&[seed, brokers_drawn, 0x706c_616e]));
-                let theme = rng.pick(&Theme::ALL);
-                Self::on(theme, seed, brokers, &mut rng)
-            }
+        let drawn = |what| Rng::new(hashed(&[seed, u64::from(brokers), what]));
+        let plan = if let Some(theme) = theme {
+            Self::on(theme, seed, brokers, &mut drawn(0x0074_6865_6d65))
+        } else {
+            let mut rng = drawn(0x706c_616e);
+            let theme = rng.pick(&Theme::ALL);
+            Self::on(theme, seed, brokers, &mut rng)
         };
         let plan = Self { asked, ..plan };
-        plan.extended(&mut Rng::new(hashed(&[seed, brokers_drawn, 0x6578_7465_6e74])), extent)
+        plan.extended(&mut drawn(0x6578_7465_6e74), extent)
     }
 
     /// A round of half a minute with a bit of everything, for a cluster that nobody prepared: members of the classic protocol can have
@@ -309,7 +306,7 @@ mod tests {
         let share = |one: fn(&Plan) -> bool| plans.iter().filter(|plan| one(plan)).count();
         for share in [
             share(|plan| plan.batches.is_none()),
-            share(|plan| plan.has_same_lane()),
+            share(Plan::has_same_lane),
             share(|plan| plan.batches.is_some_and(|batches| batches.max_records == 1)),
             share(|plan| !plan.other_topics.is_empty()),
             share(|plan| plan.extent == Extent::Large),

@@ -126,7 +126,7 @@ impl<'a> Producer<'a> {
         let counts: Vec<i32> = self.plan.topics().collect();
         let topic = match counts.len() as u64 {
             0 | 1 => 0,
-            count => usize::try_from(hashed(&[self.plan.seed, number, 0x746f_7069_63]) % count).unwrap_or_default(),
+            count => usize::try_from(hashed(&[self.plan.seed, number, 0x0074_6f70_6963]) % count).unwrap_or_default(),
         };
         let grown = self.plan.faults.iter().find_map(|timed| match timed.fault {
             Fault::Grow { to } if topic == 0 && due > timed.at + LEARNED => Some(to),

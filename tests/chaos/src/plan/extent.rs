@@ -12,6 +12,8 @@ use crate::rng::Rng;
 pub(super) const LARGE: (u64, u64) = (150_000, 600_000);
 /// The same where each record is a request: half of a machine's cores is the harness's own HTTP server.
 const LARGE_SINGLE: (u64, u64) = (60_000, 150_000);
+/// Most records of a usual round where a partition has one lane, which is one call at a time.
+const OF_ONE_LANE: u64 = 5_000;
 /// So many records to a batch, and the harness's server is not what holds a round up.
 const MANY: u32 = 50;
 /// Only one in so many records of a large round is treated as usual: there are as many troubles in all, among more records.
@@ -73,6 +75,8 @@ impl Plan {
             self.backlog_percent = 90;
             self.shapes = self.shapes.small();
             self.mix.one_in = DILUTION;
+        } else if self.ordering == Ordering::Key && self.shapes.keys == 1 && !self.has_same_lane() {
+            self.records = self.records.min(OF_ONE_LANE);
         }
         self
     }

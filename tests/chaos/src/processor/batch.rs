@@ -98,7 +98,7 @@ pub(super) fn decide(seed: u64, items: &[Item<'_>], output: bool) -> Decision {
         said[half..].fill(Said::LeftOut);
     }
     let first = items.first().map_or(0, |item| item.record.offset.cast_unsigned());
-    let rng = &mut Rng::new(hashed(&[seed, first, items.len() as u64, 0x6974_656d_73]));
+    let rng = &mut Rng::new(hashed(&[seed, first, items.len() as u64, 0x0069_7465_6d73]));
     Decision { wait, ..one_by_one(items, &said, output, rng) }
 }
 
