@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use penstock_kafka::TopicPartition;
 use penstock_kafka::admin::{AdminClient, NewTopic};
 use penstock_kafka::consumer::{Consumer, FetchLimit, StartAt};
-use penstock_kafka::memory::fetch_buffers;
+use penstock_kafka::memory::{Load, RECORD_BYTES, fetch_buffers};
 use penstock_kafka::producer::{OutgoingRecord, Producer, SendError};
 use penstock_kafka::record::{BorrowedRecord, RecordBatch, RecordSink};
 use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
@@ -89,7 +89,7 @@ fn settings() -> ConsumerSettings {
         read_committed: true,
         max_poll_interval: Duration::from_mins(5),
         session_timeout: Duration::from_secs(45),
-        buffers: fetch_buffers(256 << 20, 6, 1),
+        buffers: fetch_buffers(256 << 20, &Load { partitions: 6, brokers: 1, record_bytes: RECORD_BYTES }),
     }
 }
 
@@ -155,7 +155,7 @@ fn split<S: RecordSink>(
 #[expect(unsafe_code, reason = "the yardstick is librdkafka's own loop")]
 fn bare(bootstrap: &str, topic: &str, records: usize, round: u32) {
     use rdkafka_sys::bindings as sys;
-    let buffers = fetch_buffers(256 << 20, 1, 1);
+    let buffers = fetch_buffers(256 << 20, &Load { partitions: 1, brokers: 1, record_bytes: RECORD_BYTES });
     let properties = [
         ("bootstrap.servers", bootstrap.to_owned()),
         ("group.id", "rate-bare".to_owned()),

@@ -9,7 +9,7 @@ use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS};
 use penstock_crds::spec::{AuthenticationType, Isolation, OnExhausted, OnOffsetLoss, Ordering};
 use penstock_crds::{Pipeline, Violation, names, resolve, schema};
 use penstock_engine::{Policy, policy};
-use penstock_kafka::memory::fetch_buffers;
+use penstock_kafka::memory::{Load, fetch_buffers};
 use penstock_kafka::settings::{Authentication, Connection, ConsumerSettings, GroupProtocol};
 
 use crate::failure::{Failure, INVALID_PIPELINE, INVALID_SECRET};
@@ -21,6 +21,8 @@ const RECORDS_BYTES_MIN: u64 = 16 << 20;
 /// What a small record costs in librdkafka's queue, its own bytes included. Measured: 340 MB for 100-byte records where their
 /// bytes alone were counted, 75 MB with this.
 const QUEUED_RECORD_BYTES: u64 = 1024;
+/// The least of the window that a partition is given: some hundred small records, so that calls overlap.
+const PARTITION_WINDOW_MIN: u64 = 64 << 10;
 /// One part in so many of what consumers buffer is for delay topics, where there are any: their records wait anyway.
 const DELAYED_SHARE: u64 = 4;
 /// The group waits so long for a silent member of the classic protocol.
@@ -108,7 +110,7 @@ impl Config {
     }
 
     /// What the engine goes by.
-    pub fn policy(&self, memory_bytes: u64, incarnation: u64) -> Policy {
+    pub fn policy(&self, memory_bytes: u64, load: &Load, incarnation: u64) -> Policy {
         let delivery = &self.pipeline.delivery;
         Policy {
             ordering: match delivery.ordering {
@@ -142,14 +144,14 @@ impl Config {
                 OnOffsetLoss::Stop => policy::OnOffsetLoss::Stop,
                 OnOffsetLoss::Resume => policy::OnOffsetLoss::Resume,
             },
-            window_bytes: records_bytes(memory_bytes) / if delivery.batch.is_some() { 8 } else { 4 },
+            window_bytes: window(records_bytes(memory_bytes) / if delivery.batch.is_some() { 8 } else { 4 }, load),
             incarnation,
             ..Policy::default()
         }
     }
 
-    /// What the consumer is to be. `partitions` is how many this worker may own, `brokers` how many it fetches from.
-    pub fn consumer(&self, memory_bytes: u64, partitions: u32, brokers: u32) -> ConsumerSettings {
+    /// What the consumer is to be.
+    pub fn consumer(&self, memory_bytes: u64, load: &Load) -> ConsumerSettings {
         ConsumerSettings {
             group_id: self.pipeline.source.group_id.clone(),
             protocol: self.protocol.unwrap_or(GroupProtocol::Consumer),
@@ -158,16 +160,16 @@ impl Config {
             read_committed: self.pipeline.source.isolation == Isolation::ReadCommitted,
             max_poll_interval: resolve::MAX_POLL_INTERVAL,
             session_timeout: SESSION_TIMEOUT,
-            buffers: fetch_buffers(self.source_bytes(memory_bytes), partitions, brokers),
+            buffers: fetch_buffers(self.source_bytes(memory_bytes), load),
         }
     }
 
     /// The same for the consumer of the delay topics.
-    pub fn delay_consumer(&self, memory_bytes: u64, partitions: u32, brokers: u32) -> ConsumerSettings {
+    pub fn delay_consumer(&self, memory_bytes: u64, load: &Load) -> ConsumerSettings {
         ConsumerSettings {
             group_id: names::delay_group(&self.pipeline.source.group_id),
-            buffers: fetch_buffers(records_bytes(memory_bytes) / DELAYED_SHARE, partitions, brokers),
-            ..self.consumer(memory_bytes, partitions, brokers)
+            buffers: fetch_buffers(records_bytes(memory_bytes) / DELAYED_SHARE, load),
+            ..self.consumer(memory_bytes, load)
         }
     }
 
@@ -194,6 +196,12 @@ pub fn queued_records(consumer: &ConsumerSettings) -> [(&'static str, String); 1
 /// batch a small record takes up to three times what the engine counts for it, and then the engine has an eighth.
 fn records_bytes(memory_bytes: u64) -> u64 {
     memory_bytes.saturating_sub(PROGRAM_BYTES).max(RECORDS_BYTES_MIN)
+}
+
+/// What the engine may hold: each partition goes above its share by one record, which is left free beforehand.
+fn window(bytes: u64, load: &Load) -> u64 {
+    let partitions = u64::from(load.partitions.max(1));
+    bytes.saturating_sub(load.overdraft() * partitions).max(partitions * PARTITION_WINDOW_MIN).min(bytes)
 }
 
 /// A mounted Secret: each key a file. Kubernetes' own entries begin with two dots.
@@ -235,6 +243,8 @@ spec:
   processor: {type: discard}
 ";
 
+    const LOAD: Load = Load { partitions: 12, brokers: 3, record_bytes: 1 << 20 };
+
     #[test]
     fn annotations_carry_what_the_operator_settled() {
         let config = Config::parse(PIPELINE).unwrap();
@@ -261,20 +271,24 @@ spec:
     fn delay_topics_share_the_memory_of_the_source() {
         let delivery = "  delivery: {ordering: Unordered, retry: {delayTopics: [1m]}}";
         let config = Config::parse(&format!("{PIPELINE}{delivery}")).unwrap();
-        let (source, delayed) = (config.consumer(256 << 20, 12, 3), config.delay_consumer(256 << 20, 12, 3));
+        let (source, delayed) = (config.consumer(256 << 20, &LOAD), config.delay_consumer(256 << 20, &LOAD));
         assert_eq!((source.group_id.as_str(), delayed.group_id.as_str()), ("shop.orders", "shop.orders.retry"));
-        let alone = Config::parse(PIPELINE).unwrap().consumer(256 << 20, 12, 3).buffers.worst_case(12, 3);
-        assert!(source.buffers.worst_case(12, 3) + delayed.buffers.worst_case(12, 3) <= alone);
-        assert_eq!(config.policy(256 << 20, 1).retry.delay_tiers, 1);
+        let alone = Config::parse(PIPELINE).unwrap().consumer(256 << 20, &LOAD).buffers.worst_case(&LOAD);
+        assert!(source.buffers.worst_case(&LOAD) + delayed.buffers.worst_case(&LOAD) <= alone);
+        assert_eq!(config.policy(256 << 20, &LOAD, 1).retry.delay_tiers, 1);
     }
 
     #[test]
     fn memory_is_shared_and_never_less_than_the_floor() {
         let config = Config::parse(PIPELINE).unwrap();
-        assert_eq!(config.policy(256 << 20, 1).window_bytes, (216 << 20) / 4);
+        assert_eq!(config.policy(256 << 20, &LOAD, 1).window_bytes, (216 << 20) / 4);
         let batched = Config::parse(&format!("{PIPELINE}  delivery: {{batch: {{maxRecords: 100}}}}")).unwrap();
-        assert_eq!(batched.policy(256 << 20, 1).window_bytes, (216 << 20) / 8);
-        assert_eq!(batched.policy(256 << 20, 1).batch.max_records, 100);
-        assert_eq!(config.policy(0, 1).window_bytes, RECORDS_BYTES_MIN / 4);
+        assert_eq!(batched.policy(256 << 20, &LOAD, 1).window_bytes, (216 << 20) / 8);
+        assert_eq!(batched.policy(256 << 20, &LOAD, 1).batch.max_records, 100);
+        assert_eq!(config.policy(0, &LOAD, 1).window_bytes, RECORDS_BYTES_MIN / 4);
+        // Twelve records of 4 MiB, one above each partition's share.
+        let large = Load { record_bytes: 4 << 20, ..LOAD };
+        assert_eq!(config.policy(256 << 20, &large, 1).window_bytes, (216 << 20) / 4 - (48 << 20));
+        assert_eq!(config.policy(128 << 20, &large, 1).window_bytes, 12 * PARTITION_WINDOW_MIN);
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use penstock_crds::spec::Isolation as SpecIsolation;
 use penstock_kafka::admin::{AdminClient, AdminError, ConfigResource, Isolation, NewTopic, Topic};
+use penstock_kafka::memory::RECORD_BYTES;
 use penstock_kafka::settings::Connection;
 
 use crate::config::Config;
@@ -23,9 +24,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Waits between attempts double from the first to the second.
 const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 /// A dead letter is its record and what Penstock adds: topics made here take this much more than a record.
-const DEAD_LETTER_EXTRA_BYTES: i64 = 64 * 1024;
-/// `max.message.bytes` of a topic that says nothing (Kafka's default).
-const MESSAGE_BYTES: i64 = 1_048_588;
+const DEAD_LETTER_EXTRA_BYTES: u64 = 64 * 1024;
 
 /// What was learned about the cluster.
 #[derive(Clone, Debug)]
@@ -38,6 +37,8 @@ pub struct Cluster {
     pub partitions: u32,
     /// Partitions of all delay topics together.
     pub delay_partitions: u32,
+    /// The largest record that a source topic takes.
+    pub record_bytes: u64,
     /// Topics that are written to, with their partitions.
     pub written: BTreeMap<String, i32>,
     /// `offset.metadata.max.bytes`, where the cluster tells.
@@ -97,7 +98,8 @@ async fn learn(config: &Config, admin: &AdminClient) -> Result<Cluster, Failure>
     let brokers = u32::try_from(described.nodes.len()).unwrap_or(u32::MAX).max(1);
     let metadata_limit = metadata_limit(admin, described.nodes.first().map(|node| node.id)).await;
     let partitions = u32::try_from(partitions).unwrap_or(1);
-    Ok(Cluster { directory, brokers, partitions, delay_partitions, written, metadata_limit })
+    let record_bytes = largest_record(config, admin).await;
+    Ok(Cluster { directory, brokers, partitions, delay_partitions, record_bytes, written, metadata_limit })
 }
 
 /// Output and dead-letter topic: they must be there, and the dead-letter topic is made where that is asked for. The operator
@@ -129,26 +131,14 @@ async fn create_topic(
     (name, partitions): (&str, i32),
     retention: Option<Duration>,
 ) -> Result<(), Failure> {
-    let sources: Vec<_> = config.pipeline.topic_names().map(|topic| ConfigResource::Topic(topic.to_owned())).collect();
-    let largest_record = match admin.describe_configs(&sources, TIMEOUT).await {
-        Ok(configs) => configs
-            .into_iter()
-            .filter_map(|(_, entries)| entries.ok())
-            .flatten()
-            .filter(|entry| entry.name == "max.message.bytes")
-            .filter_map(|entry| entry.value?.parse().ok())
-            .max()
-            .unwrap_or(MESSAGE_BYTES),
-        Err(_) => MESSAGE_BYTES,
-    };
-    let mut config = BTreeMap::from([
+    let mut settings = BTreeMap::from([
         ("cleanup.policy".to_owned(), "delete".to_owned()),
         ("message.timestamp.type".to_owned(), "LogAppendTime".to_owned()),
-        ("max.message.bytes".to_owned(), (largest_record + DEAD_LETTER_EXTRA_BYTES).to_string()),
+        ("max.message.bytes".to_owned(), (largest_record(config, admin).await + DEAD_LETTER_EXTRA_BYTES).to_string()),
     ]);
-    config.extend(retention.map(|time| ("retention.ms".to_owned(), time.as_millis().to_string())));
+    settings.extend(retention.map(|time| ("retention.ms".to_owned(), time.as_millis().to_string())));
     let partitions = u32::try_from(partitions).ok().filter(|count| *count > 0);
-    let topic = NewTopic { name: name.to_owned(), partitions, replication_factor: None, config };
+    let topic = NewTopic { name: name.to_owned(), partitions, replication_factor: None, config: settings };
     let answers = admin.create_topics(&[topic], TIMEOUT).await.map_err(|error| Failure::from_admin(&error))?;
     for (name, answer) in answers {
         match answer {
@@ -158,6 +148,20 @@ async fn create_topic(
         }
     }
     Ok(())
+}
+
+/// `max.message.bytes` of the source topics; Kafka's default for those whose configuration may not be read.
+async fn largest_record(config: &Config, admin: &AdminClient) -> u64 {
+    let sources: Vec<_> = config.pipeline.topic_names().map(|topic| ConfigResource::Topic(topic.to_owned())).collect();
+    let Ok(configs) = admin.describe_configs(&sources, TIMEOUT).await else { return RECORD_BYTES };
+    configs
+        .into_iter()
+        .filter_map(|(_, entries)| entries.ok())
+        .flatten()
+        .filter(|entry| entry.name == "max.message.bytes")
+        .filter_map(|entry| entry.value?.parse().ok())
+        .max()
+        .unwrap_or(RECORD_BYTES)
 }
 
 async fn describe(admin: &AdminClient, names: &[&str]) -> Result<Vec<(String, Result<Topic, AdminError>)>, Failure> {

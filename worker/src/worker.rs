@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use penstock_crds::pipeline::Processor;
 use penstock_engine::Engine;
+use penstock_kafka::memory::Load;
 use penstock_kafka::settings::ConsumerSettings;
 use penstock_kafka::wake;
 use tokio::runtime::{Builder, Runtime};
@@ -149,9 +150,8 @@ impl Parts<'_> {
     fn run<C: Calls>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
         let Self { args, config, cluster, runtime, metrics, state, sleeper } = self;
         let pipeline = &config.pipeline;
-        let owned = cluster.partitions.div_ceil(pipeline.scaling.min_replicas.max(1));
-        let consumer =
-            ConsumerSettings { rack: args.zone(), ..config.consumer(args.memory_bytes, owned, cluster.brokers) };
+        let load = load(config, &cluster, cluster.partitions);
+        let consumer = ConsumerSettings { rack: args.zone(), ..config.consumer(args.memory_bytes, &load) };
         let delays = delays(args, config, &cluster)?;
         let kafka = KafkaSettings {
             connection: config.connection(args.secret_dir.as_deref(), &queued_records(&consumer))?,
@@ -178,7 +178,7 @@ impl Parts<'_> {
             metadata_limit: cluster.metadata_limit,
             forward_slots: concurrency.saturating_mul(FORWARDS_PER_CALL.max(records_per_call)).min(FORWARDS_MAX),
         };
-        let mut policy = config.policy(args.memory_bytes, incarnation());
+        let mut policy = config.policy(args.memory_bytes, &load, incarnation());
         policy.concurrency = concurrency;
         let clock = Clock::start();
         let io = Librdkafka::join(kafka, cluster.directory, clock, (runtime.handle().clone(), sleeper.waker()))
@@ -200,12 +200,17 @@ fn delays(args: &Run, config: &Config, cluster: &Cluster) -> Result<Option<Delay
     if delay_topics.is_empty() {
         return Ok(None);
     }
-    let owned = cluster.delay_partitions.div_ceil(config.pipeline.scaling.min_replicas.max(1));
-    let consumer =
-        ConsumerSettings { rack: args.zone(), ..config.delay_consumer(args.memory_bytes, owned, cluster.brokers) };
+    let load = load(config, cluster, cluster.delay_partitions);
+    let consumer = ConsumerSettings { rack: args.zone(), ..config.delay_consumer(args.memory_bytes, &load) };
     let connection = config.connection(args.secret_dir.as_deref(), &queued_records(&consumer))?;
     let topics = delay_topics.iter().map(|one| (one.topic.clone(), one.delay)).collect();
     Ok(Some(Delays { connection, consumer, topics }))
+}
+
+/// The most that this worker may have to read of topics with so many partitions: when there are no more workers than the least.
+fn load(config: &Config, cluster: &Cluster, partitions: u32) -> Load {
+    let partitions = partitions.div_ceil(config.pipeline.scaling.min_replicas.max(1));
+    Load { partitions, brokers: cluster.brokers, record_bytes: cluster.record_bytes }
 }
 
 /// Handlers get every core. For HTTP two threads do: connections on one may be busy while the other answers probes.

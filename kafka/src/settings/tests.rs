@@ -164,7 +164,10 @@ fn consumer(protocol: GroupProtocol, properties: &[(&str, &str)]) -> ClientConfi
         read_committed: true,
         max_poll_interval: Duration::from_mins(5),
         session_timeout: Duration::from_secs(45),
-        buffers: crate::memory::fetch_buffers(64 << 20, 12, 3),
+        buffers: crate::memory::fetch_buffers(
+            64 << 20,
+            &crate::memory::Load { partitions: 12, brokers: 3, record_bytes: crate::memory::RECORD_BYTES },
+        ),
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use penstock_kafka::consumer::{
     CommitOffset, CommitReply, CommittedReply, Consumer, ConsumerEvent, FetchLimit, RebalanceKind, StartAt,
 };
-use penstock_kafka::memory::fetch_buffers;
+use penstock_kafka::memory::{Load, RECORD_BYTES, fetch_buffers};
 use penstock_kafka::record::{BorrowedRecord, Timestamp};
 use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::{Sleeper, pair};
@@ -90,7 +90,7 @@ pub(crate) fn settings(group: &str, client_id: &str, protocol: GroupProtocol) ->
         read_committed: true,
         max_poll_interval: Duration::from_mins(5),
         session_timeout: Duration::from_secs(10),
-        buffers: fetch_buffers(256 << 20, 12, 1),
+        buffers: fetch_buffers(256 << 20, &Load { partitions: 12, brokers: 1, record_bytes: RECORD_BYTES }),
     }
 }
 

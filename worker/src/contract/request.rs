@@ -17,6 +17,8 @@ use super::{ATTEMPT, BATCH, DEADLINE_MS, EVENT, HEADER_BYTES_MAX, HEADERS, KEY, 
 
 /// `ce-type` of a record that is not a CloudEvent by itself.
 pub const EVENT_TYPE: &str = "dev.penstock.kafka.record";
+/// Values from here on are not copied into a request but lent to it.
+const SHARED_BYTES_MIN: usize = 16 << 10;
 /// Prefix of CloudEvents' attributes in Kafka headers (Kafka protocol binding 1.0, section 3.2.3).
 const CE_KAFKA: &[u8] = b"ce_";
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
@@ -100,7 +102,7 @@ impl Endpoint {
         let carried = Carried::of(record);
         let body = if carried.fits() {
             carried.into_headers(record, &attributes(origin, record), &mut headers);
-            Bytes::copy_from_slice(record.value().unwrap_or_default())
+            body(record)
         } else {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT));
             headers.insert(RECORDS, 1.into());
@@ -127,6 +129,20 @@ impl Endpoint {
         *request.uri_mut() = self.path.clone();
         *request.headers_mut() = headers;
         request
+    }
+}
+
+/// The value as a body. A large one is not copied: with all calls in progress it would be there twice.
+fn body(record: &Record) -> Bytes {
+    struct Value(Record);
+    impl AsRef<[u8]> for Value {
+        fn as_ref(&self) -> &[u8] {
+            self.0.value().unwrap_or_default()
+        }
+    }
+    match record.value().unwrap_or_default() {
+        small if small.len() < SHARED_BYTES_MIN => Bytes::copy_from_slice(small),
+        _ => Bytes::from_owner(Value(record.clone())),
     }
 }
 
