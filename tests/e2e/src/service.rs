@@ -1,23 +1,27 @@
 //! A processor in the test's own process, which does as the test says while records come.
+//!
+//! It takes what it is sent to the end, however large, and keeps none of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::to_bytes;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::failure::{Context as _, Result};
 
-/// A service that takes every record but those of refused keys.
+/// A service that takes every record but those of refused keys, and lets those of held keys wait.
 #[derive(Debug)]
 pub struct Service {
     /// Where it listens, as pods reach it.
     pub address: SocketAddr,
     book: Arc<Mutex<Book>>,
+    held: watch::Sender<BTreeSet<String>>,
     end: Option<oneshot::Sender<()>>,
 }
 
@@ -47,7 +51,8 @@ impl Service {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("making a runtime")?;
         let book = Arc::new(Mutex::new(Book::default()));
         let (end, ended) = oneshot::channel::<()>();
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&book));
+        let (held, holds) = watch::channel(BTreeSet::new());
+        let app = Router::new().fallback(answer).with_state((Arc::clone(&book), holds));
         std::thread::spawn(move || {
             runtime.block_on(async {
                 let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
@@ -57,7 +62,7 @@ impl Service {
                 }
             });
         });
-        Ok(Self { address, book, end: Some(end) })
+        Ok(Self { address, book, held, end: Some(end) })
     }
 
     /// Its URL, for `processor.http.url`.
@@ -68,6 +73,16 @@ impl Service {
     /// From now on these keys, and no others, are refused for good.
     pub fn refuse(&self, keys: &[&str]) {
         lock(&self.book).refused = keys.iter().map(|key| (*key).to_owned()).collect();
+    }
+
+    /// From now on calls for these keys, and no others, are not answered; those that were held before are.
+    pub fn hold(&self, keys: &[&str]) {
+        self.held.send_replace(keys.iter().map(|key| (*key).to_owned()).collect());
+    }
+
+    /// How many records of all keys it has taken.
+    pub fn taken_in_all(&self) -> u64 {
+        lock(&self.book).taken.values().sum()
     }
 
     /// How many records of a key it has taken.
@@ -83,9 +98,17 @@ impl Drop for Service {
     }
 }
 
+type Orders = (Arc<Mutex<Book>>, watch::Receiver<BTreeSet<String>>);
+
 /// 204 for a record that is taken, 422 for one that is refused.
-async fn answer(State(book): State<Arc<Mutex<Book>>>, headers: HeaderMap) -> Response {
-    let key = headers.get("penstock-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+async fn answer(State((book, mut held)): State<Orders>, request: Request) -> Response {
+    let key = request.headers().get("penstock-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
+    if to_bytes(request.into_body(), usize::MAX).await.is_err() {
+        return StatusCode::BAD_REQUEST.into_response();
+    }
+    if held.wait_for(|held| !held.contains(&key)).await.is_err() {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    }
     let mut book = lock(&book);
     if book.refused.contains(&key) {
         return (StatusCode::UNPROCESSABLE_ENTITY, "this key is refused").into_response();

@@ -129,6 +129,8 @@ impl Kafka {
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("compression.type", "zstd")
+            // The most there is: how large a record may be is for the topic to say.
+            .set("message.max.bytes", "1000000000")
             .create_with_context(failures.clone())
             .map_err(during(|| "making a producer".to_owned()))?;
         Ok(Sender { producer, failures, sent: 0 })

@@ -8,6 +8,7 @@ mod chart;
 mod crash;
 mod hindered;
 mod lifecycle;
+mod memory;
 mod quiet;
 mod refused;
 mod schema;
