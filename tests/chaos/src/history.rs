@@ -114,6 +114,8 @@ pub struct History {
     pub workers: Vec<Worker>,
     /// What befell workers and brokers that excuses them for a while.
     pub disturbances: Vec<Disturbance>,
+    /// When the processor of a worker went down, all its connections with it: what was on its way then broke, and was not seen.
+    pub downs: Vec<(u32, Micros)>,
     /// When the dead-letter topic took nothing: what was settled then could not be finished.
     pub letters_refused: Vec<(Micros, Micros)>,
     /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
@@ -341,6 +343,12 @@ impl History {
     /// All of them.
     pub fn disturbances_of(&self, worker: u32, from: Micros, until: Micros) -> impl Iterator<Item = &Disturbance> {
         self.disturbances.iter().filter(move |one| one.befell(worker) && one.from <= until && one.until >= from)
+    }
+
+    /// How often the processor of that worker went down within the span: so many calls may have broken there unseen.
+    pub fn unseen(&self, worker: u32, from: Micros, until: Micros) -> u32 {
+        let downs = self.downs.iter().filter(|(one, at)| *one == worker && (from..=until).contains(at));
+        u32::try_from(downs.count()).unwrap_or(u32::MAX)
     }
 
     /// Whether a dead letter of a record that was given up then may have been in the topic when that was deleted.

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use crate::behaviour::Mix;
 use crate::error::{During as _, Result};
-use crate::history::Call;
+use crate::history::{Call, Micros};
 use crate::plan::{Outage, Plan};
 use door::Door;
 use recorder::Recorder;
@@ -95,8 +95,9 @@ impl Processor {
         self.shared.recorder.len()
     }
 
-    /// Ends, and gives the log. A call that still runs is one whose worker is gone.
-    pub fn finish(self) -> Vec<Call> {
+    /// Ends, and gives the log: calls, and when the processor of which worker went down. A call that still runs is one whose worker is
+    /// gone.
+    pub fn finish(self) -> (Vec<Call>, Vec<(u32, Micros)>) {
         self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
         self.shared.recorder.take()
     }

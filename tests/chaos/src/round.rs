@@ -7,13 +7,14 @@ mod healing;
 mod laps;
 mod pulse;
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::check::{Findings, check};
 use crate::cluster::{COMPACTED, Cluster, STAMPED, Topic};
-use crate::error::{Error, Result};
+use crate::error::{During as _, Error, Result};
 use crate::fleet::{Fleet, GRACE, Lives, MEMORY_BYTES, Names};
 use crate::history::{Call, Disturbance, History, Micros, OnExhausted, Rules, explained};
 use crate::plan::Plan;
@@ -64,9 +65,9 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
     let fleet = Fleet::new(plan, &names, &processor, cluster, folder)?;
     let live = live(cluster, plan, &names, (&processor, &producer, fleet), (&mut laps, &mut since))?;
     let slow = live.slow;
-    let calls = processor.finish();
+    let seen = processor.finish();
     let (history, (losses, unexplained)) =
-        Evidence { cluster, plan, names: &names, topic_ids, commits_begin }.read(live, calls)?;
+        Evidence { cluster, plan, names: &names, topic_ids, commits_begin }.read(live, seen)?;
     since = laps.end("reading", since);
 
     let findings = check(&history);
@@ -77,9 +78,22 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
         used.extend((plan.on_exhausted == OnExhausted::DeadLetter).then_some(&names.letters));
         used.extend(plan.output.then_some(&names.output));
         used.into_iter().try_for_each(|topic| cluster.delete(topic))?;
+    } else {
+        leave_calls(&history.calls, folder)?;
     }
     laps.end("clearing up", since);
     Ok(Outcome { findings, counts, laps })
+}
+
+/// Leaves every call beside the workers' logs, for whoever looks for the cause.
+fn leave_calls(calls: &[Call], folder: &Path) -> Result<()> {
+    let mut text = "request\titem\tof\tworker\tpartition\toffset\tattempt\towner\tstart\tend\tanswer\n".to_owned();
+    for call in calls {
+        let Call { request, item, company, worker, tp, offset, attempt, owner, start, end, answer, .. } = call;
+        let place = format!("{request}\t{item}\t{company}\t{worker}\t{tp}\t{offset}\t{attempt}\t{owner}");
+        let _ = writeln!(text, "{place}\t{start}\t{end}\t{answer:?}");
+    }
+    std::fs::write(folder.join("calls.tsv"), text).during("leaving the calls")
 }
 
 /// Makes the topics; gives the sources' ids.
@@ -165,6 +179,9 @@ fn unwatched(
     })
 }
 
+/// Calls, and when the processor of which worker went down.
+type Seen = (Vec<Call>, Vec<(u32, Micros)>);
+
 /// Where a round's evidence lies.
 struct Evidence<'a> {
     cluster: &'a Cluster,
@@ -176,7 +193,7 @@ struct Evidence<'a> {
 
 impl Evidence<'_> {
     /// Reads all of it; and says how often partitions were lost, and how often of that for no reason.
-    fn read(self, live: Live, calls: Vec<Call>) -> Result<(History, (usize, usize))> {
+    fn read(self, live: Live, (calls, downs): Seen) -> Result<(History, (usize, usize))> {
         let Self { cluster, plan, names, topic_ids, commits_begin } = self;
         let mut disturbances = [live.lives.disturbances, live.disturbances].concat();
         let losses = live.lives.losses.len();
@@ -207,6 +224,7 @@ impl Evidence<'_> {
             commits: cluster.read_commits(names, &commits_begin)?,
             workers: live.lives.workers,
             disturbances,
+            downs,
             letters_refused: live.letters_refused,
             letters_deleted: live.letters_deleted,
             healed: live.healed,

@@ -19,7 +19,7 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
                 wrong(invariant, what);
             }
         }
-        if let Some(what) = innocent(facts.rules(), record) {
+        if let Some(what) = innocent(facts, record) {
             wrong("S12", what);
         }
     }
@@ -48,6 +48,8 @@ fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<(&'static st
         _ if !one.may_be_charged() => (if told { one.attempt } else { 1 }, one.attempt),
         _ => (if told { one.attempt } else { 1 }, one.attempt + 1),
     };
+    // A call that nobody saw may have broken in between, and alone.
+    let most = most.saturating_add(facts.history.unseen(next.worker, one.start, next.start));
     let invariant = if next.attempt > most && !one.is_alone() { "S12" } else { "S6" };
     (next.attempt < least || next.attempt > most).then(|| {
         let (attempt, answer, company, then) = (one.attempt, one.answer, one.company, next.attempt);
@@ -56,12 +58,13 @@ fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<(&'static st
 }
 
 /// A record that was not refused by a verdict of its own is never given up before it had all its attempts to itself.
-fn innocent(rules: &Rules, record: &RecordFacts<'_>) -> Option<String> {
+fn innocent(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> {
+    let rules = facts.rules();
     let refused = record.record.fate == Fate::Refused && record.calls.iter().any(|call| call.answer == Answer::Reject);
     if record.letters.is_empty() || refused {
         return None;
     }
-    let own = record.chargeable(Micros::MAX);
+    let own = record.chargeable(facts.history, Micros::MAX);
     (own < rules.max_attempts)
         .then(|| format!("given up after {own} failures of its own, of {} allowed", rules.max_attempts))
 }

@@ -1,6 +1,6 @@
 //! The history sorted by partition and record, with what follows from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use penstock_crds::checkpoint::{self, Checkpoint, Place, Rejected};
 
@@ -228,14 +228,18 @@ impl RecordFacts<'_> {
 
     /// The most attempts that can have been charged to it by then. Whoever is caught in another's trouble is charged only when
     /// caught again, alone; what befell a batch is charged to none of its records.
-    pub fn chargeable(&self, by: Micros) -> u32 {
+    /// A call that broke before it was seen may be among them.
+    pub fn chargeable(&self, history: &History, by: Micros) -> u32 {
         let begun = || self.calls.iter().filter(|call| call.start <= by);
         let own = begun().filter(|call| call.answer.is_final() || self.may_be_charged(call));
         let own = own.filter(|call| call.answer != Answer::Caught).count();
         let caught = || begun().filter(|call| call.answer == Answer::Caught);
         let first = usize::from(caught().all(|call| call.is_alone()));
         let caught = caught().filter(|call| call.is_alone()).count();
-        u32::try_from(own + caught.saturating_sub(first)).unwrap_or(u32::MAX)
+        let workers: BTreeSet<u32> = begun().map(|call| call.worker).collect();
+        let since = self.calls.first().map_or(by, |call| call.start);
+        let unseen: u32 = workers.into_iter().map(|worker| history.unseen(worker, since, by)).sum();
+        u32::try_from(own + caught.saturating_sub(first)).unwrap_or(u32::MAX).saturating_add(unseen)
     }
 
     /// Whether its processing had come to an end by then.

@@ -12,7 +12,7 @@ const STANDSTILL: Micros = 30_000_000;
 const MOURNING: Micros = 15_000_000;
 /// A record that holds its key for so long shows whether it holds others.
 const BLOCKED: Micros = 5_000_000;
-/// Others are those not far behind it: the window that a partition may hold is bounded.
+/// Others are those not far behind the first record that is not done: the window that a partition may hold is bounded, and begins there.
 const NEAR: i64 = 200;
 /// The program itself, which is not records.
 const MEMORY_SLACK: u64 = 64 << 20;
@@ -75,25 +75,53 @@ fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Fin
         return;
     }
     let free_at = free_at(facts, partition);
+    let done_up_to = done_up_to(partition);
     for blocker in &partition.records {
-        let (Some(first), Some(end)) = (blocker.calls.first(), blocker.settled) else { continue };
-        if first.end + BLOCKED >= end.at {
-            continue;
-        }
-        let offset = blocker.record.offset;
-        for record in partition.span(offset + 1, offset + NEAR) {
-            let same_key = record.record.key.is_some() && record.record.key == blocker.record.key;
-            let healthy = record.record.fate == Fate::Done && record.calls.len() == 1;
-            let there = start_of(record.record.timestamp) < first.end;
-            let free = free_at.get(&record.record.offset).is_none_or(|free| *free < first.end);
-            if !same_key && healthy && there && free && !record.is_settled(end.at) {
-                findings.add("L4", || {
-                    let (number, held, holder) = (partition.tp, record.story(), blocker.story());
-                    format!("partition {number}: {held} WAITED FOR {holder}")
-                });
+        // By owner: a partition that changes hands stands still for a drain, and that is no key's doing.
+        for calls in blocker.calls.chunk_by(|one, next| one.owner == next.owner) {
+            let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
+            if first.end.saturating_add(BLOCKED) >= last.end {
+                continue;
+            }
+            let undone = done_up_to.partition_point(|at| *at <= first.end);
+            let offset = blocker.record.offset;
+            let window = partition.records.get(undone).map_or(offset, |record| record.record.offset);
+            for record in partition.span(offset + 1, window + NEAR) {
+                let same_key = record.record.key.is_some() && record.record.key == blocker.record.key;
+                let healthy = record.record.fate == Fate::Done && record.calls.len() == 1;
+                let here = record.calls.iter().all(|call| call.owner == first.owner);
+                let there = start_of(record.record.timestamp) < first.end;
+                let free = free_at.get(&record.record.offset).is_none_or(|free| *free < first.end);
+                let held = !same_key && healthy && here && there && free && !record.is_settled(last.end);
+                if held && !may_be_suspected(facts, partition, record) {
+                    findings.add("L4", || {
+                        let (number, held, holder) = (partition.tp, record.story(), blocker.story());
+                        format!("partition {number}: {held} WAITED FOR {holder}")
+                    });
+                }
             }
         }
     }
+}
+
+/// Whether the record may have been on its way, unseen, when the processor went down, and so waited its turn as a suspect: others that
+/// stand behind it went ahead of it.
+fn may_be_suspected(facts: &Facts<'_>, partition: &PartitionFacts<'_>, record: &RecordFacts<'_>) -> bool {
+    let Some(call) = record.calls.first() else { return false };
+    let offset = record.record.offset;
+    let behind = partition.span(offset + 1, offset + NEAR);
+    let overtaken = behind.iter().any(|other| other.calls.first().is_some_and(|first| first.start < call.start));
+    overtaken && facts.history.unseen(call.worker, start_of(record.record.timestamp), call.start) > 0
+}
+
+/// For each record, when it and all before it were done.
+fn done_up_to(partition: &PartitionFacts<'_>) -> Vec<Micros> {
+    let settled = partition.records.iter().map(|record| record.settled.map_or(Micros::MAX, |settled| settled.at));
+    let latest = settled.scan(0, |latest, at| {
+        *latest = at.max(*latest);
+        Some(*latest)
+    });
+    latest.collect()
 }
 
 /// When the record before it in its lane came to an end, by offset.

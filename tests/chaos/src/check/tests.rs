@@ -59,6 +59,7 @@ impl Story {
             commits: Vec::new(),
             workers: vec![ended.clone(), ended],
             disturbances: Vec::new(),
+            downs: Vec::new(),
             letters_refused: Vec::new(),
             letters_deleted: Vec::new(),
             healed: at(50_000),
@@ -466,6 +467,55 @@ fn l4_a_key_that_holds_up_another() {
     };
     story(20).holds();
     story(8_010).breaks("L4");
+}
+
+#[test]
+fn l4_who_may_have_been_in_a_crash_unseen_waits_as_a_suspect() {
+    let story = |next, down| {
+        let story = Story::of(&[1, 2, 3]).call(0, 1, 0, 5, Answer::Overload).call(2, 1, next, next + 5, ACK);
+        let story = story.call(0, 1, 8_000, 8_005, ACK).call(1, 1, 8_010, 8_015, ACK).commit(3, 9_000);
+        story.with(|history| history.downs.push((0, at(down))))
+    };
+    story(20, 10).holds();
+    story(8_020, 10).breaks("L4"); // nobody went ahead of it: it stood in its place
+    story(20, 8_900).breaks("L4");
+}
+
+#[test]
+fn l4_a_partition_that_changes_hands_is_held_up_by_no_key() {
+    let story = |owner| {
+        let story = Story::of(&[1, 2]).call(0, 1, 0, 5, Answer::Overload);
+        let story = story.call_by((1, owner), 0, 1, (8_000, 8_005), ACK);
+        let story = story.call_by((1, owner), 1, 1, (8_010, 8_015), ACK);
+        story.commit_with(2, 9_000, &Checkpoint { owner, ..Checkpoint::default() })
+    };
+    story(2).holds();
+    let findings = check(&story(1).0);
+    assert!(findings.counts.contains_key("L4"), "{:#?}", findings.violations);
+}
+
+#[test]
+fn l4_a_window_begins_at_the_first_record_that_is_not_done() {
+    let story = |first_done| {
+        let keys: Vec<u64> = (1..=260).collect();
+        let story = Story::of(&keys).call(0, 1, 0, 5, Answer::Overload).call(0, 1, first_done, first_done + 5, ACK);
+        let others = (1..260).filter(|offset| ![240, 250].contains(offset));
+        let story = others.fold(story, |story, offset| story.call(offset, 1, 20, 25, ACK));
+        let story = story.call(240, 1, 10, 15, Answer::Overload).call(240, 1, 8_000, 8_005, ACK);
+        story.call(250, 1, 8_010, 8_015, ACK).commit(260, 9_500)
+    };
+    story(9_000).holds();
+    // What lies between is not done either before the blocker fails: the window begins where that is.
+    let near = |story: Story| {
+        story.with(|history| {
+            history.calls.iter_mut().for_each(|call| {
+                if (1..235).contains(&call.offset) {
+                    (call.start, call.end) = (at(1), at(2));
+                }
+            });
+        })
+    };
+    near(story(6)).breaks("L4");
 }
 
 #[test]

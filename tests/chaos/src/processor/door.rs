@@ -49,6 +49,7 @@ impl Door {
 
     /// Drops all connections and takes none.
     pub(super) fn close(&self) {
+        self.shared.recorder.down(self.worker);
         self.down.send_modify(|reasons| *reasons += 1);
     }
 

@@ -50,6 +50,7 @@ struct Inner {
     requests: u64,
     running: HashMap<Lane, Vec<Running>>,
     troubles: HashMap<(Tp, i64), u32>,
+    downs: Vec<(u32, Micros)>,
 }
 
 /// Everything that is known of the calls.
@@ -166,7 +167,14 @@ impl Recorder {
         self.inner().calls.len()
     }
 
-    pub(super) fn take(&self) -> Vec<Call> {
-        std::mem::take(&mut self.inner().calls)
+    /// All connections of a worker break.
+    pub(super) fn down(&self, worker: u32) {
+        self.inner().downs.push((worker, now()));
+    }
+
+    /// Every call, and when the processor of which worker went down.
+    pub(super) fn take(&self) -> (Vec<Call>, Vec<(u32, Micros)>) {
+        let mut inner = self.inner();
+        (std::mem::take(&mut inner.calls), std::mem::take(&mut inner.downs))
     }
 }

@@ -61,6 +61,13 @@ fn s12_a_verdict_on_one_record_charges_that_one_alone() {
 }
 
 #[test]
+fn s12_a_break_that_nobody_saw_may_be_charged_and_no_other_time() {
+    let story = |down| bisected(Answer::Caught, 2).with(|history| history.downs.push((0, at(down))));
+    story(7).holds();
+    story(40).breaks("S12");
+}
+
+#[test]
 fn s12_a_checkpoint_that_charges_a_whole_batch() {
     let story = |charged: &Checkpoint| {
         let story = Story::of(&[1, 2]).batch((0, 5), &[(0, 1, Answer::Undecided), (1, 1, Answer::Undecided)]);
