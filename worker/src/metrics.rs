@@ -49,6 +49,8 @@ pub struct Metrics {
     pub turns: IntCounter,
     /// The loop slept its longest although there was work: a lost wake-up. Stays 0.
     pub woken_by_cap_with_work: IntCounter,
+    /// Spans by what became of them; none while no collector is named.
+    pub spans: IntCounterVec,
     /// 1 while the processor answered the last probe.
     pub processor_up: IntGauge,
 }
@@ -94,6 +96,7 @@ impl Metrics {
                 "woken_by_cap_with_work_total",
                 "Sleeps that ended by their longest although there was work: lost wake-ups, which must not happen",
             )?,
+            spans: counters(&registry, "spans_total", "Spans of calls, for a collector of traces", &["result"])?,
             processor_up: gauge(&registry, "processor_up", "1 while the processor answers probes")?,
             registry,
         })

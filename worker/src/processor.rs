@@ -4,6 +4,7 @@ mod connection;
 mod embedded;
 mod http;
 mod inbox;
+mod spans;
 
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use penstock_engine::seam::{CallId, Delivery, Finished, Outcome, Start};
 pub use self::embedded::EmbeddedProcessor;
 pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, ready};
 pub use self::http::{Form, HttpProcessor, answers};
+pub use self::spans::{BadCollector, Collector, Exporting, Spans};
 use crate::contract::request::Origin;
 
 /// Calls in progress. Each started call is reported once for each of its tickets, cancelled ones too.

@@ -21,7 +21,9 @@ use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
 use crate::forward::DeadLetters;
 use crate::kafka::{Delays, Librdkafka, Settings as KafkaSettings};
 use crate::metrics::Metrics;
-use crate::processor::{Calls, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, answers, ready};
+use crate::processor::{
+    Calls, Collector, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, Spans, answers, ready,
+};
 use crate::server::Server;
 use crate::shell::run::{Clock, run as run_loop};
 use crate::shell::state::State;
@@ -85,8 +87,13 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
             let metrics = Arc::clone(&parts.metrics);
             let form = if delivery.batch.is_some() { Form::Batch } else { Form::Single };
             let body = (form, has_output);
-            let calls = HttpProcessor::new((endpoint, address), delivery.timeout, body, tasks, metrics);
-            parts.run(calls, delivery.concurrency)
+            let calls = HttpProcessor::new((endpoint, address), delivery.timeout, body, tasks, Arc::clone(&metrics));
+            let Some(collector) = collector() else { return parts.run(calls, delivery.concurrency) };
+            let group = &config.pipeline.source.group_id;
+            let (spans, exporting) = Spans::start(collector, group, runtime.handle(), &metrics);
+            let ended = parts.run(calls.traced(spans), delivery.concurrency);
+            runtime.block_on(exporting.finish());
+            ended
         }
         Callee::Handler(handler) => {
             let calls = EmbeddedProcessor::new(handler, has_output, tasks, Arc::clone(&parts.metrics));
@@ -211,6 +218,14 @@ fn delays(args: &Run, config: &Config, cluster: &Cluster) -> Result<Option<Delay
 fn load(config: &Config, cluster: &Cluster, partitions: u32) -> Load {
     let partitions = partitions.div_ceil(config.pipeline.scaling.min_replicas.max(1));
     Load { partitions, brokers: cluster.brokers, record_bytes: cluster.record_bytes }
+}
+
+/// Where spans go, if the environment says so. A wrong word there must not keep records from being delivered.
+fn collector() -> Option<Collector> {
+    Collector::from_env(|name| std::env::var(name).ok()).unwrap_or_else(|error| {
+        tracing::warn!("no spans are exported: {error}");
+        None
+    })
 }
 
 /// Handlers get every core. For HTTP two threads do: connections on one may be busy while the other answers probes.

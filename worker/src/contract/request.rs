@@ -253,7 +253,7 @@ pub(super) fn content_type(record: &Record) -> Option<&str> {
     HeaderValue::from_str(value).is_ok().then_some(value)
 }
 
-pub(super) fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
+pub(crate) fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     record.headers().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).and_then(|(_, value)| value)
 }
 

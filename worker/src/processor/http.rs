@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use hyper::header::HeaderValue;
 use jiff::Timestamp;
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start};
@@ -17,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::Calls;
 use super::connection::{self, Broken, Connection};
+use super::spans::{Open, Spans, TRACEPARENT};
 use crate::contract::answer::Answer;
 use crate::contract::items::suspect;
 use crate::contract::request::{Endpoint, Origin};
@@ -76,6 +78,7 @@ struct Shared {
     health: Mutex<Option<bool>>,
     waker: Waker,
     metrics: Arc<Metrics>,
+    spans: Option<Arc<Spans>>,
 }
 
 /// Whether a TCP connection to the processor can be made within `timeout`.
@@ -110,8 +113,18 @@ impl HttpProcessor {
             health: Mutex::default(),
             waker,
             metrics,
+            spans: None,
         };
         Self { slots: Vec::new(), shared: Arc::new(shared), tasks }
+    }
+
+    /// The same, with a span for each call whose trace is sampled. To be said before the first call.
+    #[must_use]
+    pub fn traced(mut self, spans: Arc<Spans>) -> Self {
+        if let Some(shared) = Arc::get_mut(&mut self.shared) {
+            shared.spans = Some(spans);
+        }
+        self
     }
 
     fn slot(&mut self, number: u32) -> &Slot {
@@ -187,9 +200,9 @@ impl Shared {
     }
 
     /// One call, from request to outcomes: one for each record, in their order.
-    async fn call(&self, kept: &mut Option<Connection>, job: &Job) -> Vec<Outcome> {
+    async fn call(&self, kept: &mut Option<Connection>, job: &Job, span: Option<&Open>) -> Vec<Outcome> {
         let deliveries = job.deliveries.as_slice();
-        match self.exchange(kept, job).await {
+        match self.exchange(kept, job, span).await {
             Ok(connection::Answer { status, headers, body }) => {
                 let answer = Answer { status, headers: &headers, body: &body, now: Timestamp::now() };
                 match (self.form, deliveries) {
@@ -202,7 +215,12 @@ impl Shared {
     }
 
     /// Sends the request and reads the answer; or says what its absence means for each record.
-    async fn exchange(&self, kept: &mut Option<Connection>, job: &Job) -> Result<connection::Answer, Outcome> {
+    async fn exchange(
+        &self,
+        kept: &mut Option<Connection>,
+        job: &Job,
+        span: Option<&Open>,
+    ) -> Result<connection::Answer, Outcome> {
         let mut resent = false;
         loop {
             let connection = match kept {
@@ -212,7 +230,7 @@ impl Shared {
                     Err(detail) => return Err(Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, &detail))),
                 },
             };
-            let broken = match connection.exchange(self.request(job)).await {
+            let broken = match connection.exchange(self.request(job, span)).await {
                 Ok(answer) => return Ok(answer),
                 Err(broken) => broken,
             };
@@ -230,12 +248,16 @@ impl Shared {
         }
     }
 
-    fn request(&self, job: &Job) -> Request<Full<Bytes>> {
+    fn request(&self, job: &Job, span: Option<&Open>) -> Request<Full<Bytes>> {
         let remaining = job.deadline.saturating_duration_since(std::time::Instant::now());
-        match (self.form, job.deliveries.as_slice(), job.origins.as_slice()) {
+        let mut request = match (self.form, job.deliveries.as_slice(), job.origins.as_slice()) {
             (Form::Single, [delivery], [origin]) => self.endpoint.request(origin, delivery, remaining),
             (_, deliveries, origins) => self.endpoint.batch(origins, deliveries, remaining),
+        };
+        if let Some(parent) = span.and_then(|span| HeaderValue::from_str(&span.traceparent()).ok()) {
+            request.headers_mut().insert(TRACEPARENT, parent);
         }
+        request
     }
 }
 
@@ -255,14 +277,18 @@ async fn serve(mut jobs: mpsc::Receiver<Job>, cancel: Arc<Cancel>, shared: Arc<S
         };
         let Some(job) = job else { return };
         let began = std::time::Instant::now();
+        let span = shared.spans.as_ref().and_then(|spans| spans.begin(job.deliveries.as_slice(), &job.origins));
         let outcomes = tokio::select! {
             biased;
-            outcomes = shared.call(&mut connection, &job) => outcomes,
+            outcomes = shared.call(&mut connection, &job, span.as_ref()) => outcomes,
             () = cancel.requested(job.call) => {
                 connection = None; // whatever still comes on it belongs to the call that was given up
                 vec![Outcome::Cancelled; job.deliveries.as_slice().len()]
             }
         };
+        if let Some((spans, span)) = shared.spans.as_ref().zip(span) {
+            spans.end(span, &outcomes);
+        }
         shared.metrics.call_seconds.observe(began.elapsed().as_secs_f64());
         let tickets = job.deliveries.as_slice().iter().map(|delivery| delivery.ticket);
         shared.finish(tickets.zip(outcomes).map(|(ticket, outcome)| Finished { ticket, outcome }));

@@ -10,7 +10,7 @@ use penstock_engine::seam::{
 use penstock_kafka::wake::{Sleeper, pair};
 use penstock_worker::contract::request::{Endpoint, Origin};
 use penstock_worker::metrics::Metrics;
-use penstock_worker::processor::{Calls, Form, HttpProcessor};
+use penstock_worker::processor::{Calls, Form, HttpProcessor, Spans};
 use tokio::runtime::{Builder, Runtime};
 
 /// Headers of a record.
@@ -31,6 +31,13 @@ impl Client {
     /// A client that sends records one by one.
     pub(crate) fn of(runtime: &Runtime, url: &str) -> Self {
         Self::new(runtime, url, Form::Single)
+    }
+
+    /// The same, with spans.
+    #[allow(dead_code, reason = "each test program uses its part")]
+    pub(crate) fn traced(mut self, spans: Arc<Spans>) -> Self {
+        self.calls = self.calls.traced(spans);
+        self
     }
 
     /// A client that sends batches.
