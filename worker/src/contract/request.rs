@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, IntoHeaderName};
 use hyper::{Method, Request, Uri};
 use jiff::Timestamp;
 use penstock_engine::seam::{Delivery, Record};
@@ -19,9 +19,38 @@ use super::{ATTEMPT, BATCH, DEADLINE_MS, EVENT, HEADER_BYTES_MAX, HEADERS, KEY, 
 pub const EVENT_TYPE: &str = "dev.penstock.kafka.record";
 /// Values from here on are not copied into a request but lent to it.
 const SHARED_BYTES_MIN: usize = 16 << 10;
+/// So many headers a request has, and as many records' own trace headers as there may be.
+const HEADERS_USUAL: usize = 24;
 /// Prefix of CloudEvents' attributes in Kafka headers (Kafka protocol binding 1.0, section 3.2.3).
 const CE_KAFKA: &[u8] = b"ce_";
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
+
+/// Names as values of their own: to insert one by its text costs an allocation, and a request has twenty.
+mod name {
+    use hyper::header::HeaderName;
+
+    macro_rules! names {
+        ($($name:ident = $text:expr;)+) => { $(pub(super) static $name: HeaderName = HeaderName::from_static($text);)+ };
+    }
+
+    names! {
+        IDEMPOTENCY_KEY = "idempotency-key";
+        TOPIC = "penstock-topic";
+        PARTITION = "penstock-partition";
+        OFFSET = "penstock-offset";
+        TIMESTAMP = "penstock-timestamp";
+        ATTEMPT = super::ATTEMPT;
+        DEADLINE_MS = super::DEADLINE_MS;
+        OWNER = super::OWNER;
+        KEY = super::KEY;
+        CE_SPECVERSION = "ce-specversion";
+        CE_ID = "ce-id";
+        CE_SOURCE = "ce-source";
+        CE_TYPE = "ce-type";
+        CE_TIME = "ce-time";
+        CE_PARTITIONKEY = "ce-partitionkey";
+    }
+}
 
 /// Where a record comes from, with everything about it that does not change from record to record.
 #[derive(Debug)]
@@ -34,6 +63,10 @@ pub struct Origin {
     pub id_prefix: String,
     pub(super) event: Template,
     source: String,
+    /// What the heads of all its requests say.
+    head: HeaderMap,
+    /// What they say besides if the record is no CloudEvent by itself.
+    event_head: HeaderMap,
 }
 
 impl Origin {
@@ -42,7 +75,14 @@ impl Origin {
         let id_prefix = format!("{cluster_id}/{topic_id}/{partition}/");
         let source = format!("kafka://{cluster_id}/{topic}");
         let event = Template::new(&topic, partition, &source, &id_prefix);
-        Self { topic, partition, id_prefix, event, source }
+        let mut head = HeaderMap::new();
+        put(&mut head, &name::TOPIC, topic.as_bytes());
+        head.insert(&name::PARTITION, partition.into());
+        let mut event_head = HeaderMap::new();
+        event_head.insert(&name::CE_SPECVERSION, HeaderValue::from_static("1.0"));
+        event_head.insert(&name::CE_TYPE, HeaderValue::from_static(EVENT_TYPE));
+        put_attribute(&mut event_head, &name::CE_SOURCE, source.as_bytes());
+        Self { topic, partition, id_prefix, event, source, head, event_head }
     }
 
     /// The name of one record for all time: `<cluster>/<topic id>/<partition>/<offset>`.
@@ -78,7 +118,7 @@ impl Endpoint {
         };
         let address = if authority.port_u16().is_some() { host.clone() } else { format!("{host}:80") };
         let path = uri.path_and_query().map_or("/", hyper::http::uri::PathAndQuery::as_str);
-        let mut base = HeaderMap::with_capacity(24);
+        let mut base = HeaderMap::new();
         base.insert(HOST, HeaderValue::from_str(&host).map_err(|_| bad())?);
         base.insert("penstock-pipeline", HeaderValue::from_str(pipeline).map_err(|_| bad())?);
         Ok((Self { path: path.parse().map_err(|_| bad())?, base }, address))
@@ -87,21 +127,20 @@ impl Endpoint {
     /// The request for one record. `remaining` is the time until the worker gives the call up.
     pub fn request(&self, origin: &Origin, delivery: &Delivery, remaining: Duration) -> Request<Full<Bytes>> {
         let record = &delivery.record;
-        let mut headers = self.base.clone();
-        let id = origin.record_id(record.offset());
-        put(&mut headers, "idempotency-key", id.as_bytes());
-        put(&mut headers, "penstock-topic", origin.topic.as_bytes());
-        headers.insert("penstock-partition", origin.partition.into());
-        headers.insert("penstock-offset", record.offset().into());
+        let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
+        copy(&self.base, &mut headers);
+        copy(&origin.head, &mut headers);
+        put(&mut headers, &name::IDEMPOTENCY_KEY, origin.record_id(record.offset()).as_bytes());
+        headers.insert(&name::OFFSET, record.offset().into());
         if let Some(millis) = millis(record) {
-            headers.insert("penstock-timestamp", millis.into());
+            headers.insert(&name::TIMESTAMP, millis.into());
         }
-        headers.insert(ATTEMPT, delivery.attempt.into());
-        headers.insert(DEADLINE_MS, u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
-        headers.insert(OWNER, delivery.owner.into());
+        headers.insert(&name::ATTEMPT, delivery.attempt.into());
+        headers.insert(&name::DEADLINE_MS, u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
+        headers.insert(&name::OWNER, delivery.owner.into());
         let carried = Carried::of(record);
         let body = if carried.fits() {
-            carried.into_headers(record, &attributes(origin, record), &mut headers);
+            carried.into_headers(origin, record, &mut headers);
             body(record)
         } else {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT));
@@ -169,20 +208,18 @@ impl Carried {
         self.headers.len() + self.key.as_ref().map_or(0, Vec::len) <= HEADER_BYTES_MAX
     }
 
-    fn into_headers(self, record: &Record, attributes: &[(Vec<u8>, Vec<u8>)], into: &mut HeaderMap) {
-        for (name, value) in attributes {
-            let mut text = Vec::with_capacity(value.len());
-            encode(value, Keep::CloudEvents, &mut text);
-            if let Ok(name) = HeaderName::from_bytes(&[b"ce-", name.as_slice()].concat()) {
-                put(into, name, &text);
-            }
+    fn into_headers(self, origin: &Origin, record: &Record, into: &mut HeaderMap) {
+        if is_event(record) {
+            put_attributes(origin, record, into);
+        } else {
+            put_plain_attributes(origin, record, into);
         }
         put(into, CONTENT_TYPE, content_type(record).unwrap_or(OCTET_STREAM).as_bytes());
         if let Some(null) = self.null {
             into.insert(NULL, HeaderValue::from_static(null));
         }
         if let Some(key) = &self.key {
-            put(into, KEY, key);
+            put(into, &name::KEY, key);
         }
         if !self.headers.is_empty() {
             put(into, HEADERS, &self.headers);
@@ -193,6 +230,32 @@ impl Carried {
             }
         }
     }
+}
+
+/// [`attributes`] of any record, as headers.
+fn put_attributes(origin: &Origin, record: &Record, into: &mut HeaderMap) {
+    for (name, value) in attributes(origin, record) {
+        if let Ok(name) = HeaderName::from_bytes(&[b"ce-", name.as_slice()].concat()) {
+            put_attribute(into, name, &value);
+        }
+    }
+}
+
+/// The same of a record that is no CloudEvent by itself, as most are: nothing is made that the origin has already.
+fn put_plain_attributes(origin: &Origin, record: &Record, into: &mut HeaderMap) {
+    copy(&origin.event_head, into);
+    put_attribute(into, &name::CE_ID, origin.record_id(record.offset()).as_bytes());
+    if let Some(time) = time(record) {
+        put_attribute(into, &name::CE_TIME, time.to_string().as_bytes());
+    }
+    if let Some(key) = text_key(record) {
+        put_attribute(into, &name::CE_PARTITIONKEY, key);
+    }
+}
+
+/// The key, if it is text and not empty.
+fn text_key(record: &Record) -> Option<&[u8]> {
+    record.key().filter(|key| !key.is_empty() && std::str::from_utf8(key).is_ok())
 }
 
 /// CloudEvents attributes, raw. A record that is a CloudEvent by itself keeps its own.
@@ -219,7 +282,7 @@ pub(super) fn attributes(origin: &Origin, record: &Record) -> Vec<(Vec<u8>, Vec<
     if let Some(time) = time(record) {
         add(b"time", time.to_string().into_bytes());
     }
-    if let Some(key) = record.key().filter(|key| !key.is_empty() && std::str::from_utf8(key).is_ok()) {
+    if let Some(key) = text_key(record) {
         add(b"partitionkey", key.to_vec());
     }
     attributes
@@ -257,8 +320,21 @@ pub(crate) fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     record.headers().find(|(own, _)| own.eq_ignore_ascii_case(name.as_bytes())).and_then(|(_, value)| value)
 }
 
+fn copy(from: &HeaderMap, into: &mut HeaderMap) {
+    for (name, value) in from {
+        into.insert(name, value.clone());
+    }
+}
+
+/// Sets a CloudEvents attribute, encoded as the HTTP binding asks.
+fn put_attribute(headers: &mut HeaderMap, name: impl IntoHeaderName, value: &[u8]) {
+    let mut text = Vec::with_capacity(value.len());
+    encode(value, Keep::CloudEvents, &mut text);
+    put(headers, name, &text);
+}
+
 /// Sets a header whose value was made for it; one that HTTP refuses all the same is left out (it is in `penstock-headers`).
-fn put(headers: &mut HeaderMap, name: impl hyper::header::IntoHeaderName, value: &[u8]) {
+fn put(headers: &mut HeaderMap, name: impl IntoHeaderName, value: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(value) {
         headers.insert(name, value);
     }

@@ -1,5 +1,6 @@
 use http_body_util::BodyExt as _;
 use penstock_engine::seam::{NewRecord, Timestamp as RecordTime};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::super::testing::{deliveries, delivery};
@@ -133,5 +134,22 @@ fn a_batch_travels_in_the_body() {
 fn only_http_urls_can_be_called() {
     for url in ["https://x/", "ftp://x", "/x", "x"] {
         assert!(Endpoint::new(url, "a/b").is_err(), "{url}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_short_way_says_what_the_long_way_does(
+        offset in 0_i64.., key: Option<Vec<u8>>, text in "\\PC*", millis in proptest::option::of(0_i64..4_102_444_800_000),
+    ) {
+        let timestamp = millis.map_or(RecordTime::None, RecordTime::Create);
+        for key in [key.as_deref(), Some(text.as_bytes())] {
+            let delivery = delivery(NewRecord { offset, timestamp, key, ..NewRecord::default() }, &[]);
+            let origin = Origin::new("orders".into(), 3, "c1 \u{e9}", "t1");
+            let (mut long, mut short) = (HeaderMap::new(), HeaderMap::new());
+            put_attributes(&origin, &delivery.record, &mut long);
+            put_plain_attributes(&origin, &delivery.record, &mut short);
+            prop_assert_eq!(long, short);
+        }
     }
 }
