@@ -1,6 +1,7 @@
 //! What was seen of a round. Times are microseconds since the epoch by the machine's one clock, which harness and brokers share;
 //! what comes from a broker is known to the millisecond.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -116,6 +117,9 @@ pub struct History {
     pub disturbances: Vec<Disturbance>,
     /// When the processor of a worker went down, all its connections with it: what was on its way then broke, and was not seen.
     pub downs: Vec<(u32, Micros)>,
+    /// Calls of one record whose worker had hung up before the harness came to read them: by partition, offset and how many. The worker
+    /// charged them at a time that nobody saw; the processor did nothing.
+    pub unread: BTreeMap<(Tp, i64), u32>,
     /// When the dead-letter topic took nothing: what was settled then could not be finished.
     pub letters_refused: Vec<(Micros, Micros)>,
     /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
@@ -349,6 +353,11 @@ impl History {
     pub fn unseen(&self, worker: u32, from: Micros, until: Micros) -> u32 {
         let downs = self.downs.iter().filter(|(one, at)| *one == worker && (from..=until).contains(at));
         u32::try_from(downs.count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many calls of that record alone were hung up before they were read.
+    pub fn unread(&self, tp: Tp, offset: i64) -> u32 {
+        self.unread.get(&(tp, offset)).copied().unwrap_or_default()
     }
 
     /// Whether a dead letter of a record that was given up then may have been in the topic when that was deleted.

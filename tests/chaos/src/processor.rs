@@ -9,19 +9,20 @@ mod recorder;
 mod reply;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 
 use crate::behaviour::Mix;
 use crate::error::{During as _, Result};
-use crate::history::{Call, Micros};
+use crate::history::{Call, micros};
 use crate::plan::{Outage, Plan};
 use door::Door;
 use recorder::Recorder;
 
 pub(crate) use http::record_digest;
-pub(crate) use recorder::now;
+pub(crate) use recorder::{Unseen, now};
 
 /// What all doors share.
 #[derive(Debug)]
@@ -60,7 +61,9 @@ impl Processor {
             recorder: Recorder::new(plan.ordering),
             outage: watch::Sender::new(None),
         };
-        Ok(Self { shared: Arc::new(shared), doors: Mutex::default(), runtime: runtime.during("making a runtime")? })
+        let (shared, runtime) = (Arc::new(shared), runtime.during("making a runtime")?);
+        runtime.spawn(watch_itself(Arc::clone(&shared)));
+        Ok(Self { shared, doors: Mutex::default(), runtime })
     }
 
     /// Opens a door for a worker; it is told apart by the port.
@@ -95,10 +98,24 @@ impl Processor {
         self.shared.recorder.len()
     }
 
-    /// Ends, and gives the log: calls, and when the processor of which worker went down. A call that still runs is one whose worker is
-    /// gone.
-    pub fn finish(self) -> (Vec<Call>, Vec<(u32, Micros)>) {
-        self.runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    /// Ends, and gives the log, and what is known of calls that are not in it. A call that still runs is one whose worker is gone.
+    pub(crate) fn finish(self) -> (Vec<Call>, Unseen) {
+        self.runtime.shutdown_timeout(Duration::from_secs(2));
         self.shared.recorder.take()
+    }
+}
+
+/// Between looks at the clock, by the thread that reads requests.
+const LOOK: Duration = Duration::from_millis(50);
+/// Whoever reads so late has answered too late for timeouts of a second, though the log shows a call that took no time.
+const LATE: Duration = Duration::from_millis(250);
+
+async fn watch_itself(shared: Arc<Shared>) {
+    loop {
+        let since = now();
+        tokio::time::sleep(LOOK).await;
+        if now().saturating_sub(since) > micros(LOOK + LATE) {
+            shared.recorder.late(since);
+        }
     }
 }

@@ -16,9 +16,9 @@ use crate::check::{Findings, check};
 use crate::cluster::{COMPACTED, Cluster, STAMPED, Topic};
 use crate::error::{During as _, Error, Result};
 use crate::fleet::{Fleet, GRACE, Lives, MEMORY_BYTES, Names};
-use crate::history::{Call, Disturbance, History, Micros, OnExhausted, Rules, explained};
+use crate::history::{Call, Disturbance, History, Micros, OnExhausted, Rules, explained, micros};
 use crate::plan::Plan;
-use crate::processor::{Processor, now};
+use crate::processor::{Processor, Unseen, now};
 use crate::produce::Producer;
 use conductor::{Conducted, Conductor};
 
@@ -64,8 +64,8 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
 
     let fleet = Fleet::new(plan, &names, &processor, cluster, folder)?;
     let live = live(cluster, plan, &names, (&processor, &producer, fleet), (&mut laps, &mut since))?;
-    let slow = live.slow;
     let seen = processor.finish();
+    let slow = live.slow + seen.1.late.len();
     let (history, (losses, unexplained)) =
         Evidence { cluster, plan, names: &names, topic_ids, commits_begin }.read(live, seen)?;
     since = laps.end("reading", since);
@@ -179,9 +179,6 @@ fn unwatched(
     })
 }
 
-/// Calls, and when the processor of which worker went down.
-type Seen = (Vec<Call>, Vec<(u32, Micros)>);
-
 /// Where a round's evidence lies.
 struct Evidence<'a> {
     cluster: &'a Cluster,
@@ -193,13 +190,18 @@ struct Evidence<'a> {
 
 impl Evidence<'_> {
     /// Reads all of it; and says how often partitions were lost, and how often of that for no reason.
-    fn read(self, live: Live, (calls, downs): Seen) -> Result<(History, (usize, usize))> {
+    fn read(self, live: Live, (calls, unseen): (Vec<Call>, Unseen)) -> Result<(History, (usize, usize))> {
         let Self { cluster, plan, names, topic_ids, commits_begin } = self;
         let mut disturbances = [live.lives.disturbances, live.disturbances].concat();
         let losses = live.lives.losses.len();
         let explained = explained(live.lives.losses, &disturbances);
         let unexplained = losses - explained.len();
         disturbances.extend(explained);
+        let late = |(from, until)| {
+            let what = "requests that were read late".to_owned();
+            Disturbance { worker: None, from, until: until + micros(plan.timeout), what }
+        };
+        disturbances.extend(unseen.late.into_iter().map(late));
         let topic = |name, partitions, committed| Topic { name, partitions, committed };
         let mut logs = Vec::new();
         for (place, (name, partitions)) in names.sources.iter().zip(live.partitions).enumerate() {
@@ -224,7 +226,8 @@ impl Evidence<'_> {
             commits: cluster.read_commits(names, &commits_begin)?,
             workers: live.lives.workers,
             disturbances,
-            downs,
+            downs: unseen.downs,
+            unread: unseen.unread,
             letters_refused: live.letters_refused,
             letters_deleted: live.letters_deleted,
             healed: live.healed,

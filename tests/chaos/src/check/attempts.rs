@@ -49,7 +49,8 @@ fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<(&'static st
         _ => (if told { one.attempt } else { 1 }, one.attempt + 1),
     };
     // A call that nobody saw may have broken in between, and alone.
-    let most = most.saturating_add(facts.history.unseen(next.worker, one.start, next.start));
+    let unseen = facts.history.unseen(next.worker, one.start, next.start) + facts.history.unread(one.tp, one.offset);
+    let most = most.saturating_add(unseen);
     let invariant = if next.attempt > most && !one.is_alone() { "S12" } else { "S6" };
     (next.attempt < least || next.attempt > most).then(|| {
         let (attempt, answer, company, then) = (one.attempt, one.answer, one.company, next.attempt);

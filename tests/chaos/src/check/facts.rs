@@ -239,6 +239,7 @@ impl RecordFacts<'_> {
         let workers: BTreeSet<u32> = begun().map(|call| call.worker).collect();
         let since = self.calls.first().map_or(by, |call| call.start);
         let unseen: u32 = workers.into_iter().map(|worker| history.unseen(worker, since, by)).sum();
+        let unseen = unseen + self.calls.first().map_or(0, |call| history.unread(call.tp, call.offset));
         u32::try_from(own + caught.saturating_sub(first)).unwrap_or(u32::MAX).saturating_add(unseen)
     }
 

@@ -1,5 +1,6 @@
 //! The checker can fail: small histories with one thing wrong each, and the same without it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Failing, Place, encode};
@@ -60,6 +61,7 @@ impl Story {
             workers: vec![ended.clone(), ended],
             disturbances: Vec::new(),
             downs: Vec::new(),
+            unread: BTreeMap::new(),
             letters_refused: Vec::new(),
             letters_deleted: Vec::new(),
             healed: at(50_000),

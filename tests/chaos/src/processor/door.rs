@@ -115,6 +115,9 @@ impl Door {
                 return;
             };
             buffer.drain(..all);
+            if self.shared.recorder.is_too_late(sent.records(), &stream) {
+                return;
+            }
             let begun = self.shared.recorder.begin(self.worker, sent.records(), &stream);
             let reply = tokio::select! {
                 biased;

@@ -1,6 +1,6 @@
 //! The log of calls, and what runs at the moment.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -50,7 +50,18 @@ struct Inner {
     requests: u64,
     running: HashMap<Lane, Vec<Running>>,
     troubles: HashMap<(Tp, i64), u32>,
-    downs: Vec<(u32, Micros)>,
+    unseen: Unseen,
+}
+
+/// What is known of calls that are not in the log.
+#[derive(Debug, Default)]
+pub(crate) struct Unseen {
+    /// When the processor of which worker went down.
+    pub(crate) downs: Vec<(u32, Micros)>,
+    /// Calls of one record whose worker had hung up before they were read.
+    pub(crate) unread: BTreeMap<(Tp, i64), u32>,
+    /// When requests were read late, and until when that mattered.
+    pub(crate) late: Vec<(Micros, Micros)>,
 }
 
 /// Everything that is known of the calls.
@@ -80,6 +91,15 @@ impl Recorder {
 
     fn lane(&self, record: &Request) -> Lane {
         (record.tp, self.shared_lane(record).unwrap_or(record.offset.cast_unsigned()))
+    }
+
+    /// Whether the worker has hung up on a request that was only now read: then it is as if it had never come. Alone, it was charged.
+    pub(super) fn is_too_late(&self, records: &[Request], stream: &TcpStream) -> bool {
+        let late = is_closed(stream);
+        if let ([record], true) = (records, late) {
+            *self.inner().unseen.unread.entry((record.tp, record.offset)).or_default() += 1;
+        }
+        late
     }
 
     /// A request was read whole. Calls of the same lanes whose worker has hung up ended before this one: the kernel knows that
@@ -169,12 +189,17 @@ impl Recorder {
 
     /// All connections of a worker break.
     pub(super) fn down(&self, worker: u32) {
-        self.inner().downs.push((worker, now()));
+        self.inner().unseen.downs.push((worker, now()));
     }
 
-    /// Every call, and when the processor of which worker went down.
-    pub(super) fn take(&self) -> (Vec<Call>, Vec<(u32, Micros)>) {
+    /// Requests were read late since then.
+    pub(super) fn late(&self, since: Micros) {
+        self.inner().unseen.late.push((since, now()));
+    }
+
+    /// Every call, and what is known of others.
+    pub(super) fn take(&self) -> (Vec<Call>, Unseen) {
         let mut inner = self.inner();
-        (std::mem::take(&mut inner.calls), std::mem::take(&mut inner.downs))
+        (std::mem::take(&mut inner.calls), std::mem::take(&mut inner.unseen))
     }
 }

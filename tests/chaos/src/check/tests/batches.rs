@@ -68,6 +68,13 @@ fn s12_a_break_that_nobody_saw_may_be_charged_and_no_other_time() {
 }
 
 #[test]
+fn s12_a_call_that_was_hung_up_before_it_was_read_is_charged_to_its_own_record() {
+    let story = |offset| bisected(Answer::Undecided, 2).with(|history| _ = history.unread.insert((TP, offset), 1));
+    story(0).holds();
+    story(1).breaks("S12");
+}
+
+#[test]
 fn s12_a_checkpoint_that_charges_a_whole_batch() {
     let story = |charged: &Checkpoint| {
         let story = Story::of(&[1, 2]).batch((0, 5), &[(0, 1, Answer::Undecided), (1, 1, Answer::Undecided)]);
