@@ -17,6 +17,7 @@
 mod done;
 mod error_class;
 mod failing;
+mod parked;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -26,6 +27,7 @@ use core::ops::Range;
 
 pub use self::error_class::ErrorClass;
 pub use self::failing::Failing;
+pub use self::parked::ParkedKey;
 pub use self::sections::{Counters, Gauges, Hold, HoldReason, Lost};
 pub use self::wire::varint_bytes;
 
@@ -46,6 +48,7 @@ const TAG_FAILING_SECONDS: u8 = 4;
 const TAG_COUNTERS: u8 = 5;
 const TAG_GAUGES: u8 = 6;
 const TAG_HOLD: u8 = 7;
+const TAG_PARKED: u8 = 9;
 
 /// The place in a log that a checkpoint belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +81,8 @@ pub struct Checkpoint {
     pub gauges: Option<Gauges>,
     /// Why nothing is delivered, if so.
     pub hold: Option<Hold>,
+    /// Keys whose records go to the dead letters until those have come back (`onExhausted: ParkKey`).
+    pub parked: Vec<ParkedKey>,
 }
 
 /// An encoded checkpoint and what had to be left out.
@@ -89,6 +94,8 @@ pub struct Encoded {
     pub done_cut: bool,
     /// Attempts that are not in the text: as many more tries could follow a crash.
     pub failing_left_out: usize,
+    /// Parked keys that are not in the text: a crash would let their later records overtake the dead letters.
+    pub parked_left_out: usize,
 }
 
 /// Why a metadata string was not taken for our checkpoint. None of these is an error of the pipeline.
@@ -134,13 +141,14 @@ pub fn head_bytes(offset: i64, leader_epoch: i32, owner: u64) -> usize {
 /// Writes a checkpoint in at most `limit` characters.
 ///
 /// What does not fit is left out in this order: the ages of failures, records that failed once, gauges, counters, the
-/// hold, records that failed more often, and last the highest part of the done-set. So a reader may be told less than
-/// is true, never more (S8).
+/// hold, records that failed more often, the highest part of the done-set, and last parked keys, for without those a key's
+/// order breaks, and without the others work is only done again. So a reader may be told less than is true, never more (S8).
 pub fn encode(checkpoint: &Checkpoint, place: &Place<'_>, limit: usize) -> Encoded {
     let room = body_bytes(limit);
     let all_failing = checkpoint.failing.len();
     if room < head_bytes(place.offset, place.leader_epoch, checkpoint.owner) {
-        return Encoded { text: String::new(), done_cut: !checkpoint.done.is_empty(), failing_left_out: all_failing };
+        let (done_cut, parked_left_out) = (!checkpoint.done.is_empty(), checkpoint.parked.len());
+        return Encoded { text: String::new(), done_cut, failing_left_out: all_failing, parked_left_out };
     }
     let mut body = Vec::with_capacity(room);
     body.extend_from_slice(&[0; SEAL_BYTES]);
@@ -148,6 +156,7 @@ pub fn encode(checkpoint: &Checkpoint, place: &Place<'_>, limit: usize) -> Encod
     put_varint(&mut body, zigzag(i64::from(place.leader_epoch)));
     put_varint(&mut body, checkpoint.owner);
 
+    let parked_left_out = parked::put(&mut body, &checkpoint.parked, room);
     let done_cut = done::put(&mut body, &checkpoint.done, place.offset, room);
     let chosen = failing::choose(&checkpoint.failing, place.offset, room.saturating_sub(body.len()));
     let optional = sections::encode(checkpoint);
@@ -166,7 +175,7 @@ pub fn encode(checkpoint: &Checkpoint, place: &Place<'_>, limit: usize) -> Encod
     let mut text = String::with_capacity(limit);
     text.push_str(PREFIX);
     URL_SAFE_NO_PAD.encode_string(&body, &mut text);
-    Encoded { text, done_cut, failing_left_out }
+    Encoded { text, done_cut, failing_left_out, parked_left_out }
 }
 
 /// Reads a metadata string that was fetched together with `place`.
@@ -209,6 +218,7 @@ fn read_body(reader: &mut Reader<'_>, frontier: i64) -> Option<Checkpoint> {
             TAG_COUNTERS => checkpoint.counters = Some(Counters::read(&mut value)?),
             TAG_GAUGES => checkpoint.gauges = Some(Gauges::read(&mut value)?),
             TAG_HOLD => checkpoint.hold = Some(Hold::read(&mut value)?),
+            TAG_PARKED => checkpoint.parked = parked::read(&mut value)?,
             _ => {} // a newer writer's
         }
     }

@@ -116,7 +116,8 @@ pub struct Delivery {
     pub retry: Retry,
     /// What to do with a record whose attempts are used up.
     pub on_exhausted: OnExhausted,
-    /// The dead-letter topic: where rejected and exhausted records go. `Some` exactly with `OnExhausted::DeadLetter`.
+    /// The dead-letter topic: where rejected and exhausted records go. `Some` exactly with `OnExhausted::DeadLetter` and
+    /// `OnExhausted::ParkKey`.
     pub dead_letter: Option<DeadLetter>,
 }
 

@@ -16,8 +16,8 @@ pub use self::properties::ALLOWED_PROPERTIES;
 use crate::names;
 use crate::pipeline::{DeadLetter, Delivery, Identity, Kafka, Pipeline, Processor, Retry, Scaling, Source, Topic};
 use crate::spec::{
-    ConsumerPipeline, DeliverySpec, OnExhausted, ProcessorSpec, ProcessorType, ScalingMode, ScalingSpec, SourceSpec,
-    StartFromSpec, StartPosition, WorkerSpec,
+    ConsumerPipeline, DeliverySpec, OnExhausted, Ordering, ProcessorSpec, ProcessorType, ScalingMode, ScalingSpec,
+    SourceSpec, StartFromSpec, StartPosition, WorkerSpec,
 };
 
 /// `processor.container.port` unless given.
@@ -229,6 +229,12 @@ fn delivery(spec: Option<&DeliverySpec>, source: &Source, check: &mut Check) -> 
     let on_exhausted = spec.on_exhausted.unwrap_or_default();
     let dead_letter = dead_letter(&spec, on_exhausted, source, check);
     let concurrency = check.count("spec.delivery.concurrency", spec.concurrency.unwrap_or(CONCURRENCY), 1, 4096);
+    if on_exhausted == OnExhausted::ParkKey && ordering != Ordering::Key {
+        check.wrong(
+            "spec.delivery.onExhausted",
+            "is ParkKey, which parks keys; choose ordering Key, or DeadLetter here",
+        );
+    }
     Delivery {
         ordering,
         concurrency,
@@ -248,9 +254,9 @@ fn dead_letter(
     check: &mut Check,
 ) -> Option<DeadLetter> {
     let path = "spec.delivery.deadLetter";
-    if on_exhausted != OnExhausted::DeadLetter {
+    if !matches!(on_exhausted, OnExhausted::DeadLetter | OnExhausted::ParkKey) {
         if spec.dead_letter.is_some() {
-            check.wrong(path, "goes only with onExhausted DeadLetter; remove one of the two");
+            check.wrong(path, "goes only with onExhausted DeadLetter or ParkKey; remove one of the two");
         }
         return None;
     }

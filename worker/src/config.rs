@@ -135,6 +135,7 @@ impl Config {
             },
             on_exhausted: match delivery.on_exhausted {
                 OnExhausted::DeadLetter => policy::OnExhausted::DeadLetter,
+                OnExhausted::ParkKey => policy::OnExhausted::ParkKey,
                 OnExhausted::Block => policy::OnExhausted::Block,
                 OnExhausted::Discard => policy::OnExhausted::Discard,
             },

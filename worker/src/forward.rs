@@ -6,7 +6,7 @@
 mod foreign;
 
 use penstock_crds::spec::DeadLetterHeaders;
-use penstock_engine::seam::{ErrorClass, OutputRecord, Record, Undelivered};
+use penstock_engine::seam::{ErrorClass, LetterNumber, OutputRecord, PARKED_HEADER, Record, Undelivered};
 use penstock_kafka::producer::OutgoingRecord;
 
 use crate::contract::TRACE;
@@ -24,7 +24,7 @@ pub const ORIGIN_PARTITION: &str = "penstock.origin.partition";
 pub const ORIGIN_OFFSET: &str = "penstock.origin.offset";
 /// When the record was made, milliseconds since the epoch. A topic with `LogAppendTime` forgets the record's own timestamp.
 pub const ORIGIN_TIMESTAMP: &str = "penstock.origin.timestamp";
-/// Why: `rejected`, `exhausted` or `output-refused`.
+/// Why: `rejected`, `exhausted`, `output-refused`, or `parked`: not tried, since its key is parked.
 pub const REASON: &str = "penstock.reason";
 /// Class of the last failure, as metrics and status name it.
 pub const ERROR_CLASS: &str = "penstock.error.class";
@@ -53,8 +53,16 @@ pub struct DeadLetters {
 
 impl DeadLetters {
     /// The headers of a dead letter beside the record's own: Penstock's, and on request those of other systems.
-    pub fn headers(&self, origin: &Origin, record: &Record, cause: &Undelivered, pipeline: &str) -> Own {
+    pub fn headers(
+        &self,
+        origin: &Origin,
+        record: &Record,
+        cause: &Undelivered,
+        parked: Option<LetterNumber>,
+        pipeline: &str,
+    ) -> Own {
         let mut own = dead_letter_headers(origin, record, cause, pipeline);
+        own.extend(parked.map(|number| (PARKED_HEADER, number.to_string().into_bytes())));
         for style in &self.headers {
             own.extend(match style {
                 DeadLetterHeaders::Spring => foreign::spring(origin, record, cause, &self.group),
@@ -69,6 +77,7 @@ fn dead_letter_headers(origin: &Origin, record: &Record, cause: &Undelivered, pi
     let reason = match cause.failure.class {
         ErrorClass::Rejected => "rejected",
         ErrorClass::OutputRefused => "output-refused",
+        ErrorClass::Parked => "parked",
         _ => "exhausted",
     };
     let mut own = vec![

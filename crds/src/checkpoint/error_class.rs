@@ -30,11 +30,13 @@ pub enum ErrorClass {
     OutputRefused,
     /// The record could not be written to the dead-letter or delay topic.
     ForwardFailed,
+    /// Not tried: an earlier record of its key is among the dead letters (`onExhausted: ParkKey`).
+    Parked,
 }
 
 impl ErrorClass {
     /// All of them, in the order of their codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Unknown,
         Self::Retry,
         Self::Rejected,
@@ -48,6 +50,7 @@ impl ErrorClass {
         Self::Missing,
         Self::OutputRefused,
         Self::ForwardFailed,
+        Self::Parked,
     ];
 
     /// The name that metrics, status and dead-letter headers show.
@@ -66,6 +69,7 @@ impl ErrorClass {
             Self::Missing => "Missing",
             Self::OutputRefused => "OutputRefused",
             Self::ForwardFailed => "ForwardFailed",
+            Self::Parked => "Parked",
         }
     }
 

@@ -74,10 +74,12 @@ pub enum HoldReason {
     Fenced,
     /// The output topic cannot be written.
     OutputFailed,
+    /// A record failed for good, and no more keys can be parked: it blocks its lane.
+    ParkedKeysFull,
 }
 
 impl HoldReason {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Unknown,
         Self::ProcessorNotReady,
         Self::CircuitOpen,
@@ -86,6 +88,7 @@ impl HoldReason {
         Self::ForwardFailed,
         Self::Fenced,
         Self::OutputFailed,
+        Self::ParkedKeysFull,
     ];
 
     /// The name that status shows.
@@ -99,6 +102,7 @@ impl HoldReason {
             Self::ForwardFailed => "ForwardFailed",
             Self::Fenced => "Fenced",
             Self::OutputFailed => "OutputFailed",
+            Self::ParkedKeysFull => "ParkedKeysFull",
         }
     }
 }

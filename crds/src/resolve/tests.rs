@@ -78,7 +78,8 @@ fn relations_are_checked_as_the_api_server_does() {
         "  delivery: {deadLetter: {topic: orders}}",
         "spec.delivery.deadLetter.topic: orders is one of source.topics",
     );
-    refused("  delivery: {onExhausted: Block, deadLetter: {topic: x}}", "goes only with onExhausted DeadLetter");
+    refused("  delivery: {onExhausted: Block, deadLetter: {topic: x}}", "goes only with onExhausted DeadLetter or");
+    refused("  delivery: {onExhausted: ParkKey, ordering: Partition}", "spec.delivery.onExhausted: is ParkKey");
     refused(
         "  delivery: {deadLetter: {maxPercent: 0}}",
         "spec.delivery.deadLetter.maxPercent: is 0; 1 to 100 are possible",

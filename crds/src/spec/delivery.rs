@@ -9,8 +9,10 @@ use crate::Duration;
 
 /// How records are delivered.
 #[derive(KubeSchema, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[x_kube(validation = Rule::new("!has(self.deadLetter) || !has(self.onExhausted) || self.onExhausted == 'DeadLetter'")
-        .message("delivery.deadLetter goes only with onExhausted DeadLetter"))]
+#[x_kube(validation = Rule::new("!has(self.deadLetter) || !has(self.onExhausted) || self.onExhausted in ['DeadLetter', 'ParkKey']")
+        .message("delivery.deadLetter goes only with onExhausted DeadLetter or ParkKey"))]
+#[x_kube(validation = Rule::new("!has(self.onExhausted) || self.onExhausted != 'ParkKey' || !has(self.ordering) || self.ordering == 'Key'")
+        .message("onExhausted ParkKey parks keys: it goes only with ordering Key"))]
 #[x_kube(validation = Rule::new("!has(self.batch) || !has(self.batch.sameLane) || !self.batch.sameLane || !has(self.ordering) || self.ordering != 'Unordered'")
         .message("batch.sameLane needs an order to keep: choose ordering Key or Partition"))]
 #[x_kube(validation = Rule::new("!has(self.retry) || !has(self.retry.delayTopics) || (has(self.ordering) && self.ordering == 'Unordered')")
@@ -36,7 +38,7 @@ pub struct DeliverySpec {
     /// What happens after a failed call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
-    /// What to do with a record whose attempts are used up: DeadLetter (the default), Block its lane, or Discard it.
+    /// What to do with a record whose attempts are used up: DeadLetter (the default), ParkKey, Block its lane, or Discard it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub on_exhausted: Option<OnExhausted>,
     /// Where dead letters go.
@@ -98,6 +100,9 @@ pub enum OnExhausted {
     /// Write it to the dead-letter topic, then go on.
     #[default]
     DeadLetter,
+    /// Write it to the dead-letter topic, and the later records of its key after it, in order, until all of them have come back:
+    /// `penstock-worker redrive` sends them. At most 64 keys of a partition are parked at once; beyond that, as Block.
+    ParkKey,
     /// Keep trying at the longest pause; the records behind it in its lane wait.
     Block,
     /// Count it and go on. The record is lost on purpose.

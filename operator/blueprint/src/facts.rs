@@ -61,6 +61,13 @@ pub enum Cause {
         /// What it fails with.
         class: ErrorClass,
     },
+    /// Keys whose records go to the dead letters, under `onExhausted: ParkKey`.
+    Parked {
+        /// How many.
+        keys: usize,
+        /// No more can be parked: the next record that fails for good blocks its lane.
+        full: bool,
+    },
     /// The worker delivers nothing of the partition, or cannot finish what it has.
     Held {
         /// Why.

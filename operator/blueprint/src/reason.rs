@@ -117,6 +117,7 @@ reasons! {
     OutputUnwritable, Warning, "An output record cannot be written. The answer is kept and written again; the processor is not called for it. Look at the topic and the rights.";
     ProcessorUnavailable, Warning, "The processor cannot be reached, or answers as if it were not the processor. Records wait and are tried now and then; no attempt is spent and nothing is dead-lettered.";
     Blocked, Warning, "A record failed for good, and with onExhausted Block those behind it in its lane wait. The message and status.stuck name it. It is tried again every retry.maxDelay and goes on by itself.";
+    KeysParked, Warning, "A record of each of these keys failed for good, and with onExhausted ParkKey the later ones of its key go to the dead letters after it. Send them back with penstock-worker redrive; a key goes on by itself when all of its letters have come back.";
     RecordStuck, Warning, "A record does not get done and holds the records behind it. The message and status.stuck name it.";
     NoProgress, Warning, "Records wait, and none gets done. Look at the processor.";
     Delivering, Normal, "Records are delivered.";

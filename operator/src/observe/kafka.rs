@@ -95,6 +95,7 @@ fn is_for_all(reason: HoldReason) -> bool {
         | HoldReason::ForwardFailed
         | HoldReason::OutputFailed
         | HoldReason::Fenced
+        | HoldReason::ParkedKeysFull
         | HoldReason::Unknown => false,
     }
 }
@@ -139,7 +140,9 @@ fn causes(written: &checkpoint::Checkpoint, held_since: Option<Timestamp>, deliv
         let Failing { offset, attempts, class, .. } = *record;
         Cause::Blocked { offset, attempts, class }
     });
-    held.into_iter().chain(blocked).collect()
+    let full = written.hold.is_some_and(|hold| hold.reason == HoldReason::ParkedKeysFull);
+    let parked = (!written.parked.is_empty() || full).then_some(Cause::Parked { keys: written.parked.len(), full });
+    held.into_iter().chain(blocked).chain(parked).collect()
 }
 
 /// Whether the worker charges a record no more: by attempts, by age, or because it was refused for good.

@@ -20,6 +20,8 @@ pub(crate) struct Claim {
     pub(crate) log: u32,
     /// The assignment it began under is over.
     pub(crate) stale: bool,
+    /// The record came back from the dead letters with a number. Which one is due is known to the present assignment alone.
+    pub(crate) numbered: bool,
 }
 
 /// By which right a call was started.

@@ -23,6 +23,12 @@ pub struct Counters {
     pub dead_lettered: u64,
     /// Records that wait in a delay topic, confirmed.
     pub delayed: u64,
+    /// Records sent to the dead letters untried, because their key is parked and it was not their turn.
+    pub parked_after: u64,
+    /// Records that came back from the dead letters a second time: passed over.
+    pub redriven_again: u64,
+    /// Parked keys of which all dead letters have come back.
+    pub parkings_ended: u64,
     /// Failures that the fuse kept from ending in a dead letter: their records are tried again.
     pub dead_letters_spared: u64,
     /// Records whose output is confirmed.
@@ -49,6 +55,8 @@ pub struct Counters {
     pub commit_failures: u64,
     /// Checkpoints that had to leave out done records.
     pub checkpoints_cut: u64,
+    /// Parked keys that did not fit a checkpoint.
+    pub parked_left_out: u64,
     /// Failing records whose attempts did not fit a checkpoint.
     pub attempts_left_out: u64,
     /// Metadata found beside an offset that was not a checkpoint for it.

@@ -6,6 +6,7 @@ mod commits;
 mod drains;
 mod forwarding;
 mod intake;
+mod parked;
 mod picks;
 mod starts;
 
@@ -18,7 +19,7 @@ use crate::forwards::Forwards;
 use crate::fuse::Fuse;
 use crate::limiter::Limiter;
 use crate::partition::{Partition, Phase};
-use crate::policy::{OnExhausted, Policy};
+use crate::policy::Policy;
 use crate::room::Room;
 use crate::seam::{CallId, Effect, Event, Tp};
 use crate::time::Instant;
@@ -128,7 +129,7 @@ impl Engine {
     pub fn new(policy: Policy) -> Self {
         let room = Room::of_chars(policy.checkpoint_bytes);
         let limiter = Limiter::new(policy.concurrency);
-        let fuse = Fuse::new(policy.fuse.filter(|_| policy.on_exhausted == OnExhausted::DeadLetter));
+        let fuse = Fuse::new(policy.fuse.filter(|_| policy.dead_letters()));
         Self {
             policy,
             partitions: Vec::new(),

@@ -3,7 +3,7 @@
 use penstock_crds::checkpoint::HoldReason;
 
 use crate::calls::Claim;
-use crate::seam::{Destination, ForwardId, Record, Tp};
+use crate::seam::{Destination, ForwardId, LetterNumber, Record, Tp};
 
 #[derive(Debug)]
 pub(crate) struct Forwarding {
@@ -14,6 +14,8 @@ pub(crate) struct Forwarding {
     pub(crate) failures: u32,
     /// Whether the producer has it; otherwise it waits for its back-off.
     pub(crate) sent: bool,
+    /// Its number, where keys are parked.
+    pub(crate) parked: Option<LetterNumber>,
 }
 
 impl Forwarding {

@@ -14,6 +14,7 @@ mod hash;
 mod lanes;
 mod ledger;
 mod limiter;
+mod parking;
 mod partition;
 pub mod policy;
 mod room;

@@ -12,6 +12,7 @@ use crate::hash;
 use crate::lanes::{LaneId, Lanes};
 use crate::ledger::{Ledger, State};
 use crate::limiter::WHOLE;
+use crate::parking::Parking;
 use crate::seam::{Assignment, CommitId, PartitionRole, TopicId};
 use crate::time::{Instant, nanos};
 use crate::troubles::Troubles;
@@ -48,6 +49,7 @@ pub(crate) struct Partition {
     pub(crate) fresh: Queue,
     pub(crate) again: Queue,
     pub(crate) troubles: Troubles,
+    pub(crate) parking: Parking,
     /// Done by calls of earlier assignments, not received yet.
     pub(crate) facts: Vec<Fact>,
     /// Claims of earlier assignments that have not ended.
@@ -168,6 +170,7 @@ impl Partition {
             fresh: Queue::default(),
             again: Queue::default(),
             troubles: Troubles::default(),
+            parking: Parking::default(),
             facts: Vec::new(),
             stale_claims: 0,
             commits: Commits::new(0),
@@ -190,6 +193,7 @@ impl Partition {
     pub(crate) fn open(&mut self, ledger: Ledger, troubles: Troubles) {
         self.commits = Commits::new(ledger.frontier());
         (self.ledger, self.troubles) = (ledger, troubles);
+        self.parking = Parking::default();
         self.usage = Usage { weight: self.usage.weight, ..Usage::default() };
         self.fresh.seqs.clear();
         self.again.seqs.clear();
@@ -259,6 +263,7 @@ impl Partition {
         self.ledger.done(seq);
         if troubled {
             self.troubles.remove(offset);
+            self.mend_room_for_keys();
         }
         self.usage.processed += 1;
         self.commits.changed = true;

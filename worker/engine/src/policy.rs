@@ -91,6 +91,8 @@ impl Retry {
 pub enum OnExhausted {
     /// Write it to the dead-letter topic; done when that is confirmed.
     DeadLetter,
+    /// Write it to the dead-letter topic, and those of its key after it, until all of them have come back in order.
+    ParkKey,
     /// Keep it, hold its lane, and try again every `maxDelay`, uncharged, until the processor takes it.
     Block,
     /// Count it and move on.
@@ -167,6 +169,11 @@ impl Default for Retry {
 impl Policy {
     /// Whether a record may have to be written somewhere after its call, so that room is reserved before it.
     pub(crate) fn forwards(&self) -> bool {
-        self.output || self.on_exhausted == OnExhausted::DeadLetter || self.retry.delay_tiers > 0
+        self.output || self.dead_letters() || self.retry.delay_tiers > 0
+    }
+
+    /// Whether a record that failed for good becomes a dead letter.
+    pub(crate) fn dead_letters(&self) -> bool {
+        matches!(self.on_exhausted, OnExhausted::DeadLetter | OnExhausted::ParkKey)
     }
 }

@@ -6,6 +6,7 @@
 
 use penstock_crds::checkpoint::{body_bytes, head_bytes, varint_bytes};
 
+use crate::parking::{KEYS_MAX, Parking};
 use crate::partition::Partition;
 
 /// Tags and lengths of the done and failing sections.
@@ -38,14 +39,26 @@ impl Room {
 
     /// Whether the record at `offset`, above the frontier, may be started beside what is in flight.
     pub(crate) fn admits(self, partition: &mut Partition, offset: i64) -> bool {
+        self.fits(partition, offset, 0)
+    }
+
+    /// Whether one more key may be parked. Parked keys get half of the checkpoint at most: they may stay for days, and records go on.
+    pub(crate) fn admits_key(self, partition: &mut Partition, generation: i64) -> bool {
+        let more = Parking::bytes_of(generation);
+        let few = partition.parking.len() < KEYS_MAX && partition.parking.bytes() + more <= self.bytes / 2;
+        few && self.fits(partition, generation, more)
+    }
+
+    fn fits(self, partition: &mut Partition, offset: i64, more: usize) -> bool {
         let in_doubt = partition.usage.in_flight as usize + partition.forwarding as usize + 1;
         let pieces = partition.ledger.runs() + in_doubt;
         let often = partition.troubles.often();
-        if (pieces + often) * PAIR_BYTES_MAX + SECTIONS_BYTES + 3 * PAIR_BYTES_MAX <= self.bytes {
+        let parked = partition.parking.bytes() + more;
+        if parked + (pieces + often) * PAIR_BYTES_MAX + SECTIONS_BYTES + 3 * PAIR_BYTES_MAX <= self.bytes {
             return true;
         }
         let frontier_epoch = partition.ledger.frontier_epoch();
-        let head = head_bytes(partition.ledger.frontier(), frontier_epoch, partition.owner) + SECTIONS_BYTES;
+        let head = parked + head_bytes(partition.ledger.frontier(), frontier_epoch, partition.owner) + SECTIONS_BYTES;
         let span = partition.ledger.span_with(offset);
         let number = varint_bytes(span);
         // An entry of the failing section: distance, and attempts with class in up to three bytes.

@@ -12,6 +12,7 @@ mod coverage;
 mod delays;
 mod fuse;
 mod group;
+mod letters;
 mod processor;
 mod properties;
 pub(crate) mod rng;

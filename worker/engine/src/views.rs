@@ -44,6 +44,8 @@ pub struct PartitionView {
     pub in_flight: u32,
     /// Records with charged attempts that are not done.
     pub failing: usize,
+    /// Keys whose records go to the dead letters until those have come back.
+    pub parked_keys: usize,
     /// For how long the record at the frontier has been failing.
     pub blocked_for: Option<Duration>,
     /// Why nothing is delivered, if so.
@@ -67,6 +69,7 @@ impl Partition {
             held_bytes: self.ledger.held(),
             in_flight: self.usage.in_flight,
             failing: self.troubles.charged(),
+            parked_keys: self.parking.len(),
             blocked_for: blocked.map(|trouble| trouble.age(now)),
             hold: self.hold.map(|held| held.reason),
             fenced: self.commits.fenced,

@@ -50,4 +50,12 @@ pub(crate) enum Wrong {
     StartedBeforeDue,
     /// Opens the lane while a retry waits.
     RetryOvertakesItsKey,
+    /// Calls the processor with a record whose key is parked.
+    FollowerOvertakesParkedKey,
+    /// Takes a key for whole when the first of its dead letters has come back.
+    ParkingEndsAtFirstLetter,
+    /// Does not read which keys its predecessor had parked.
+    ParkedKeysLostOnRebalance,
+    /// Takes a dead letter of an earlier assignment for one of the present, where the key is not parked.
+    LateLetterCounts,
 }

@@ -17,6 +17,9 @@ pub struct EngineMetrics {
     timeouts: IntCounter,
     suspects: IntCounter,
     starts_deferred: IntCounter,
+    parked_after: IntCounter,
+    parkings_ended: IntCounter,
+    parked_left_out: IntCounter,
     offsets_lost: IntCounter,
     checkpoints_cut: IntCounter,
     checkpoints_rejected: IntCounter,
@@ -25,6 +28,7 @@ pub struct EngineMetrics {
     undone: IntGaugeVec,
     held_bytes: IntGaugeVec,
     failing: IntGaugeVec,
+    parked_keys: IntGaugeVec,
     blocked_seconds: GaugeVec,
     held: IntGaugeVec,
     /// What was copied last: counters of this crate only rise by differences.
@@ -58,6 +62,13 @@ impl EngineMetrics {
                 "starts_deferred_total",
                 "Calls put off for want of room in the checkpoint",
             )?,
+            parked_after: counter(
+                registry,
+                "parked_after_total",
+                "Records sent to the dead letters untried, because their key is parked",
+            )?,
+            parkings_ended: counter(registry, "parkings_ended_total", "Parked keys whose dead letters all came back")?,
+            parked_left_out: counter(registry, "parked_left_out_total", "Parked keys that did not fit a checkpoint")?,
             offsets_lost: counter(registry, "offsets_lost_total", "Offsets gone from the log before they were read")?,
             checkpoints_cut: counter(registry, "checkpoints_cut_total", "Checkpoints that left out done records")?,
             checkpoints_rejected: counter(
@@ -70,6 +81,10 @@ impl EngineMetrics {
             undone: each("partition_undone_records", "Records received and not done")?,
             held_bytes: each("partition_held_bytes", "Records held")?,
             failing: each("partition_failing_records", "Records with failed calls that are not done")?,
+            parked_keys: each(
+                "partition_parked_keys",
+                "Keys whose records go to the dead letters until those have come back",
+            )?,
             blocked_seconds: registered(registry, GaugeVec::new(blocked, &PARTITION)?)?,
             held: registered(
                 registry,
@@ -104,6 +119,7 @@ impl EngineMetrics {
         for (why, rise) in [
             ("done_before", rise(|c| c.done_before)),
             ("received_again", rise(|c| c.received_again)),
+            ("redriven_again", rise(|c| c.redriven_again)),
             ("assignment_over", rise(|c| c.stray)),
         ] {
             self.passed_over.with_label_values(&[why]).inc_by(rise);
@@ -112,13 +128,16 @@ impl EngineMetrics {
         self.timeouts.inc_by(rise(|c| c.timeouts));
         self.suspects.inc_by(rise(|c| c.suspects));
         self.starts_deferred.inc_by(rise(|c| c.starts_deferred));
+        self.parked_after.inc_by(rise(|c| c.parked_after));
+        self.parkings_ended.inc_by(rise(|c| c.parkings_ended));
+        self.parked_left_out.inc_by(rise(|c| c.parked_left_out));
         self.offsets_lost.inc_by(rise(|c| c.offsets_lost));
         self.checkpoints_cut.inc_by(rise(|c| c.checkpoints_cut));
         self.checkpoints_rejected.inc_by(rise(|c| c.checkpoints_rejected));
         *last = now;
         drop(last);
         self.concurrency.set(view.concurrency.into());
-        for one in [&self.committed, &self.undone, &self.held_bytes, &self.failing, &self.held] {
+        for one in [&self.committed, &self.undone, &self.held_bytes, &self.failing, &self.parked_keys, &self.held] {
             one.reset();
         }
         self.blocked_seconds.reset();
@@ -134,6 +153,7 @@ impl EngineMetrics {
         self.undone.with_label_values(&labels).set(i64::try_from(view.undone).unwrap_or(i64::MAX));
         self.held_bytes.with_label_values(&labels).set(i64::try_from(view.held_bytes).unwrap_or(i64::MAX));
         self.failing.with_label_values(&labels).set(i64::try_from(view.failing).unwrap_or(i64::MAX));
+        self.parked_keys.with_label_values(&labels).set(i64::try_from(view.parked_keys).unwrap_or(i64::MAX));
         let blocked = view.blocked_for.unwrap_or_default();
         self.blocked_seconds.with_label_values(&labels).set(blocked.as_secs_f64());
         if let Some(reason) = view.hold {

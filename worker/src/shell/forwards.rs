@@ -103,7 +103,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             Destination::DeadLetter(cause) => {
                 let letters = settings.dead_letter.as_ref();
                 let topic = letters.map_or("", |letters| letters.topic.as_str());
-                let headers = |letters: &DeadLetters| letters.headers(origin, record, cause, &settings.pipeline);
+                let headers =
+                    |letters: &DeadLetters| letters.headers(origin, record, cause, forward.parked, &settings.pipeline);
                 let own = letters.map(headers).unwrap_or_default();
                 let partition = self.forwards.partition(io, topic, origin.partition);
                 let sent = forward::dead_letter(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));

@@ -23,13 +23,14 @@ struct Worst<'a> {
 }
 
 /// The reasons, the gravest first.
-const GRAVITY: [Reason; 6] = [
+const GRAVITY: [Reason; 7] = [
     Reason::DataLoss,
     Reason::TooManyDeadLetters,
     Reason::DeadLetterUnwritable,
     Reason::OutputUnwritable,
     Reason::ProcessorUnavailable,
     Reason::Blocked,
+    Reason::KeysParked,
 ];
 
 pub(super) fn verdict(view: &View<'_>, pipeline: &Pipeline) -> Option<Verdict> {
@@ -48,12 +49,16 @@ fn is_told(hindrance: &Hindrance, now: &Time) -> bool {
         Cause::Held { reason: HoldReason::ProcessorNotReady, since, .. } => {
             now.0.duration_since(since.0) >= START_PATIENCE
         }
-        Cause::Held { .. } | Cause::Blocked { .. } => true,
+        Cause::Held { .. } | Cause::Blocked { .. } | Cause::Parked { .. } => true,
     }
 }
 
 fn reason(cause: &Cause) -> Option<Reason> {
-    let Cause::Held { reason, .. } = cause else { return Some(Reason::Blocked) };
+    let reason = match cause {
+        Cause::Blocked { .. } => return Some(Reason::Blocked),
+        Cause::Parked { .. } => return Some(Reason::KeysParked),
+        Cause::Held { reason, .. } => reason,
+    };
     match reason {
         HoldReason::DataLoss => Some(Reason::DataLoss),
         HoldReason::TooManyDeadLetters => Some(Reason::TooManyDeadLetters),
@@ -61,7 +66,8 @@ fn reason(cause: &Cause) -> Option<Reason> {
         HoldReason::OutputFailed => Some(Reason::OutputUnwritable),
         HoldReason::CircuitOpen | HoldReason::ProcessorNotReady => Some(Reason::ProcessorUnavailable),
         // A fenced worker cannot commit that it is; a reason of a newer one is not known here.
-        HoldReason::Fenced | HoldReason::Unknown => None,
+        // That no more keys can be parked is said beside those that are.
+        HoldReason::Fenced | HoldReason::ParkedKeysFull | HoldReason::Unknown => None,
     }
 }
 
@@ -96,6 +102,11 @@ fn message(reason: Reason, all: &[&Hindrance], pipeline: &Pipeline) -> String {
                 "The processor cannot be reached"
             }
         ),
+        Reason::KeysParked => format!(
+            "A record failed for good of {}. The later records of those keys go to topic {} after it until all have come back: send them with penstock-worker redrive.",
+            some_of(all, ", ", |one| parked(one)),
+            delivery.dead_letter.as_ref().map_or("", |dead_letter| dead_letter.topic.as_str())
+        ),
         _ => format!(
             "{} failed for good, and with onExhausted Block those behind in the lane wait. Tried again every {}; it goes on by itself once that succeeds.",
             some_of(all, ", ", |one| blocked(one)),
@@ -107,7 +118,7 @@ fn message(reason: Reason, all: &[&Hindrance], pipeline: &Pipeline) -> String {
 fn worst<'a>(all: &[&'a Hindrance]) -> Option<Worst<'a>> {
     let held = all.iter().filter_map(|one| match &one.cause {
         Cause::Held { class, since, .. } => Some(Worst { class: *class, since }),
-        Cause::Blocked { .. } => None,
+        Cause::Blocked { .. } | Cause::Parked { .. } => None,
     });
     held.min_by_key(|worst| worst.since.0)
 }
@@ -133,4 +144,13 @@ fn blocked(hindrance: &Hindrance) -> String {
     let Cause::Blocked { offset, attempts, class } = hindrance.cause else { return place };
     let attempts = if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") };
     format!("{place} at offset {offset} ({attempts}, {class})")
+}
+
+/// `3 keys in orders/3`.
+fn parked(hindrance: &Hindrance) -> String {
+    let place = place(hindrance);
+    let Cause::Parked { keys, full } = hindrance.cause else { return place };
+    let keys = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
+    let full = if full { " (no more can be parked: the next that fails blocks its lane)" } else { "" };
+    format!("{keys} in {place}{full}")
 }

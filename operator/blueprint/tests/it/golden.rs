@@ -33,6 +33,14 @@ const SITUATIONS: &[(&str, Situation)] = &[
         world.decision = Some(up);
         world.pods = Some(Pods { wanted: 8, existing: 8, updated: 8, ready: 3, available: 3, ..Pods::all(8) });
     }),
+    ("keys-parked", |world| {
+        let parked = |partition, keys, full| Hindrance {
+            topic: "orders".into(),
+            partition,
+            cause: Cause::Parked { keys, full },
+        };
+        world.hindrances = vec![parked(3, 1, false), parked(7, 64, true)];
+    }),
     ("data-loss", |world| {
         let lost = |partition, wanted, found| held(partition, HoldReason::DataLoss, Some(Lost { wanted, found }));
         world.hindrances = vec![lost(3, 17, 100), lost(4, 900, 500)];

@@ -84,6 +84,7 @@ fn hindrances() -> impl Strategy<Value = Vec<Hindrance>> {
     prop::sample::select(vec![
         vec![],
         vec![],
+        hindrance(Cause::Parked { keys: 2, full: true }),
         hindrance(Cause::Blocked { offset: 1, attempts: 5, class: ErrorClass::Timeout }),
         held(HoldReason::DataLoss, "2026-03-01T11:59:59Z"),
         held(HoldReason::CircuitOpen, "2026-03-01T11:59:59Z"),

@@ -84,15 +84,16 @@ fn reachability_says_what_fails_since_when_and_what_was_known_last() {
     assert_eq!(trouble.reason, Reason::SecretMissing);
 }
 
+fn pipeline(delivery: &str) -> Pipeline {
+    let text = format!(
+        "apiVersion: penstock.dev/v1alpha1\nkind: ConsumerPipeline\nmetadata: {{name: p}}\nspec:\n  kafka: {{bootstrapServers: 'k:9092'}}\n  \
+         source: {{topics: [{{name: t}}]}}\n  processor: {{type: discard}}\n  delivery: {delivery}"
+    );
+    penstock_crds::resolve(&penstock_crds::schema::parse(&text).unwrap()).unwrap()
+}
+
 #[test]
 fn what_workers_say_stands_in_the_way_is_told_with_its_place() {
-    let pipeline = |delivery: &str| {
-        let text = format!(
-            "apiVersion: penstock.dev/v1alpha1\nkind: ConsumerPipeline\nmetadata: {{name: p}}\nspec:\n  kafka: {{bootstrapServers: 'k:9092'}}\n  \
-             source: {{topics: [{{name: t}}]}}\n  processor: {{type: discard}}\n  delivery: {delivery}"
-        );
-        penstock_crds::resolve(&penstock_crds::schema::parse(&text).unwrap()).unwrap()
-    };
     let failing = |offset, attempts, class, seconds| Failing { offset, attempts, class, seconds };
     let failed = vec![
         failing(40, 5, ErrorClass::ServerError, 1),
@@ -116,4 +117,18 @@ fn what_workers_say_stands_in_the_way_is_told_with_its_place() {
     let aged = [circuit, spent[0].clone(), spent[1].clone(), blocked(43, 1, ErrorClass::Retry)];
     assert_eq!(causes("{onExhausted: Block, retry: {maxAge: 1m}}"), aged);
     assert_eq!(hindrances(None, &pipeline("{}")), []);
+}
+
+#[test]
+fn parked_keys_are_counted_and_a_full_house_is_told() {
+    use penstock_crds::checkpoint::ParkedKey;
+    let key = ParkedKey { key: 7, generation: 40, letters: 3, expected: 1 };
+    let hold = Some(Hold { reason: HoldReason::ParkedKeysFull, class: ErrorClass::Timeout, seconds: 1, lost: None });
+    let delivery = pipeline("{onExhausted: ParkKey}").delivery;
+    let told = |hold| {
+        let written = checkpoint::Checkpoint { parked: vec![key], hold, ..checkpoint::Checkpoint::default() };
+        causes(&written, None, &delivery)
+    };
+    assert_eq!(told(None), [Cause::Parked { keys: 1, full: false }]);
+    assert_eq!(told(hold), [Cause::Parked { keys: 1, full: true }]);
 }

@@ -68,11 +68,11 @@ impl Engine {
         match outcome {
             Outcome::Ack => {
                 self.counters.acknowledged += 1;
-                self.complete(tp, seq);
+                self.succeeded(tp, seq);
             }
             Outcome::Skip => {
                 self.counters.skipped += 1;
-                self.complete(tp, seq);
+                self.succeeded(tp, seq);
             }
             Outcome::AckWith(output) => self.forward(claim, Destination::Output(Arc::new(*output)), effects),
             Outcome::Retry(failure) => self.charge(tp, seq, failure, false, now, effects),
@@ -140,18 +140,18 @@ impl Engine {
         let Some(entry) = partition.ledger.get_mut(seq) else { return };
         entry.troubled = true;
         let (offset, lane) = (entry.offset, entry.lane);
-        let after = failure.after;
-        if self.spares(tp, seq, &failure, for_good, now) {
+        let (after, class) = (failure.after, failure.class);
+        let blocks = self.blocks(tp, seq);
+        if !blocks && self.spares(tp, seq, &failure, for_good, now) {
             return self.put_off(tp, seq, Some(&failure), PROBE_MAX, now);
         }
         let partition = &mut self.partitions[tp.index()];
-        let blocks = self.policy.on_exhausted == OnExhausted::Block;
         let known = partition.troubles.get(offset).filter(|_| blocks);
-        let blocked = known.is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
-        if !blocked {
+        let mut over = known.is_some_and(|trouble| trouble.is_over(&self.policy.retry, now));
+        if !over {
             let trouble = partition.troubles.charge(offset, failure, now);
             trouble.exhausted |= for_good;
-            let over = trouble.is_over(&self.policy.retry, now);
+            over = trouble.is_over(&self.policy.retry, now);
             self.counters.attempts_charged += 1;
             partition.commits.changed = true;
             self.uncommitted = true;
@@ -162,6 +162,9 @@ impl Engine {
                 let cause = Arc::new(trouble.undelivered(now));
                 return self.forward_failed_record(tp, seq, Destination::Delay { tier, cause }, effects);
             }
+        }
+        if over {
+            self.tell_no_room_for_keys(tp, class, now);
         }
         self.wait_in_place(tp, seq, after, now);
         if self.breaks(Wrong::RetryOvertakesItsKey) && lane != crate::lanes::LaneId::NONE {
@@ -190,8 +193,7 @@ impl Engine {
         let partition = &self.partitions[tp.index()];
         let Some(offset) = partition.ledger.get(seq).map(|entry| entry.offset) else { return false };
         let last = partition.troubles.is_last(offset, &self.policy.retry, now);
-        if self.policy.on_exhausted != OnExhausted::DeadLetter || !(last || for_good) || self.breaks(Wrong::FuseIgnored)
-        {
+        if !self.policy.dead_letters() || !(last || for_good) || self.breaks(Wrong::FuseIgnored) {
             return false;
         }
         let record = partition.ledger.record(seq);
@@ -347,7 +349,14 @@ impl Engine {
         let partition = &mut self.partitions[tp.index()];
         let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
         let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
-        let claim = Claim { tp, seq, lane, offset, leader_epoch: record.leader_epoch(), log, stale: false };
+        if matches!(to, Destination::DeadLetter(_))
+            && self.policy.on_exhausted == OnExhausted::ParkKey
+            && lane != LaneId::NONE
+        {
+            partition.parking.reserve(partition.lanes.hash(lane), offset);
+        }
+        let leader_epoch = record.leader_epoch();
+        let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered: false };
         self.forward(claim, to, effects);
     }
 
@@ -355,6 +364,10 @@ impl Engine {
     fn late(&mut self, claim: Claim, outcome: Outcome, effects: &mut Vec<Effect>) {
         let ours = self.partitions[claim.tp.index()].phase != Phase::Unowned;
         match outcome {
+            // Its number is not taken off the count here: it is called again.
+            Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip if claim.numbered => {
+                self.counters.late_answers_dropped += 1;
+            }
             Outcome::Ack if self.breaks(Wrong::SkipTheEpochCheck) => self.complete(claim.tp, claim.seq),
             Outcome::Ack | Outcome::Skip if ours => self.done_late(&claim),
             Outcome::AckWith(output) if ours => self.output_late(&claim, Arc::new(*output), effects),

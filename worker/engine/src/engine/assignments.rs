@@ -7,8 +7,9 @@ use penstock_crds::checkpoint::{self, Checkpoint, ErrorClass, HoldReason, Lost, 
 
 use super::{Engine, Processor};
 use crate::ledger::Ledger;
+use crate::parking::Parking;
 use crate::partition::{Held, Log, Partition, Phase, of_offset};
-use crate::policy::OnOffsetLoss;
+use crate::policy::{OnExhausted, OnOffsetLoss};
 use crate::seam::{Assignment, Effect, LoadFailed, Loaded, TopicId, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
@@ -61,15 +62,20 @@ impl Engine {
         let checkpoint = partition.read_checkpoint(&loaded);
         self.counters.checkpoints_rejected +=
             u64::from(matches!(&checkpoint, Err(rejected) if *rejected != Rejected::Empty));
-        let Checkpoint { owner, done, mut failing, .. } = checkpoint.unwrap_or_default();
+        let Checkpoint { owner, done, mut failing, mut parked, .. } = checkpoint.unwrap_or_default();
         if forget_attempts {
             failing.clear();
+        }
+        // Whoever turns to another policy takes the letters that are out for plain dead letters.
+        if self.policy.on_exhausted != OnExhausted::ParkKey || self.breaks(Wrong::ParkedKeysLostOnRebalance) {
+            parked.clear();
         }
         let (offset, leader_epoch) = (loaded.offset, loaded.leader_epoch);
         let partition = &mut self.partitions[tp.index()];
         partition.enter_log(&loaded);
         partition.owner = owner.saturating_add(1);
         partition.open(Ledger::new(offset, leader_epoch, done), Troubles::restore(&failing, now));
+        partition.parking = Parking::restore(parked);
         partition.phase = Phase::Flowing;
         effects.push(Effect::Assign { tp, seq, offset: offset + skip, leader_epoch });
         self.creditors.push(tp);

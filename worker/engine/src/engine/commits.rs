@@ -79,6 +79,7 @@ impl Engine {
             offset = offset.min(partition.commits.acknowledged.max(offset - 1));
         }
         self.counters.checkpoints_cut += u64::from(encoded.done_cut);
+        self.counters.parked_left_out += encoded.parked_left_out as u64;
         self.counters.attempts_left_out += encoded.failing_left_out as u64;
         self.commit_number += 1;
         let commit = CommitId(self.commit_number);
@@ -227,6 +228,7 @@ impl Partition {
             }),
             gauges: None,
             hold: None,
+            parked: self.parking.told(),
         }
     }
 

@@ -28,7 +28,7 @@ impl Engine {
         partition.forwarding += 1;
         // What a lane puts out keeps the order of its records: only its head's is on its way.
         let head = claim.lane == LaneId::NONE || partition.lanes.head(claim.lane) == Some(claim.seq);
-        let id = self.forwards.insert(Forwarding { claim, to, record, failures: 0, sent: false });
+        let id = self.forwards.insert(Forwarding { claim, to, record, failures: 0, sent: false, parked: None });
         if head {
             self.send(id, effects);
         }
@@ -53,16 +53,18 @@ impl Engine {
 
     pub(super) fn forwarded(&mut self, forwarded: Forwarded, now: Instant, effects: &mut Vec<Effect>) {
         let Forwarded { id, result } = forwarded;
-        let Some(claim) =
-            self.forwards.get_mut(id).filter(|forwarding| forwarding.sent).map(|forwarding| forwarding.claim)
-        else {
+        let sent = self.forwards.get_mut(id).filter(|forwarding| forwarding.sent);
+        let Some((claim, parked)) = sent.map(|forwarding| (forwarding.claim, forwarding.parked)) else {
             self.counters.stray += 1;
             return;
         };
         if claim.stale {
             self.forwards.remove(id);
-            if result == ForwardResult::Confirmed {
-                self.done_late(&claim);
+            // A numbered letter is half of a fact: the other half, that its key is parked, went with the assignment.
+            let whole = (parked.is_none() && !claim.numbered) || self.breaks(Wrong::LateLetterCounts);
+            match result {
+                ForwardResult::Confirmed if whole => self.done_late(&claim),
+                _ => {}
             }
             return self.let_go(&claim);
         }
@@ -77,21 +79,32 @@ impl Engine {
     fn send(&mut self, id: ForwardId, effects: &mut Vec<Effect>) {
         let Some(forwarding) = self.forwards.get_mut(id).filter(|forwarding| !forwarding.sent) else { return };
         forwarding.sent = true;
-        let (to, tp, record) = (forwarding.to.clone(), forwarding.claim.tp, forwarding.record.clone());
-        effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record })));
+        let (to, claim, record) = (forwarding.to.clone(), forwarding.claim, forwarding.record.clone());
+        let parked = self.letter_number(&claim, &to, &record);
+        if let Some(forwarding) = self.forwards.get_mut(id) {
+            forwarding.parked = parked;
+        }
+        effects.push(Effect::Forward(Box::new(Forward { id, to, tp: claim.tp, record, parked })));
     }
 
     fn confirmed(&mut self, id: ForwardId) {
         let Some(forwarding) = self.forwards.remove(id) else { return };
+        let (claim, reason) = (forwarding.claim, forwarding.reason_when_failed());
+        let Claim { tp, seq, .. } = claim;
+        self.partitions[tp.index()].forwarding -= 1;
+        self.mend_hold(tp, reason);
         match forwarding.to {
-            Destination::Output(_) => self.counters.forwarded_output += 1,
+            Destination::Output(_) => {
+                self.counters.forwarded_output += 1;
+                return self.succeeded(tp, seq);
+            }
             Destination::DeadLetter(_) => self.counters.dead_lettered += 1,
             Destination::Delay { .. } => self.counters.delayed += 1,
         }
-        let (tp, reason) = (forwarding.claim.tp, forwarding.reason_when_failed());
-        self.partitions[tp.index()].forwarding -= 1;
-        self.mend_hold(tp, reason);
-        self.complete(tp, forwarding.claim.seq);
+        if let Some(letter) = forwarding.parked {
+            self.lettered(&claim, letter);
+        }
+        self.complete(tp, seq);
     }
 
     fn forward_failed(&mut self, id: ForwardId, failure: &Failure, now: Instant) {

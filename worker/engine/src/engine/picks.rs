@@ -243,7 +243,9 @@ impl Partition {
     pub(super) fn may_follow(&mut self, seq: u64, room: Room) -> bool {
         let plain = |entry: &&Entry| entry.state == State::Queued && !entry.troubled;
         let Some(offset) = self.ledger.get(seq).filter(plain).map(|entry| entry.offset) else { return false };
-        room.admits(self, offset)
+        // Of a parked key only the letter that is due may run, and which one that is shows when the one before it is done.
+        let parked = self.keyed(seq).is_some_and(|(_, key)| self.parking.has(key));
+        !parked && room.admits(self, offset)
     }
 
     fn is_ready(&self, seq: u64) -> bool {

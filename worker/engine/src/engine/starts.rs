@@ -5,7 +5,7 @@ use super::picks::Picked;
 use crate::calls::{Claim, Flight, Kind};
 use crate::ledger::State;
 use crate::policy::OnExhausted;
-use crate::seam::{Delivery, DeliveryList, Effect, Start, Ticket, Tp};
+use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -156,12 +156,17 @@ impl Engine {
         let trouble = partition.troubles.get(offset).filter(|_| entry.troubled);
         let spent = trouble.is_some_and(|trouble| trouble.is_spent(&self.policy.retry));
         let attempt = trouble.map_or(0, |trouble| trouble.attempts).saturating_add(1);
-        if spent && self.policy.on_exhausted != OnExhausted::Block && self.fuse.is_blown().is_none() {
+        if self.diverted(tp, seq, &record, effects) {
+            return None;
+        }
+        if spent && self.fuse.is_blown().is_none() && !self.blocks(tp, seq) {
             self.exhausted(tp, seq, now, effects);
             return None;
         }
-        let leader_epoch = record.leader_epoch();
-        let claim = Claim { tp, seq, lane, offset, leader_epoch, log: partition.log.generation, stale: false };
+        let numbered = self.policy.on_exhausted == OnExhausted::ParkKey && Redriven::of(&record).is_some();
+        let partition = &mut self.partitions[tp.index()];
+        let (leader_epoch, log) = (record.leader_epoch(), partition.log.generation);
+        let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered };
         partition.ledger.set(seq, State::Running);
         partition.ledger.touch(offset);
         partition.usage.begin(draft.first.is_none(), now);

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Failure, Output, Record, Tp};
+use super::{Failure, LetterNumber, Output, Record, Tp};
 use crate::time::Instant;
 
 /// Everything a worker can be told to do.
@@ -165,6 +165,8 @@ pub struct Forward {
     pub tp: Tp,
     /// The record: the body of a dead letter, the cause of an output.
     pub record: Record,
+    /// With a dead letter under `onExhausted: ParkKey`, its number, unless the record has no key.
+    pub parked: Option<LetterNumber>,
 }
 
 /// Where a forward goes.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::config::Config;
 use super::coverage::{Coverage, Reached};
+use super::letters::Letter;
 use super::rng::Rng;
 use crate::policy::OnExhausted;
-use crate::seam::{CommitResult, Loaded, TopicId};
+use crate::seam::{CommitResult, LetterNumber, Loaded, TopicId};
 use crate::time::Instant;
 
 /// What the processor will do with a record.
@@ -39,6 +40,18 @@ pub(super) struct LogRecord {
     pub(super) due: Instant,
     /// When it failed first.
     pub(super) failing_since: Option<Instant>,
+    /// The record that it is a copy of; itself, unless it was redriven.
+    pub(super) root: usize,
+    /// What its header says, if it was redriven.
+    pub(super) number: Option<LetterNumber>,
+}
+
+impl LogRecord {
+    /// A record that its producer has just written.
+    pub(super) fn new(offset: i64, leader_epoch: i32, key: Option<u8>, plan: Plan, root: usize) -> Self {
+        let (attempts, due, failing_since, number) = (0, Instant::ZERO, None, None);
+        Self { offset, leader_epoch, key, plan, attempts, due, failing_since, root, number }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -55,6 +68,10 @@ pub(super) struct Partition {
     /// The worker that the group gave it to, and the number of that assignment.
     pub(super) owner: Option<(usize, u64)>,
     pub(super) last_owner: Option<usize>,
+    /// The dead letters of this partition's records, where they are redriven.
+    pub(super) letters: Vec<Letter>,
+    /// So many of them were.
+    pub(super) redriven: usize,
 }
 
 pub(super) fn cluster_id() -> Arc<str> {
@@ -74,9 +91,8 @@ impl Partition {
             }
             leader_epoch += i32::from(rng.percent(5));
             let key = rng.pick(&[None, Some(1), Some(2), Some(3)]);
-            let (offset, plan) = (next + gap, plan(config, rng));
-            let (attempts, due, failing_since) = (0, Instant::ZERO, None);
-            records.push(LogRecord { offset, leader_epoch, key, plan, attempts, due, failing_since });
+            let (offset, plan, root) = (next + gap, plan(config, rng), records.len());
+            records.push(LogRecord::new(offset, leader_epoch, key, plan, root));
             next += gap + 1;
         }
         let markers = i64::try_from(if rng.percent(30) { 1 + rng.below(3) } else { 0 }).unwrap();
@@ -98,6 +114,8 @@ impl Partition {
             metadata: String::new(),
             owner: None,
             last_owner: None,
+            letters: Vec::new(),
+            redriven: 0,
         }
     }
 

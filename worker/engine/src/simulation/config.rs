@@ -66,6 +66,8 @@ impl Config {
                 OnExhausted::DeadLetter,
                 OnExhausted::DeadLetter,
                 OnExhausted::DeadLetter,
+                OnExhausted::ParkKey,
+                OnExhausted::ParkKey,
                 OnExhausted::Block,
                 OnExhausted::Discard,
             ]),
@@ -86,6 +88,13 @@ impl Config {
         if policy.on_exhausted == OnExhausted::Block {
             policy.retry.max_age = None; // only the engine knows the age by which it stops charging
         }
+        let broker = if policy.on_exhausted == OnExhausted::ParkKey {
+            policy.ordering = Ordering::Key;
+            policy.fuse = policy.fuse.filter(|_| chars >= 1000);
+            4096 // a parked key that is left out is an order that is lost
+        } else {
+            broker
+        };
         Self {
             policy,
             metadata_limit: broker,
@@ -105,7 +114,13 @@ impl Config {
 
     /// The fuse, where there is one.
     pub(super) fn fuse(&self) -> Option<Fuse> {
-        self.policy.fuse.filter(|_| self.policy.on_exhausted == OnExhausted::DeadLetter)
+        self.policy.fuse.filter(|_| self.policy.dead_letters())
+    }
+
+    /// Whether a record that failed for good may be tried again and again: there may be no room to park its key.
+    pub(super) fn may_block(&self) -> bool {
+        let few = self.policy.on_exhausted == OnExhausted::ParkKey && self.policy.checkpoint_bytes < 1000;
+        few || self.policy.on_exhausted == OnExhausted::Block
     }
 
     /// Whether commits may be refused for their size, so that checkpoints have to leave things out.

@@ -8,7 +8,7 @@ use super::steps::number;
 use super::truth::{Checked, Violation, violated};
 use super::worker::PendingCommit;
 use super::world::World;
-use crate::seam::{ArenaBuilder, CommitResult, Event, LoadFailed, NewRecord};
+use crate::seam::{ArenaBuilder, CommitResult, Event, LoadFailed, NewRecord, PARKED_HEADER};
 
 impl World {
     pub(super) fn may_hand_over(&self, worker: usize, tp: usize) -> bool {
@@ -52,6 +52,9 @@ impl World {
                 self.coverage.reach(Reached::NotDue);
             }
             batch.push(new).unwrap();
+            if let Some(number) = record.number {
+                batch.header(PARKED_HEADER.as_bytes(), Some(number.to_string().as_bytes())).unwrap();
+            }
             held.credit -= i64::try_from(RECORD_WEIGHT).unwrap();
             held.position = Some(record.offset + 1);
             held.position_told = false;

@@ -58,6 +58,14 @@ pub(super) enum Reached {
     DelayRefused,
     DelayedDeadLetter,
     NotDue,
+    KeyParked,
+    ParkedAfter,
+    PutBack,
+    LetterFailedAgain,
+    ParkedRestored,
+    ParkedKeysFull,
+    ParkingEnded,
+    RedrivenAgain,
     End,
 }
 

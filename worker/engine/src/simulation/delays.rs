@@ -19,7 +19,8 @@ impl World {
         let (offset, key, plan) = (self.logs[tp].end + gap, origin.key, origin.plan);
         let failing_since = verdicts_at.map(|(first, _)| first);
         let due = now + DELAYS[*tier];
-        let record = LogRecord { offset, leader_epoch: 0, key, plan, attempts: verdicts, due, failing_since };
+        let written = LogRecord::new(offset, 0, key, plan, self.logs[tp].records.len());
+        let record = LogRecord { attempts: verdicts, due, failing_since, ..written };
         self.logs[tp].records.push(record);
         self.logs[tp].end = offset + 1;
         self.truth.fates[tp].push(Fate { verdicts, verdicts_at, ..Fate::default() });

@@ -248,6 +248,9 @@ impl World {
     pub(super) fn answered(&mut self, worker: usize, tp: usize, index: usize, seq: u64) {
         let held: &mut Held = &mut self.workers[worker].held[tp];
         let Some(current) = held.seq else { return };
+        if current != seq && self.logs[tp].records[index].number.is_some() {
+            return; // whether it was its turn is known to its own assignment only
+        }
         held.answered.insert(index);
         if current != seq {
             self.coverage.reach(Reached::LateAckCounted);
@@ -260,7 +263,7 @@ impl World {
         }
         let which = self.rng.below(self.workers[worker].forwards.len());
         let pending = self.workers[worker].forwards.swap_remove(which);
-        let PendingForward { id, ref to, tp, index, seq } = pending;
+        let PendingForward { id, ref to, tp, index, seq, parked } = pending;
         let is_output = matches!(to, Destination::Output(_));
         let is_delay = matches!(to, Destination::Delay { .. });
         let failure = || Failure::new(ErrorClass::ForwardFailed, "as planned");
@@ -297,9 +300,12 @@ impl World {
                     self.truth.put_out(tp, index);
                 } else if !is_delay {
                     self.truth.settle(tp, index, true);
+                    self.lettered(tp, index, parked);
                 }
                 self.workers[worker].held[tp].output_pending.remove(&index);
-                self.answered(worker, tp, index, seq);
+                if parked.is_none() || self.workers[worker].held[tp].seq == Some(seq) {
+                    self.answered(worker, tp, index, seq);
+                }
                 ForwardResult::Confirmed
             }
         };

@@ -23,6 +23,14 @@ pub(super) fn run(seed: u64, wrong: Option<Wrong>, tell: bool) -> (Result<(), Vi
     if fenced {
         world.coverage.reach(Reached::Fenced);
     }
+    let ended = world.workers.iter().any(|worker| worker.engine.counters().parkings_ended > 0);
+    if ended {
+        world.coverage.reach(Reached::ParkingEnded);
+    }
+    let again = world.workers.iter().any(|worker| worker.engine.counters().redriven_again > 0);
+    if again {
+        world.coverage.reach(Reached::RedrivenAgain);
+    }
     let lowered = world.workers.iter().any(|worker| worker.engine.view().concurrency < world.config.policy.concurrency);
     if lowered {
         world.coverage.reach(Reached::LimitLowered);

@@ -11,6 +11,9 @@ use crate::seam::{Event, Tp};
 /// After this many steps without faults, what is not done never will be.
 const CALM_STEPS_MAX: usize = 4000;
 
+/// Letters that fail go round: a log must not grow for ever.
+const RECORDS_MAX: usize = 60;
+
 impl World {
     /// A whole schedule: faults, then calm, then the books are checked.
     pub(super) fn run(&mut self) -> Checked {
@@ -67,6 +70,15 @@ impl World {
                 self.retain_less(tp % SOURCES);
                 Ok(())
             }
+            90..93 if self.parks() => {
+                let most = 1 + self.rng.below(4);
+                self.redrive(tp, most);
+                Ok(())
+            }
+            93 if self.parks() && self.logs[tp].records.len() < RECORDS_MAX => {
+                self.produce(tp);
+                Ok(())
+            }
             _ => self.pass_time(),
         }
     }
@@ -74,7 +86,7 @@ impl World {
     /// The faults end; whatever is pending is answered well until nothing is left to do.
     fn calm_down(&mut self) -> Checked {
         self.calm = true;
-        if self.config.fuse().is_some() {
+        if self.config.fuse().is_some() || self.parks() {
             self.mend_processor(); // a fuse stays blown while whatever it sees fails
         }
         for step in 0..CALM_STEPS_MAX {
@@ -91,7 +103,11 @@ impl World {
             if moved {
                 continue;
             }
-            let Some(wake) = self.workers.iter().filter_map(|worker| worker.engine.next_wake()).min() else {
+            let wake = self.workers.iter().filter_map(|worker| worker.engine.next_wake()).min();
+            let Some(wake) = wake else {
+                if self.redrive_the_rest() {
+                    continue;
+                }
                 return Ok(());
             };
             if wake <= self.now && step > CALM_STEPS_MAX / 2 {

@@ -47,6 +47,8 @@ pub(super) struct Fate {
     pub(super) verdicts_at: Option<(Instant, Instant)>,
     /// When it was first taken or dead-lettered, in order of events.
     pub(super) settled_at: Option<u64>,
+    /// When the processor first took it, be it that its output was to follow.
+    pub(super) succeeded_at: Option<u64>,
     /// When its output was first confirmed.
     pub(super) output_at: Option<u64>,
 }
@@ -68,6 +70,7 @@ impl Truth {
     pub(super) fn succeed(&mut self, tp: usize, index: usize) {
         self.clock += 1;
         self.fates[tp][index].settled_at.get_or_insert(self.clock);
+        self.fates[tp][index].succeeded_at.get_or_insert(self.clock);
     }
 
     /// The output of a record is confirmed.
@@ -84,6 +87,7 @@ impl Truth {
             fate.dead_letter = true;
         } else {
             fate.taken = true;
+            fate.succeeded_at.get_or_insert(self.clock);
         }
         fate.settled_at.get_or_insert(self.clock);
     }
@@ -99,9 +103,12 @@ impl Truth {
         }
     }
 
-    pub(super) fn is_settled(&self, config: &Config, tp: usize, index: usize) -> bool {
+    pub(super) fn is_settled(&self, config: &Config, tp: usize, log: &Partition, index: usize) -> bool {
         let fate = &self.fates[tp][index];
-        fate.taken || fate.dead_letter || fate.delayed || is_discarded(config, fate)
+        let copy = &log.records[index];
+        // What was taken before and comes back once more need not be called.
+        let before = copy.root != index && self.is_taken(tp, log, copy.root);
+        before || fate.taken || fate.dead_letter || fate.delayed || is_discarded(config, fate)
     }
 
     /// S2, S4: everything below a commit is finished, dead letters and outputs confirmed.
@@ -116,7 +123,7 @@ impl Truth {
     ) -> Checked {
         for (index, record) in log.records.iter().enumerate().filter(|(_, record)| record.offset < offset) {
             let gone = record.offset < log.start && !held.received.contains(&index);
-            if !gone && !self.is_settled(config, tp, index) {
+            if !gone && !self.is_settled(config, tp, log, index) {
                 return violated("S2", format!("offset {offset} of {tp} committed, but {} is not done", record.offset));
             }
         }
@@ -144,16 +151,23 @@ impl Truth {
         for (index, record) in log.records.iter().enumerate() {
             let claimed = checkpoint.done.iter().any(|run| run.contains(&record.offset));
             let gone = record.offset < log.start && !held.received.contains(&index);
-            if claimed && !gone && !self.is_settled(config, tp, index) {
+            if claimed && !gone && !self.is_settled(config, tp, log, index) {
                 violated("S8", format!("checkpoint of {tp} claims {}, which is not done", record.offset))?;
             }
         }
+        self.check_parked(tp, log, &checkpoint.parked)?;
         Ok(checkpoint)
     }
 
     /// S5: what a key's records were first settled in is the order of their offsets.
     pub(super) fn check_order(&self, config: &Config, partitions: &[Partition]) -> Checked {
         for (tp, log) in partitions.iter().enumerate() {
+            if config.policy.on_exhausted == OnExhausted::ParkKey {
+                let place = place(tp, log, (log.committed, log.committed_epoch));
+                let parked = checkpoint::decode(&log.metadata, &place).map_or(0, |checkpoint| checkpoint.parked.len());
+                self.check_redriven(tp, log, parked)?;
+                continue;
+            }
             for lane in lanes(config, log) {
                 let (mut latest, mut latest_output) = (0, 0);
                 for index in lane {
@@ -191,10 +205,10 @@ impl Truth {
             for (index, record) in log.records.iter().enumerate() {
                 let fate = &self.fates[tp][index];
                 let gone = record.offset < log.start;
-                if log.committed > record.offset && !gone && !self.is_settled(config, tp, index) {
+                if log.committed > record.offset && !gone && !self.is_settled(config, tp, log, index) {
                     return violated("S1", format!("{} of {tp} is lost: {fate:?}", record.offset));
                 }
-                let bounded = config.policy.on_exhausted != OnExhausted::Block;
+                let bounded = !config.may_block();
                 if bounded && fate.verdicts > attempts_max + fate.forgiven + fate.maybe {
                     return violated("S6", format!("{} of {tp}: {fate:?} with {attempts_max} attempts", record.offset));
                 }
@@ -281,7 +295,10 @@ pub(super) fn check_kept(
         let stored = kept.failing.iter().find(|failing| failing.offset == offset).map_or(0, |failing| failing.attempts);
         let stored = stored.max(log.records[*index].attempts);
         let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
-        if offset >= log.committed && known >= 2 && stored < known && !truth.is_settled(config, tp, *index) {
+        if config.may_block() && config.policy.on_exhausted != OnExhausted::Block {
+            continue; // whether there was room to park its key, and so what was charged, is known to the engine alone
+        }
+        if offset >= log.committed && known >= 2 && stored < known && !truth.is_settled(config, tp, log, *index) {
             let blocked = format!("{tp} was released in good order, but {offset} keeps {stored} of {fate:?}");
             return if stored == 0 { violated("S6", blocked) } else { Ok(()) };
         }

@@ -7,7 +7,7 @@ use penstock_crds::checkpoint::Checkpoint;
 use super::config::{Config, PARTITIONS};
 use super::fuse::FuseTruth;
 use crate::Engine;
-use crate::seam::{CallId, CommitId, Destination, Event, ForwardId, Loaded, Ticket};
+use crate::seam::{CallId, CommitId, Destination, Event, ForwardId, LetterNumber, Loaded, Ticket};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -49,6 +49,7 @@ pub(super) struct PendingForward {
     pub(super) tp: usize,
     pub(super) index: usize,
     pub(super) seq: u64,
+    pub(super) parked: Option<LetterNumber>,
 }
 
 #[derive(Debug)]

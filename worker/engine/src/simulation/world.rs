@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use penstock_crds::checkpoint::HoldReason;
+
 use super::broker::Partition;
 use super::config::{Config, PARTITIONS, SOURCES, WORKERS};
 use super::coverage::{Coverage, Reached};
@@ -9,8 +11,7 @@ use super::fuse::FuseTruth;
 use super::rng::Rng;
 use super::truth::{self, Checked, Truth, Violation, broken, lane_of, place, violated};
 use super::worker::{Call, Cancelled, PendingCommit, PendingForward, Worker, describe};
-use crate::policy::OnExhausted;
-use crate::seam::{Delivery, Destination, Effect, Event, Forward, Start, Tp};
+use crate::seam::{Delivery, Destination, Effect, ErrorClass, Event, Forward, Start, Tp, Undelivered};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -152,6 +153,9 @@ impl World {
         if !found.done.is_empty() {
             self.coverage.reach(Reached::DoneBeforeSkipped);
         }
+        if !found.parked.is_empty() {
+            self.coverage.reach(Reached::ParkedRestored);
+        }
         for (fate, record) in self.truth.fates[tp].iter_mut().zip(&self.logs[tp].records) {
             let stored = found.failing.iter().find(|failing| failing.offset == record.offset);
             let stored = stored.map_or(0, |failing| failing.attempts).max(record.attempts);
@@ -247,8 +251,7 @@ impl World {
             return broken("S12", format!("{offset} of {tp}: attempt {attempt} after {fate:?}"));
         }
         // A worker that has not heard yet that it lost the partition cannot know what the next owner's calls said.
-        let charges =
-            self.config.policy.on_exhausted != OnExhausted::Block && self.logs[tp].owner == Some((worker, seq));
+        let charges = !self.config.may_block() && self.logs[tp].owner == Some((worker, seq));
         if charges && attempt + fate.forgiven + fate.maybe < fate.verdicts + 1 {
             return broken("S6", format!("{offset} of {tp}: attempt {attempt} after {fate:?}"));
         }
@@ -256,11 +259,17 @@ impl World {
     }
 
     fn forward(&mut self, worker: usize, forward: Forward) -> Checked {
-        let Forward { id, to, tp, record } = forward;
+        let Forward { id, to, tp, record, parked } = forward;
         let (tp, offset) = (tp.index(), record.offset());
         let index = self.logs[tp].index_of(offset).unwrap();
+        if let Destination::DeadLetter(cause) = &to {
+            self.check_letter(tp, index, cause, parked)?;
+        }
         let fate = &self.truth.fates[tp][index];
-        if let Destination::DeadLetter(undelivered) = &to {
+        let tried = |cause: &Undelivered| cause.failure.class != ErrorClass::Parked || parked.is_none();
+        if let Destination::DeadLetter(undelivered) = &to
+            && tried(undelivered)
+        {
             if undelivered.attempts > fate.verdicts || fate.verdicts == 0 {
                 return violated("S12", format!("{offset} of {tp} is dead-lettered: {undelivered:?} after {fate:?}"));
             }
@@ -280,7 +289,7 @@ impl World {
             shell.fuse.letter(limits, tp, self.logs[tp].records[index].key, index, self.now)?;
         }
         let seq = shell.held[tp].seq.unwrap_or_default();
-        shell.forwards.push(PendingForward { id, to, tp, index, seq });
+        shell.forwards.push(PendingForward { id, to, tp, index, seq, parked });
         if shell.forwards.len() > shell.forward_room as usize {
             return violated("forward room", format!("{} forwards are out", shell.forwards.len()));
         }
@@ -298,6 +307,9 @@ impl World {
         }
         self.truth.check_commit(&self.config, tp, &self.logs[tp], held, commit.0)?;
         let checkpoint = self.truth.check_checkpoint(&self.config, tp, &self.logs[tp], held, commit, text)?;
+        if checkpoint.hold.is_some_and(|hold| hold.reason == HoldReason::ParkedKeysFull) {
+            self.coverage.reach(Reached::ParkedKeysFull);
+        }
         if text.len() < 30 {
             self.coverage.reach(Reached::LowMetadata);
         }
@@ -325,9 +337,14 @@ impl World {
             let stored = checkpoint.failing.iter().find(|failing| failing.offset == record.offset);
             let stored = stored.map_or(0, |failing| failing.attempts).max(record.attempts);
             let known = fate.verdicts.saturating_sub(fate.forgiven + fate.maybe);
-            let blocks = self.config.policy.on_exhausted == OnExhausted::Block;
+            let blocks = self.config.may_block();
             let owner = held.seq.is_some_and(|seq| self.logs[tp].owner == Some((worker, seq)));
-            if owner && known >= 2 && stored < known && !blocks && !self.truth.is_settled(&self.config, tp, index) {
+            if owner
+                && known >= 2
+                && stored < known
+                && !blocks
+                && !self.truth.is_settled(&self.config, tp, &self.logs[tp], index)
+            {
                 return violated(
                     "S6",
                     format!("{} of {tp}: the commit of {} keeps {stored} of {fate:?}", record.offset, commit.0),
