@@ -1,6 +1,8 @@
 //! Delay topics on a real broker, on the lab that all tests share (`LAB_DIR`): records that fail wait in two topics, workers are
 //! killed meanwhile, and each record comes back as itself.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -4,6 +4,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::SignedDuration;
 use penstock_crds::Pipeline;
 use penstock_crds::checkpoint::{ErrorClass, HoldReason, Lost};
+use penstock_crds::pipeline::{DeadLetter, Delivery};
 
 use super::View;
 use super::judge::some_of;
@@ -87,8 +88,8 @@ fn message(reason: Reason, all: &[&Hindrance], pipeline: &Pipeline) -> String {
             delivery.dead_letter.as_ref().map_or(100, |dead_letter| dead_letter.max_percent)
         ),
         Reason::DeadLetterUnwritable => format!(
-            "Dead letters cannot be written to topic {}{since}. Nothing is lost: their records are kept and written again. Offsets wait for them on {places}. The worker's log has the broker's words.",
-            delivery.dead_letter.as_ref().map_or("", |dead_letter| dead_letter.topic.as_str())
+            "{}{since}. Nothing is lost: their records are kept and written again. Offsets wait for them on {places}. The worker's log has the broker's words.",
+            of_failed_records(delivery)
         ),
         Reason::OutputUnwritable => format!(
             "Output cannot be written to topic {}{since}. Answers are kept and written again. Offsets wait for them on {places}. The worker's log has the broker's words.",
@@ -153,4 +154,19 @@ fn parked(hindrance: &Hindrance) -> String {
     let keys = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
     let full = if full { " (no more can be parked: the next that fails blocks its lane)" } else { "" };
     format!("{keys} in {place}{full}")
+}
+
+/// What cannot be written of records that failed, and where.
+fn of_failed_records(delivery: &Delivery) -> String {
+    let delays: Vec<&str> = delivery.retry.delay_topics.iter().map(|one| one.topic.as_str()).collect();
+    let delays = delays.join(", ");
+    match &delivery.dead_letter {
+        Some(DeadLetter { topic, .. }) if delays.is_empty() => {
+            format!("Dead letters cannot be written to topic {topic}")
+        }
+        Some(DeadLetter { topic, .. }) => {
+            format!("Dead letters cannot be written to topic {topic}, or records that are to wait to topic {delays}")
+        }
+        None => format!("Records that are to wait cannot be written to topic {delays}"),
+    }
 }

@@ -82,6 +82,9 @@ impl Config {
             incarnation: 0,
         };
         let mut policy = policy;
+        if policy.on_exhausted == OnExhausted::ParkKey {
+            policy.ordering = Ordering::Key;
+        }
         if policy.ordering != Ordering::Unordered {
             policy.retry.delay_tiers = 0;
         }
@@ -89,7 +92,6 @@ impl Config {
             policy.retry.max_age = None; // only the engine knows the age by which it stops charging
         }
         let broker = if policy.on_exhausted == OnExhausted::ParkKey {
-            policy.ordering = Ordering::Key;
             policy.fuse = policy.fuse.filter(|_| chars >= 1000);
             4096 // a parked key that is left out is an order that is lost
         } else {
