@@ -351,9 +351,9 @@ impl Engine {
         let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
         if matches!(to, Destination::DeadLetter(_))
             && self.policy.on_exhausted == OnExhausted::ParkKey
-            && lane != LaneId::NONE
+            && let Some((_, key)) = partition.keyed(seq)
         {
-            partition.parking.reserve(partition.lanes.hash(lane), offset);
+            partition.parking.reserve(key, offset);
         }
         let leader_epoch = record.leader_epoch();
         let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered: false };

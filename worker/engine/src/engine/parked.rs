@@ -88,7 +88,7 @@ impl Engine {
     /// The number of a dead letter that is about to be written, where keys are parked.
     pub(super) fn letter_number(&self, claim: &Claim, to: &Destination, record: &Record) -> Option<LetterNumber> {
         let is_letter = matches!(to, Destination::DeadLetter(_)) && self.policy.on_exhausted == OnExhausted::ParkKey;
-        if !is_letter || claim.lane == LaneId::NONE {
+        if !is_letter || claim.lane == LaneId::NONE || record.key().is_none() {
             return None;
         }
         let partition = &self.partitions[claim.tp.index()];
@@ -104,9 +104,11 @@ impl Engine {
 }
 
 impl Partition {
-    /// The entry, and the hash of its key, if the records of a key are in order.
+    /// The entry, and the hash of its key. None for a null key, even if its record has a lane, as it has while a call of an earlier
+    /// assignment still runs it.
     pub(super) fn keyed(&self, seq: u64) -> Option<(Entry, u64)> {
         let entry = self.ledger.get(seq).filter(|entry| entry.lane != LaneId::NONE).copied()?;
+        self.ledger.record(seq).filter(|record| record.key().is_some())?;
         Some((entry, self.lanes.hash(entry.lane)))
     }
 
