@@ -33,7 +33,8 @@ seeded_bugs! {
     commit_before_the_delayed_record_is_confirmed: CommitBeforeDelayed => "S2" | "S8";
     attempts_lost_in_a_delay_topic: AttemptsLostInDelay => "S6";
     started_before_due: StartedBeforeDue => "due";
-    stale_unassign: StaleUnassign => "L1";
+    // Where keys are parked, letters that nobody reads any more show first.
+    stale_unassign: StaleUnassign => "L1" | "S1";
     charge_the_neighbours: ChargeTheNeighbours => "S12" | "S6" | "S2";
     charge_the_whole_batch: ChargeTheBatch => "S12" | "S6" | "S2";
     believe_answers_after_a_failure: BelieveAnswersAfterAFailure => "S2" | "S5" | "S8";
