@@ -16,8 +16,10 @@ const LARGE_SINGLE: (u64, u64) = (60_000, 150_000);
 const OF_ONE_LANE: u64 = 5_000;
 /// So many records to a batch, and the harness's server is not what holds a round up.
 const MANY: u32 = 50;
-/// Only one in so many records of a large round is treated as usual: there are as many troubles in all, among more records.
-const DILUTION: u64 = 10;
+/// There are as many troubles in a large round as among so many records of a usual one …
+const AS_AMONG: u64 = 15_000;
+/// … and as among so many where lanes are few, for each trouble holds its lane.
+const AS_AMONG_IN_FEW_LANES: u64 = 1_500;
 
 /// How many records a round has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -74,21 +76,25 @@ impl Plan {
             self.records = from + size % (to - from);
             self.backlog_percent = 90;
             self.shapes = self.shapes.small();
-            self.mix.one_in = DILUTION;
+            self.mix.one_in = self.records / if self.has_many_lanes() { AS_AMONG } else { AS_AMONG_IN_FEW_LANES };
         } else if self.ordering == Ordering::Key && self.shapes.keys == 1 && !self.has_same_lane() {
             self.records = self.records.min(OF_ONE_LANE);
         }
         self
     }
 
+    fn has_many_lanes(&self) -> bool {
+        match self.ordering {
+            Ordering::Partition => false,
+            Ordering::Key => self.shapes.keys >= 200,
+            Ordering::Unordered => true,
+        }
+    }
+
     /// Whether so many records are done in a minute or two. One lane carries little, unless several of its records go in one call;
     /// compaction takes most of a backlog away.
     fn may_be_large(&self) -> bool {
-        let lanes = match self.ordering {
-            Ordering::Partition => self.has_same_lane(),
-            Ordering::Key => self.shapes.keys >= 200 || self.has_same_lane(),
-            Ordering::Unordered => true,
-        };
+        let lanes = self.has_many_lanes() || self.has_same_lane();
         let quick = self.concurrency >= 8 || self.batches.is_some();
         let blocks = self.on_exhausted == OnExhausted::Block;
         lanes && quick && !blocks && !self.compacted && self.theme != Theme::MaxPoll
