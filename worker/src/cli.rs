@@ -47,6 +47,63 @@ pub enum Command {
         /// The pipeline file
         pipeline: PathBuf,
     },
+    /// Send dead letters back to the topic that they came from
+    ///
+    /// Key, value and the record's own headers are copied byte for byte to the partition that each letter names, in the order of the
+    /// dead-letter topic; the copy has the present time, for retention goes by it. Everybody who reads the topic sees the copies.
+    ///
+    /// What was sent back is remembered in the consumer group <groupId>.redrive, so that the next run goes on behind it. A run ends
+    /// where the dead-letter topic ended when it began.
+    Redrive(Redrive),
+}
+
+/// Send dead letters back to the topic that they came from.
+#[derive(Debug, clap::Args)]
+#[command(
+    group(clap::ArgGroup::new("which").required(true).args(["key", "all"])),
+    after_help = "\
+First look:              penstock-worker redrive pipeline.yaml --all --dry-run
+Then, say, ten a second: penstock-worker redrive pipeline.yaml --all --rate 10
+
+With onExhausted: ParkKey a key stays parked until each of its letters was acknowledged, in
+order. Records that arrive for it meanwhile are letters, too, so run it again until it says
+'0 letters sent back'. Nothing gets out of order, whatever you send.
+
+The record at the head of a parked key will never succeed? Drop it, then send those behind it:
+  penstock-worker redrive pipeline.yaml --key K --discard --limit 1
+  penstock-worker redrive pipeline.yaml --key K
+The letters before it are gone (retention took them)? --past-gaps goes on without them.
+
+Run one at a time for a pipeline. It needs these rights: Read on the dead-letter topic and on
+the group <groupId>.redrive, Write on the source topics, Describe on all of them."
+)]
+pub struct Redrive {
+    /// The pipeline file
+    pub pipeline: PathBuf,
+    /// Directory with the keys of the Secret that spec.kafka.secretRef names, one file each
+    #[arg(long)]
+    pub secret_dir: Option<PathBuf>,
+    /// Send the letters with this key, as text
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Send all letters
+    #[arg(long)]
+    pub all: bool,
+    /// Say what would be sent, and send nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Send so many letters at most
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// Send so many letters a second at most
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: Option<u32>,
+    /// Let workers pass the letters over instead of processing them; those that no parked key waits for are not sent at all
+    #[arg(long)]
+    pub discard: bool,
+    /// Let workers give up letters of a parked key that are missing before these
+    #[arg(long)]
+    pub past_gaps: bool,
 }
 
 /// Run a pipeline until told to stop.

@@ -16,8 +16,8 @@ use penstock_kafka::{KafkaError, TopicPartition};
 
 use crate::delay::{self, Travelled};
 
-pub(crate) use identity::topic_id_text;
 pub use identity::{Beginnings, Directory};
+pub(crate) use identity::{topic_id, topic_id_text};
 pub use librdkafka::{Delays, Librdkafka, Settings};
 
 /// What happened on Kafka's side.

@@ -6,6 +6,7 @@
 //!   * [`kafka`]: a consumer, a producer and questions about topics, librdkafka in earnest, and
 //!   * [`processor`]: calls in progress, over HTTP ([`contract`]) or none (discard).
 //! * [`forward`]: dead letters and outputs, byte for byte; [`delay`]: records that wait in a delay topic.
+//! * `redrive`: a tool beside all this, which sends dead letters back.
 //! * [`server`], [`metrics`]: what the outside may see.
 //! * [`worker`]: all of it, from a pipeline file to an exit code.
 
@@ -21,6 +22,7 @@ mod logs;
 pub mod metrics;
 pub mod processor;
 mod program;
+mod redrive;
 pub mod server;
 pub mod shell;
 pub mod startup;

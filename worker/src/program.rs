@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use clap::Parser as _;
 
-use crate::cli::{Cli, Command, Run};
+use crate::cli::{Cli, Command, Redrive, Run};
 use crate::config::{Config, invalid};
 use crate::handler::{BatchHandler, BlockingHandler, Handler};
 use crate::processor::{Batches, Blocking, Each, Embedded};
@@ -56,6 +56,7 @@ impl Program {
         match cli.command {
             Command::Check { pipeline } => check(&pipeline),
             Command::Run(args) => self.run(&args),
+            Command::Redrive(args) => redrive(&args),
         }
     }
 
@@ -77,6 +78,26 @@ impl Program {
                 tracing::error!(reason = failure.reason, "{}", failure.message);
                 ExitCode::FAILURE
             }
+        }
+    }
+}
+
+fn redrive(args: &Redrive) -> ExitCode {
+    let config = match Config::read(&args.pipeline) {
+        Ok(config) => config,
+        Err(violations) => {
+            tracing::error!("{}", invalid(&violations).message);
+            return ExitCode::from(EXIT_WRONG);
+        }
+    };
+    match crate::redrive::redrive(args, &config) {
+        Ok(summary) => {
+            summary.tell(args);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            tracing::error!(reason = failure.reason, "{}", failure.message);
+            ExitCode::FAILURE
         }
     }
 }

@@ -188,7 +188,7 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-fn topic_id(id: Uuid) -> TopicId {
+pub(crate) fn topic_id(id: Uuid) -> TopicId {
     TopicId(u128::from(id.high.cast_unsigned()) << 64 | u128::from(id.low.cast_unsigned()))
 }
 

@@ -1,0 +1,89 @@
+//! `penstock-worker redrive`: sends dead letters back to the partitions that they came from.
+//!
+//! Letters are read in their order and copied in it, batch by batch: a batch is confirmed, then the position in the dead-letter topic is
+//! committed for the group `<groupId>.redrive`. A run that dies in between copies a batch again; what a worker does with the copies of a
+//! parked key then is the engine's business (`penstock_engine::seam::Redriven`), and none comes out of order.
+
+mod letter;
+mod progress;
+mod run;
+
+use std::io::Write as _;
+
+use penstock_kafka::settings::{ConsumerSettings, GroupProtocol};
+use penstock_kafka::{memory::fetch_buffers, wake};
+
+use crate::cli::Redrive;
+use crate::config::Config;
+use crate::failure::{Failure, INVALID_PIPELINE, WORKER_ERROR};
+use run::{Clients, Run};
+
+/// Memory that librdkafka may fill with letters.
+const BUFFER_BYTES: u64 = 32 << 20;
+
+/// What a run did, or would do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// Letters copied.
+    sent: u64,
+    /// Letters of other keys, or beyond the limit: the next run finds them.
+    left: u64,
+    /// Records without the headers of a dead letter, or of a topic that the pipeline does not read. They stay where they are.
+    foreign: u64,
+    /// Letters that were dropped here: discarded, and no worker waits for them.
+    dropped: u64,
+}
+
+/// Sends the letters of a pipeline back that the arguments choose.
+///
+/// # Errors
+/// What is wrong with the pipeline, or what the cluster said.
+pub(crate) fn redrive(args: &Redrive, config: &Config) -> Result<Summary, Failure> {
+    let pipeline = &config.pipeline;
+    let Some(dead_letter) = &pipeline.delivery.dead_letter else {
+        let message = "spec.delivery.onExhausted: neither DeadLetter nor ParkKey, so there are no dead letters";
+        return Err(Failure::new(INVALID_PIPELINE, message));
+    };
+    let group = format!("{}.redrive", pipeline.source.group_id);
+    let connection = config.connection(args.secret_dir.as_deref(), &[])?;
+    let client_id = penstock_crds::names::client_id(&pipeline.identity.uid);
+    let settings = ConsumerSettings {
+        group_id: group.clone(),
+        protocol: GroupProtocol::Classic, // never joined: partitions are assigned by hand
+        client_id: client_id.clone(),
+        read_committed: true,
+        buffers: fetch_buffers(BUFFER_BYTES, 1, 1),
+        ..config.consumer(BUFFER_BYTES, 1, 1)
+    };
+    let no_thread = |error: std::io::Error| Failure::new(WORKER_ERROR, error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+    let (sleeper, waker) = wake::pair().map_err(no_thread)?;
+    let clients = Clients::new(&connection, &settings, &client_id, &waker)?;
+    let sources = pipeline.topic_names().map(str::to_owned).collect();
+    let mut run = Run::new(args, clients, sleeper, runtime, group, sources);
+    run.all(&dead_letter.topic)?;
+    Ok(run.summary)
+}
+
+/// One line for a person. Whether they can read it is their business.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+impl Summary {
+    /// The last line.
+    pub(crate) fn tell(&self, args: &Redrive) {
+        let verb = if args.dry_run { "would be sent back" } else { "sent back" };
+        let mut line = format!("{} letters {verb}, {} left", self.sent, self.left);
+        if self.dropped > 0 {
+            line += &format!(", {} dropped", self.dropped);
+        }
+        if self.foreign > 0 {
+            line += &format!(", {} records are no dead letters of this pipeline", self.foreign);
+        }
+        if self.sent > 0 && !args.dry_run {
+            line += ". Records that fail again, or arrived for a parked key meanwhile, are dead letters anew: run again until nothing is sent";
+        }
+        say(&line);
+    }
+}

@@ -1,0 +1,351 @@
+//! Reading, copying, committing: partition by partition.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use penstock_crds::checkpoint::Place;
+use penstock_kafka::TopicPartition;
+use penstock_kafka::admin::{AdminClient, AdminError, Isolation, OffsetSpec, OffsetToAlter, Topic};
+use penstock_kafka::consumer::{Consumer, ConsumerEvent, FetchLimit, StartAt};
+use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
+use penstock_kafka::record::{Record, RecordBatch};
+use penstock_kafka::settings::{Connection, ConsumerSettings};
+use penstock_kafka::wake::{Sleeper, Waker};
+use tokio::runtime::Runtime;
+
+use super::letter::{Letter, Wishes};
+use super::progress::Progress;
+use super::{Summary, say};
+use crate::cli::Redrive;
+use crate::failure::{Failure, KAFKA_ERROR, KAFKA_UNREACHABLE, TOPIC_NOT_FOUND};
+use crate::kafka::topic_id;
+
+/// Letters between two commits of the position: so many are copied again after a crash.
+const BATCH_RECORDS: usize = 500;
+const BATCH_BYTES: usize = 8 << 20;
+/// Longest wait for an answer of the cluster, or for the next letter.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for confirmations: librdkafka gives a record up after two minutes.
+const CONFIRM_MAX: Duration = Duration::from_secs(130);
+/// Longest sleep: polling is what keeps the client going.
+const NAP: Duration = Duration::from_millis(50);
+/// Characters of a key that a dry run shows.
+const KEY_SHOWN: usize = 60;
+
+/// What reads, writes and asks.
+pub(super) struct Clients {
+    consumer: Consumer,
+    producer: Producer,
+    admin: AdminClient,
+}
+
+/// One run of the tool.
+pub(super) struct Run<'a> {
+    args: &'a Redrive,
+    clients: Clients,
+    sleeper: Sleeper,
+    runtime: Runtime,
+    group: String,
+    sources: BTreeSet<String>,
+    /// Their ids now, as headers have them.
+    source_ids: BTreeMap<String, String>,
+    began: Instant,
+    pub(super) summary: Summary,
+}
+
+/// A partition of the dead-letter topic, from where it is read to where it ended when this run began.
+struct Stretch<'a> {
+    name: TopicPartition,
+    cluster_id: &'a str,
+    topic_id: u128,
+    end: i64,
+    progress: Progress,
+}
+
+impl Clients {
+    pub(super) fn new(
+        connection: &Connection,
+        settings: &ConsumerSettings,
+        client_id: &str,
+        waker: &Waker,
+    ) -> Result<Self, Failure> {
+        let kafka = |error| Failure::from_kafka(&error);
+        Ok(Self {
+            consumer: Consumer::new(&connection.consumer(settings), waker.clone()).map_err(kafka)?,
+            producer: Producer::new(&connection.producer(client_id), waker.clone()).map_err(kafka)?,
+            admin: AdminClient::new(&connection.admin(client_id)).map_err(|error| Failure::from_admin(&error))?,
+        })
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(
+        args: &'a Redrive,
+        clients: Clients,
+        sleeper: Sleeper,
+        runtime: Runtime,
+        group: String,
+        sources: BTreeSet<String>,
+    ) -> Self {
+        let (source_ids, summary) = (BTreeMap::new(), Summary::default());
+        Self { args, clients, sleeper, runtime, group, sources, source_ids, began: Instant::now(), summary }
+    }
+
+    /// Every partition of the dead-letter topic, up to where it ends now: what comes back as a letter in the meantime is for another run.
+    pub(super) fn all(&mut self, topic: &str) -> Result<(), Failure> {
+        let admin = self.clients.admin.clone();
+        let cluster = self.ask(admin.describe_cluster(TIMEOUT))?;
+        let mut names: Vec<&str> = vec![topic];
+        let sources = self.sources.clone();
+        names.extend(sources.iter().map(String::as_str));
+        let mut topics: BTreeMap<String, Topic> = BTreeMap::new();
+        for (name, answer) in self.ask(admin.describe_topics(&names, TIMEOUT))? {
+            topics.insert(name.clone(), answer.map_err(|error| no_topic(&name, &error))?);
+        }
+        let letters = topics.remove(topic).ok_or_else(|| no_topic(topic, &AdminError::NotFound(topic.to_owned())))?;
+        self.source_ids =
+            topics.iter().filter_map(|(name, topic)| Some((name.clone(), topic.id?.to_string()))).collect();
+        let topic_id = letters.id.map_or(0, |id| topic_id(id).0);
+        let partitions: Vec<_> =
+            letters.partitions.iter().map(|one| TopicPartition::new(topic, one.partition)).collect();
+        for (name, start, end, text, committed) in self.stretches(&partitions)? {
+            let place = Place {
+                cluster_id: &cluster.id,
+                topic_id,
+                partition: name.partition,
+                offset: committed,
+                leader_epoch: -1,
+            };
+            let progress = Progress::resume(start, &text, &place);
+            let mut stretch = Stretch { name, cluster_id: &cluster.id, topic_id, end, progress };
+            if start < end {
+                self.stretch(&mut stretch, start)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of each partition: where to begin, where it ends, what is committed.
+    fn stretches(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, i64, i64, String, i64)>, Failure> {
+        let admin = &self.clients.admin;
+        let committed = self.ask(admin.list_consumer_group_offsets(&self.group, Some(partitions), false, TIMEOUT))?;
+        let mut ends = [BTreeMap::new(), BTreeMap::new()];
+        for (ends, spec) in ends.iter_mut().zip([OffsetSpec::Earliest, OffsetSpec::Latest]) {
+            let asked: Vec<_> = partitions.iter().map(|one| (one.clone(), spec)).collect();
+            for (name, answer) in self.ask(admin.list_offsets(&asked, Isolation::ReadCommitted, TIMEOUT))? {
+                let offset = answer.map_err(|error| Failure::from_admin(&error))?.offset.unwrap_or(0);
+                ends.insert(name, offset);
+            }
+        }
+        let mut stretches = Vec::new();
+        for (name, answer) in committed {
+            let found = answer.map_err(|error| Failure::from_admin(&error))?;
+            let (first, end) = (ends[0].get(&name).copied().unwrap_or(0), ends[1].get(&name).copied().unwrap_or(0));
+            let (offset, text) = found.map_or((first, String::new()), |found| {
+                (found.offset, String::from_utf8(found.metadata).unwrap_or_default())
+            });
+            if offset < first {
+                say(&format!("{name}: retention took {} letters that were not sent back", first - offset));
+            }
+            stretches.push((name, offset.max(first), end, text, offset));
+        }
+        Ok(stretches)
+    }
+
+    fn stretch(&mut self, stretch: &mut Stretch<'_>, start: i64) -> Result<(), Failure> {
+        let at = StartAt { partition: stretch.name.clone(), offset: start, leader_epoch: None };
+        self.clients.consumer.assign(std::slice::from_ref(&at)).map_err(|error| Failure::from_kafka(&error))?;
+        let before = self.summary.sent;
+        let mut batch = RecordBatch::default();
+        let mut position = start;
+        while position < stretch.end && !self.is_enough() {
+            batch.clear();
+            position = self.read(&stretch.name, position, &mut batch)?;
+            self.copy(stretch, &batch)?;
+            if position >= stretch.end && !self.is_enough() {
+                stretch.progress.reached(stretch.end);
+            }
+            self.commit(stretch)?;
+        }
+        if self.summary.sent > before {
+            say(&format!("{}: {} letters up to offset {}", stretch.name, self.summary.sent - before, stretch.end));
+        }
+        let name = std::slice::from_ref(&stretch.name);
+        self.clients.consumer.unassign(name).map_err(|error| Failure::from_kafka(&error))
+    }
+
+    /// Reads on. Returns the next position; the batch may stay empty where a log holds only markers.
+    fn read(&mut self, name: &TopicPartition, position: i64, batch: &mut RecordBatch) -> Result<i64, Failure> {
+        let max_records = self.args.rate.map_or(BATCH_RECORDS, |rate| BATCH_RECORDS.min(rate as usize));
+        let limit = FetchLimit { max_records, max_bytes: BATCH_BYTES };
+        let consumer = &mut self.clients.consumer;
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            while let Some(event) = consumer.next_event() {
+                if let ConsumerEvent::Error(error) | ConsumerEvent::PartitionError(_, error) = event {
+                    tracing::debug!(%error, "while reading dead letters");
+                }
+            }
+            let fetched = consumer.fetch(name, limit, batch);
+            if let Some(error) = fetched.error {
+                return Err(Failure::from_kafka(&error));
+            }
+            let now = consumer.position(name).unwrap_or(position).max(position);
+            if fetched.records > 0 || now > position {
+                return Ok(now);
+            }
+            if Instant::now() > deadline {
+                let message = format!("{name} gave nothing for {} s", TIMEOUT.as_secs());
+                return Err(Failure::new(KAFKA_UNREACHABLE, message));
+            }
+            self.sleeper.announce();
+            if consumer.any_ready(|_| true) {
+                self.sleeper.cancel();
+            } else {
+                self.sleeper.sleep(NAP);
+            }
+        }
+    }
+
+    /// Copies what is to be copied of a batch, and waits until all of it is confirmed.
+    fn copy(&mut self, stretch: &mut Stretch<'_>, batch: &RecordBatch) -> Result<(), Failure> {
+        let mut failed = None;
+        for record in batch.iter().filter(|record| record.offset() < stretch.end) {
+            if self.is_enough() {
+                break;
+            }
+            let sent = stretch.progress.was_sent(record.offset()) || self.send(stretch, &record, &mut failed)?;
+            stretch.progress.saw(record.offset(), sent);
+        }
+        let confirmed = self.clients.producer.flush(CONFIRM_MAX, |event| note(event, &mut failed));
+        match failed {
+            Some(failure) => Err(failure),
+            None if confirmed => Ok(()),
+            None => {
+                Err(Failure::new(KAFKA_UNREACHABLE, "copies were not confirmed; they are sent again by the next run"))
+            }
+        }
+    }
+
+    /// Sends one letter back. Returns whether it is done with.
+    fn send(
+        &mut self,
+        stretch: &Stretch<'_>,
+        record: &Record<'_>,
+        failed: &mut Option<Failure>,
+    ) -> Result<bool, Failure> {
+        let Some(mut letter) = Letter::of(record.headers()).filter(|letter| self.sources.contains(letter.topic)) else {
+            self.summary.foreign += 1;
+            return Ok(true);
+        };
+        let wanted = self.args.key.as_ref().is_none_or(|key| record.key() == Some(key.as_bytes()));
+        if !wanted {
+            self.summary.left += 1;
+            return Ok(false);
+        }
+        if self.source_ids.get(letter.topic).is_some_and(|id| id != letter.topic_id) {
+            letter.number = None; // numbers are of an older topic of that name
+        }
+        let wishes = Wishes { discard: self.args.discard, past_gaps: self.args.past_gaps };
+        if wishes.discard && letter.number.is_none() {
+            self.summary.dropped += 1;
+            return Ok(true);
+        }
+        self.summary.sent += 1;
+        if self.args.dry_run {
+            say(&told(stretch, record, &letter));
+            return Ok(true);
+        }
+        self.keep_pace();
+        let value = letter.sent_back(wishes);
+        let outgoing = OutgoingRecord {
+            topic: letter.topic,
+            partition: Some(letter.partition),
+            key: record.key(),
+            value: record.value(),
+            headers: &letter.headers(value.as_deref()),
+            timestamp: None, // retention goes by it: an old record would be gone before it is read
+        };
+        let token = record.offset().cast_unsigned();
+        loop {
+            match self.clients.producer.send(&outgoing, token) {
+                Ok(()) => return Ok(true),
+                Err(SendError::Refused(error)) => return Err(Failure::from_kafka(&error)),
+                Err(SendError::Full) => {
+                    if !self.clients.producer.flush(CONFIRM_MAX, |event| note(event, failed)) {
+                        let message = "copies were not confirmed; they are sent again by the next run";
+                        return Err(Failure::new(KAFKA_UNREACHABLE, message));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes down how far it came.
+    fn commit(&self, stretch: &Stretch<'_>) -> Result<(), Failure> {
+        if self.args.dry_run {
+            return Ok(());
+        }
+        let offset = stretch.progress.position();
+        let place = Place {
+            cluster_id: stretch.cluster_id,
+            topic_id: stretch.topic_id,
+            partition: stretch.name.partition,
+            offset,
+            leader_epoch: -1,
+        };
+        let Some(text) = stretch.progress.text(&place) else {
+            let message = format!(
+                "{}: too many letters of other keys lie between those of this one to remember which were sent back: use --all",
+                stretch.name
+            );
+            return Err(Failure::new(KAFKA_ERROR, message));
+        };
+        let (partition, metadata) = (stretch.name.clone(), text.into_bytes());
+        let commit = OffsetToAlter { partition, offset, leader_epoch: None, metadata };
+        let answers = self.ask(self.clients.admin.alter_consumer_group_offsets(&self.group, &[commit], TIMEOUT))?;
+        answers.into_iter().try_for_each(|(_, answer)| answer).map_err(|error| Failure::from_admin(&error))
+    }
+
+    fn is_enough(&self) -> bool {
+        self.args.limit.is_some_and(|limit| self.summary.sent + self.summary.dropped >= limit)
+    }
+
+    /// Waits until one more copy is within `--rate`.
+    fn keep_pace(&self) {
+        let Some(rate) = self.args.rate else { return };
+        let due = Duration::from_secs_f64(self.summary.sent as f64 / f64::from(rate));
+        std::thread::sleep(due.saturating_sub(self.began.elapsed()));
+    }
+
+    fn ask<T>(&self, answer: impl Future<Output = Result<T, AdminError>>) -> Result<T, Failure> {
+        self.runtime.block_on(answer).map_err(|error| Failure::from_admin(&error))
+    }
+}
+
+fn note(event: ProducerEvent, failed: &mut Option<Failure>) {
+    match event {
+        ProducerEvent::Failed { error, .. } => *failed = Some(Failure::from_kafka(&error)),
+        ProducerEvent::Error(error) if error.fatal => *failed = Some(Failure::from_kafka(&error)),
+        ProducerEvent::Delivered { .. } | ProducerEvent::Error(_) => {}
+    }
+}
+
+/// `orders.dlq/3@17: customer-4711 → orders/3 (exhausted, parked 40.3)`.
+fn told(stretch: &Stretch<'_>, record: &Record<'_>, letter: &Letter<'_>) -> String {
+    let key = record.key().map_or_else(|| "(no key)".into(), String::from_utf8_lossy);
+    let key: String = key.chars().take(KEY_SHOWN).collect();
+    let number = letter.number.map_or_else(String::new, |number| format!(", parked {number}"));
+    let Letter { topic, partition, reason, .. } = letter;
+    format!("{}@{}: {key} → {topic}/{partition} ({reason}{number})", stretch.name, record.offset())
+}
+
+fn no_topic(name: &str, error: &AdminError) -> Failure {
+    match error {
+        AdminError::NotFound(_) => Failure::new(TOPIC_NOT_FOUND, format!("the topic {name} does not exist")),
+        error => Failure::from_admin(error),
+    }
+}
