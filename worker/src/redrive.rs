@@ -10,8 +10,9 @@ mod run;
 
 use std::io::Write as _;
 
+use penstock_kafka::memory::{Load, RECORD_BYTES, fetch_buffers};
 use penstock_kafka::settings::{ConsumerSettings, GroupProtocol};
-use penstock_kafka::{memory::fetch_buffers, wake};
+use penstock_kafka::wake;
 
 use crate::cli::Redrive;
 use crate::config::Config;
@@ -47,13 +48,14 @@ pub(crate) fn redrive(args: &Redrive, config: &Config) -> Result<Summary, Failur
     let group = format!("{}.redrive", pipeline.source.group_id);
     let connection = config.connection(args.secret_dir.as_deref(), &[])?;
     let client_id = penstock_crds::names::client_id(&pipeline.identity.uid);
+    let load = Load { partitions: 1, brokers: 1, record_bytes: RECORD_BYTES };
     let settings = ConsumerSettings {
         group_id: group.clone(),
         protocol: GroupProtocol::Classic, // never joined: partitions are assigned by hand
         client_id: client_id.clone(),
         read_committed: true,
-        buffers: fetch_buffers(BUFFER_BYTES, 1, 1),
-        ..config.consumer(BUFFER_BYTES, 1, 1)
+        buffers: fetch_buffers(BUFFER_BYTES, &load),
+        ..config.consumer(BUFFER_BYTES, &load)
     };
     let no_thread = |error: std::io::Error| Failure::new(WORKER_ERROR, error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
