@@ -77,6 +77,7 @@ The letters before it are gone (retention took them)? --past-gaps goes on withou
 Run one at a time for a pipeline. It needs these rights: Read on the dead-letter topic and on
 the group <groupId>.redrive, Write on the source topics, Describe on all of them."
 )]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub struct Redrive {
     /// The pipeline file
     pub pipeline: PathBuf,

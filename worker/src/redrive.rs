@@ -8,6 +8,7 @@ mod letter;
 mod progress;
 mod run;
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use penstock_kafka::memory::{Load, RECORD_BYTES, fetch_buffers};
@@ -78,10 +79,10 @@ impl Summary {
         let verb = if args.dry_run { "would be sent back" } else { "sent back" };
         let mut line = format!("{} letters {verb}, {} left", self.sent, self.left);
         if self.dropped > 0 {
-            line += &format!(", {} dropped", self.dropped);
+            let _never_fails = write!(line, ", {} dropped", self.dropped);
         }
         if self.foreign > 0 {
-            line += &format!(", {} records are no dead letters of this pipeline", self.foreign);
+            let _never_fails = write!(line, ", {} records are no dead letters of this pipeline", self.foreign);
         }
         if self.sent > 0 && !args.dry_run {
             line += ". Records that fail again, or arrived for a parked key meanwhile, are dead letters anew: run again until nothing is sent";

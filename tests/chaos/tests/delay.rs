@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use penstock_chaos::cluster::{Cluster, Topic};
-use penstock_chaos::fleet::worker_program;
+use penstock_chaos::fleet::{Names, worker_program};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -179,12 +179,18 @@ fn records_wait_in_delay_topics_and_come_back_as_themselves() {
     });
     drop(second);
 
-    let letters = Topic { name: &format!("{name}.dlq"), partitions: PARTITIONS, committed: true };
+    let names = Names {
+        sources: vec![name.clone()],
+        letters: format!("{name}.dlq"),
+        output: String::new(),
+        group: name.clone(),
+    };
+    let letters = Topic { name: &names.letters, partitions: PARTITIONS, committed: true };
     let mut letters: Vec<_> = cluster
-        .read_forwarded(letters, false)
+        .read_forwarded(letters, &names, false)
         .unwrap()
         .into_iter()
-        .map(|letter| (letter.partition, letter.offset, letter.landed))
+        .map(|letter| (letter.tp.partition, letter.offset, letter.landed))
         .collect();
     letters.sort_unstable();
     letters.dedup();

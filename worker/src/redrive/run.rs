@@ -62,6 +62,17 @@ struct Stretch<'a> {
     progress: Progress,
 }
 
+/// What there is of a partition of dead letters.
+struct Bounds {
+    name: TopicPartition,
+    /// The first letter that was not looked at, and the end.
+    start: i64,
+    end: i64,
+    /// The committed offset and its metadata.
+    committed: i64,
+    text: String,
+}
+
 impl Clients {
     pub(super) fn new(
         connection: &Connection,
@@ -108,7 +119,7 @@ impl<'a> Run<'a> {
         let topic_id = letters.id.map_or(0, |id| topic_id(id).0);
         let partitions: Vec<_> =
             letters.partitions.iter().map(|one| TopicPartition::new(topic, one.partition)).collect();
-        for (name, start, end, text, committed) in self.stretches(&partitions)? {
+        for Bounds { name, start, end, committed, text } in self.bounds(&partitions)? {
             let place = Place {
                 cluster_id: &cluster.id,
                 topic_id,
@@ -125,11 +136,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Of each partition: where to begin, where it ends, what is committed.
-    fn stretches(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, i64, i64, String, i64)>, Failure> {
+    fn bounds(&self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, Failure> {
         let admin = &self.clients.admin;
         let committed = self.ask(admin.list_consumer_group_offsets(&self.group, Some(partitions), false, TIMEOUT))?;
         let mut ends = [BTreeMap::new(), BTreeMap::new()];
@@ -140,19 +147,19 @@ impl<'a> Run<'a> {
                 ends.insert(name, offset);
             }
         }
-        let mut stretches = Vec::new();
+        let mut all = Vec::new();
         for (name, answer) in committed {
             let found = answer.map_err(|error| Failure::from_admin(&error))?;
             let (first, end) = (ends[0].get(&name).copied().unwrap_or(0), ends[1].get(&name).copied().unwrap_or(0));
-            let (offset, text) = found.map_or((first, String::new()), |found| {
+            let (committed, text) = found.map_or((first, String::new()), |found| {
                 (found.offset, String::from_utf8(found.metadata).unwrap_or_default())
             });
-            if offset < first {
-                say(&format!("{name}: retention took {} letters that were not sent back", first - offset));
+            if committed < first {
+                say(&format!("{name}: retention took {} letters that were not sent back", first - committed));
             }
-            stretches.push((name, offset.max(first), end, text, offset));
+            all.push(Bounds { name, start: committed.max(first), end, committed, text });
         }
-        Ok(stretches)
+        Ok(all)
     }
 
     fn stretch(&mut self, stretch: &mut Stretch<'_>, start: i64) -> Result<(), Failure> {
