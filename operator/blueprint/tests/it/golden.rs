@@ -33,14 +33,6 @@ const SITUATIONS: &[(&str, Situation)] = &[
         world.decision = Some(up);
         world.pods = Some(Pods { wanted: 8, existing: 8, updated: 8, ready: 3, available: 3, ..Pods::all(8) });
     }),
-    ("keys-parked", |world| {
-        let parked = |partition, keys, full| Hindrance {
-            topic: "orders".into(),
-            partition,
-            cause: Cause::Parked { keys, full },
-        };
-        world.hindrances = vec![parked(3, 1, false), parked(7, 64, true)];
-    }),
     ("data-loss", |world| {
         let lost = |partition, wanted, found| held(partition, HoldReason::DataLoss, Some(Lost { wanted, found }));
         world.hindrances = vec![lost(3, 17, 100), lost(4, 900, 500)];
@@ -85,6 +77,14 @@ const SITUATIONS: &[(&str, Situation)] = &[
             last_sample: Some(time("2026-03-01T11:57:55.75Z")),
         };
         world.decision = Some(decision(3, Why::LagUnknown));
+    }),
+    ("keys-parked", |world| {
+        let parked = |partition, keys, full| Hindrance {
+            topic: "orders".into(),
+            partition,
+            cause: Cause::Parked { keys, full },
+        };
+        world.hindrances = vec![parked(3, 1, false), parked(7, 64, true)];
     }),
     ("minimal", |_| ()),
     ("name-conflict", |world| {

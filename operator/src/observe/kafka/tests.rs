@@ -63,6 +63,7 @@ fn a_checkpoint_is_translated_and_names_the_record_that_holds_its_partition() {
         }),
         gauges: Some(Gauges { in_flight: 1, oldest_call_millis: 2_000, concurrency: 64 }),
         hold: None,
+        parked: vec![],
     };
     let seen = checkpoint_of(&written, 40).unwrap();
     assert_eq!((seen.done_above, seen.processed, seen.oldest_start), (6, 5, Some(Timestamp::from_millis(7_000))));
