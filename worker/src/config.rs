@@ -147,8 +147,16 @@ impl Config {
             },
             window_bytes: window(records_bytes(memory_bytes) / if delivery.batch.is_some() { 8 } else { 4 }, load),
             incarnation,
+            session_timeout: self.session_timeout(),
             ..Policy::default()
         }
+    }
+
+    /// After how long in silence this worker may have been replaced. A shorter session in `kafka.properties` counts for the
+    /// self-fencing too; a longer one need not, for fencing too early costs one commit.
+    fn session_timeout(&self) -> Duration {
+        let asked = self.pipeline.kafka.properties.get("session.timeout.ms").and_then(|millis| millis.parse().ok());
+        asked.map_or(SESSION_TIMEOUT, Duration::from_millis).min(SESSION_TIMEOUT)
     }
 
     /// What the consumer is to be.
@@ -277,6 +285,18 @@ spec:
         let alone = Config::parse(PIPELINE).unwrap().consumer(256 << 20, &LOAD).buffers.worst_case(&LOAD);
         assert!(source.buffers.worst_case(&LOAD) + delayed.buffers.worst_case(&LOAD) <= alone);
         assert_eq!(config.policy(256 << 20, &LOAD, 1).retry.delay_tiers, 1);
+    }
+
+    #[test]
+    fn a_shorter_session_fences_sooner_and_a_longer_one_not_later() {
+        let fence = |millis: &str| {
+            let kafka = format!("{{bootstrapServers: 'kafka:9092', properties: {{session.timeout.ms: '{millis}'}}}}");
+            let config = Config::parse(&PIPELINE.replace("{bootstrapServers: 'kafka:9092'}", &kafka)).unwrap();
+            config.policy(256 << 20, &LOAD, 1).session_timeout
+        };
+        assert_eq!(fence("6000"), Duration::from_secs(6));
+        assert_eq!(fence("90000"), SESSION_TIMEOUT);
+        assert_eq!(Config::parse(PIPELINE).unwrap().policy(256 << 20, &LOAD, 1).session_timeout, SESSION_TIMEOUT);
     }
 
     #[test]
