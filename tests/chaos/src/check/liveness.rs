@@ -14,6 +14,8 @@ const MOURNING: Micros = 15_000_000;
 const BLOCKED: Micros = 5_000_000;
 /// Others are those not far behind the first record that is not done: the window that a partition may hold is bounded, and begins there.
 const NEAR: i64 = 200;
+/// A process that is loaded and linked in so long listens to signals.
+const NEWBORN: Micros = 1_000_000;
 /// The program itself, which is not records.
 const MEMORY_SLACK: u64 = 64 << 20;
 /// Stopped before everything was finished.
@@ -147,7 +149,9 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
                     let took = (ended - told) / 1000;
                     findings.add("L3", || format!("worker {number} took {took} ms to stop"));
                 }
-                if !(code == Some(0) || (code == Some(EXIT_CUT_SHORT) && may_be_cut_short)) {
+                // A signal that comes before the program has said what to do with it ends it, as it ends any program.
+                let newborn = code.is_none() && told.saturating_sub(worker.started) < NEWBORN;
+                if !(code == Some(0) || newborn || (code == Some(EXIT_CUT_SHORT) && may_be_cut_short)) {
                     findings.add("L3", || format!("worker {number} was told to stop and ended with {code:?}"));
                 }
             }

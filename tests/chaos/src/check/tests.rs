@@ -459,6 +459,8 @@ fn l3_workers_that_do_not_end_as_they_should() {
     story(|worker| worker.ended = Some((at(90_100), Some(3)))).breaks("L3");
     story(|worker| worker.ended = None).breaks("L3");
     story(|worker| worker.told = None).breaks("L3");
+    story(|worker| worker.ended = Some((at(90_100), None))).breaks("L3");
+    story(|worker| (worker.started, worker.ended) = (at(89_900), Some((at(90_100), None)))).holds();
 }
 
 #[test]
