@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::failure::{Context as _, Result};
 
-/// A service that takes every record but those of refused keys, and lets those of held keys wait.
+/// A service that takes every record but those of refused and failing keys, and lets those of held keys wait.
 #[derive(Debug)]
 pub struct Service {
     /// Where it listens, as pods reach it.
@@ -28,6 +28,7 @@ pub struct Service {
 #[derive(Debug, Default)]
 struct Book {
     refused: BTreeSet<String>,
+    failing: BTreeSet<String>,
     taken: BTreeMap<String, u64>,
 }
 
@@ -75,6 +76,11 @@ impl Service {
         lock(&self.book).refused = keys.iter().map(|key| (*key).to_owned()).collect();
     }
 
+    /// From now on calls for these keys, and no others, fail.
+    pub fn fail(&self, keys: &[&str]) {
+        lock(&self.book).failing = keys.iter().map(|key| (*key).to_owned()).collect();
+    }
+
     /// From now on calls for these keys, and no others, are not answered; those that were held before are.
     pub fn hold(&self, keys: &[&str]) {
         self.held.send_replace(keys.iter().map(|key| (*key).to_owned()).collect());
@@ -100,7 +106,7 @@ impl Drop for Service {
 
 type Orders = (Arc<Mutex<Book>>, watch::Receiver<BTreeSet<String>>);
 
-/// 204 for a record that is taken, 422 for one that is refused.
+/// 204 for a record that is taken, 422 for one that is refused, 500 for one that fails.
 async fn answer(State((book, mut held)): State<Orders>, request: Request) -> Response {
     let key = request.headers().get("penstock-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
     if to_bytes(request.into_body(), usize::MAX).await.is_err() {
@@ -112,6 +118,9 @@ async fn answer(State((book, mut held)): State<Orders>, request: Request) -> Res
     let mut book = lock(&book);
     if book.refused.contains(&key) {
         return (StatusCode::UNPROCESSABLE_ENTITY, "this key is refused").into_response();
+    }
+    if book.failing.contains(&key) {
+        return (StatusCode::INTERNAL_SERVER_ERROR, "this key fails").into_response();
     }
     *book.taken.entry(key).or_default() += 1;
     StatusCode::NO_CONTENT.into_response()

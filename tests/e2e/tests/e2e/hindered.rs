@@ -158,3 +158,30 @@ fn a_service_that_refuses_everything_does_not_empty_the_topic_into_the_dead_lett
     stage.brokers().read(&dead_letters, note).unwrap();
     assert!(foreign.iter().all(|one| *one == (Some(vec![0, 0, 0, 0]), Some(b"0".to_vec()))), "{:?}", foreign.first());
 }
+
+#[test]
+fn what_fails_waits_in_delay_topics_that_the_operator_makes_and_comes_back() {
+    let stage = Stage::beside_others("delayed");
+    let topic = stage.new_topic("orders", 2);
+    let delays = ["1s", "2s"].map(|delay| format!("{}.orders.retry.{delay}", stage.namespace));
+    for delay in &delays {
+        stage.brokers().delete(delay).unwrap();
+    }
+    let delivery = json!({"ordering": "Unordered", "retry": {"maxAttempts": 100, "delayTopics": ["1s", "2s"]}});
+    let (service, pipeline) = serving(&stage, &topic, delivery);
+    assert!(delays.iter().all(|delay| stage.brokers().has(delay).unwrap()), "made before they are needed");
+    service.fail(&["a"]);
+    produce(&stage, &topic, &["a", "b", "c"]);
+    let group = format!("{}.orders", stage.namespace);
+    let waits = || Ok(stage.brokers().progress(&format!("{group}.retry"), &delays[1])?.ends.iter().sum::<i64>() > 1);
+    until_true("the failing record waits, again and again", START, waits).unwrap();
+    until_true("the source is done with it", START, || Ok(stage.brokers().progress(&group, &topic)?.lag() == 0))
+        .unwrap();
+    assert_eq!(["a", "b", "c"].map(|key| service.taken(key)), [0, 1, 1]);
+
+    service.fail(&[]);
+    until_true("it comes back", START, || Ok(service.taken("a") == 1)).unwrap();
+    let dead_letters = format!("{group}.dlq");
+    assert_eq!(origins(&stage, &dead_letters), [] as [String; 0]);
+    delivered(&pipeline);
+}
