@@ -21,6 +21,9 @@ const AS_AMONG: u64 = 15_000;
 /// … and as among so many where lanes are few, for each trouble holds its lane.
 const AS_AMONG_IN_FEW_LANES: u64 = 1_500;
 
+/// Transactions of a large round at most: each is several requests, one after the other, and tens of milliseconds.
+const TRANSACTIONS_MAX: u64 = 150;
+
 /// How many records a round has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Extent {
@@ -75,6 +78,8 @@ impl Plan {
             let (from, to) = if self.batches.is_some() { LARGE } else { LARGE_SINGLE };
             self.records = from + size % (to - from);
             self.backlog_percent = 90;
+            let least = self.records / 10 / TRANSACTIONS_MAX;
+            self.transactions = self.transactions.map(|(records, aborted)| (records.max(least), aborted));
             self.shapes = self.shapes.small();
             self.mix.one_in = self.records / if self.has_many_lanes() { AS_AMONG } else { AS_AMONG_IN_FEW_LANES };
         } else if self.ordering == Ordering::Key && self.shapes.keys == 1 && !self.has_same_lane() {
