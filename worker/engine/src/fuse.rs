@@ -142,7 +142,7 @@ impl Fuse {
             .fold((0, 0), |(taken, dead), second| (taken + second.taken, dead + second.dead));
         let oldest = self.keys.front().filter(|_| self.keys.len() >= limits.keys_min as usize);
         let many = oldest.is_some_and(|(_, at)| now.since(*at) < Duration::from_secs(u64::from(WINDOW_SECONDS)));
-        many && dead * 100 > u64::from(limits.percent_max) * (taken + dead)
+        many && dead * 100 > u64::from(limits.percent_max) * (u64::from(limits.head_start) + taken + dead)
     }
 
     /// A probe was taken, or not: after enough of them it is whole again, and counts anew.
@@ -204,12 +204,14 @@ mod tests {
 
     #[test]
     fn it_takes_many_keys_a_large_share_and_a_minute() {
-        assert!(blows(1_000, 10_000, 30, 1_000));
+        assert!(blows(4_000, 10_000, 30, 4_000));
         assert!(!blows(100_000, 60_000, 19, 100_000), "a share below");
         assert!(!blows(10_000, 10_000, 100, 99), "a few keys, however often");
         assert!(!blows(99, 1_000, 100, 1_000), "a few records");
         assert!(!blows(300, 600_000, 100, 1_000), "not within a minute");
-        assert!(blows(100, 50_000, 100, 1_000));
+        assert!(!blows(250, 50_000, 100, 1_000));
+        assert!(blows(251, 50_000, 100, 1_000), "all that there is");
+        assert!(!blows(300, 1_000, 50, 1_000), "a bad day at the beginning");
     }
 
     #[test]
@@ -217,15 +219,15 @@ mod tests {
         let mut fuse = Fuse::new(Some(LIMITS));
         (0..10_000).for_each(|_| fuse.taken(at(1000)));
         let blew = |fuse: &mut Fuse, second: u64| {
-            (0..100).any(|key| !fuse.admits_dead_letter(key, ErrorClass::Rejected, at(second * 1000)))
+            (0..251).any(|key| !fuse.admits_dead_letter(key, ErrorClass::Rejected, at(second * 1000)))
         };
-        assert!(!blew(&mut fuse, 59), "one in a hundred");
+        assert!(!blew(&mut fuse, 59), "two in a hundred");
         assert!(blew(&mut fuse, 62), "all of the minute");
     }
 
     fn blown() -> Fuse {
         let mut fuse = Fuse::new(Some(LIMITS));
-        assert_eq!((0..200).filter(|key| fuse.admits_dead_letter(*key, ErrorClass::Rejected, at(1000))).count(), 99);
+        assert_eq!((0..300).filter(|key| fuse.admits_dead_letter(*key, ErrorClass::Rejected, at(1000))).count(), 250);
         assert_eq!(fuse.is_blown(), Some((ErrorClass::Rejected, at(1000))));
         fuse
     }

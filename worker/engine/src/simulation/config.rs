@@ -16,7 +16,7 @@ pub(super) const WORKERS: usize = 2;
 pub(super) const RECORD_WEIGHT: u64 = 130;
 
 /// Two keys blow it, two good probes heal it.
-const SMALL_FUSE: Fuse = Fuse { percent_max: 40, keys_min: 2, probes: 2 };
+const SMALL_FUSE: Fuse = Fuse { percent_max: 40, keys_min: 2, head_start: 0, probes: 2 };
 
 #[derive(Clone, Debug)]
 pub(super) struct Config {

@@ -47,7 +47,7 @@ impl FuseTruth {
         let recent = self.letters.iter().filter(|(at, _)| now.since(*at) < WINDOW);
         let dead = recent.clone().count();
         let keys = recent.map(|(_, key)| key).collect::<BTreeSet<_>>().len();
-        let share = dead * 100 > limits.percent_max as usize * (dead + self.taken);
+        let share = dead * 100 > limits.percent_max as usize * (limits.head_start as usize + dead + self.taken);
         if keys >= limits.keys_min as usize && share {
             return violated("fuse", format!("{dead} dead letters of {keys} keys, and {} were taken", self.taken));
         }
