@@ -23,6 +23,8 @@ const PROBE_MAX: Duration = Duration::from_secs(5);
 pub(crate) struct Fuse {
     /// `None` never blows.
     limits: Option<policy::Fuse>,
+    /// Partitions owned: each has a head start.
+    partitions: u64,
     seconds: [Second; WINDOW_SECONDS as usize],
     /// The latest distinct keys that were dead-lettered, as many as it takes, the longest ago first.
     keys: VecDeque<(u64, Instant)>,
@@ -54,7 +56,13 @@ struct Blown {
 
 impl Fuse {
     pub(crate) fn new(limits: Option<policy::Fuse>) -> Self {
-        Self { limits, seconds: [Second::default(); WINDOW_SECONDS as usize], keys: VecDeque::new(), blown: None }
+        let seconds = [Second::default(); WINDOW_SECONDS as usize];
+        Self { limits, partitions: 1, seconds, keys: VecDeque::new(), blown: None }
+    }
+
+    /// The worker owns so many partitions from now on.
+    pub(crate) fn owns(&mut self, partitions: usize) {
+        self.partitions = partitions.max(1) as u64;
     }
 
     /// A record was taken.
@@ -142,7 +150,8 @@ impl Fuse {
             .fold((0, 0), |(taken, dead), second| (taken + second.taken, dead + second.dead));
         let oldest = self.keys.front().filter(|_| self.keys.len() >= limits.keys_min as usize);
         let many = oldest.is_some_and(|(_, at)| now.since(*at) < Duration::from_secs(u64::from(WINDOW_SECONDS)));
-        many && dead * 100 > u64::from(limits.percent_max) * (u64::from(limits.head_start) + taken + dead)
+        many && dead * 100
+            > u64::from(limits.percent_max) * (u64::from(limits.head_start) * self.partitions + taken + dead)
     }
 
     /// A probe was taken, or not: after enough of them it is whole again, and counts anew.
@@ -157,7 +166,7 @@ impl Fuse {
         let full = blown.outcomes.len() >= limits.probes as usize;
         let refused = blown.outcomes.iter().filter(|taken| !**taken).count() as u64;
         if full && refused * 100 <= u64::from(limits.percent_max) * u64::from(limits.probes) {
-            *self = Self::new(self.limits);
+            *self = Self { partitions: self.partitions, ..Self::new(self.limits) };
         }
     }
 
@@ -212,6 +221,14 @@ mod tests {
         assert!(!blows(250, 50_000, 100, 1_000));
         assert!(blows(251, 50_000, 100, 1_000), "all that there is");
         assert!(!blows(300, 1_000, 50, 1_000), "a bad day at the beginning");
+    }
+
+    #[test]
+    fn each_partition_has_a_head_start() {
+        let mut fuse = Fuse::new(Some(LIMITS));
+        fuse.owns(12);
+        let admitted = (0..5_000).filter(|key| fuse.admits_dead_letter(*key, ErrorClass::Rejected, at(1000))).count();
+        assert_eq!(admitted, 12 * 250);
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub struct Fuse {
     pub percent_max: u32,
     /// Distinct keys that must be dead-lettered within the minute, ≥ 1.
     pub keys_min: u32,
-    /// Records that count as taken though none was: where few were seen, a share says little.
+    /// Records of each partition that count as taken though none was: where few were seen, a share says little.
     pub head_start: u32,
     /// Of so many last probes, at most `percent_max` must fail for the fuse to be whole again, ≥ 1.
     pub probes: u32,
@@ -114,7 +114,8 @@ pub struct Fuse {
 
 impl Fuse {
     /// The fuse of a pipeline: 100 keys to blow, ten probes to heal. At the usual 20 % a processor that refuses everything costs
-    /// 250 dead letters. With no head start the flights of two stormy days blew it, as the first that new workers of the demo read.
+    /// 250 dead letters a partition. With no head start the demo blew it: records with a null key overtake all others, since none
+    /// waits for the one before it, and there these are the flights that never left.
     pub const fn of(percent_max: u32) -> Self {
         Self { percent_max, keys_min: 100, head_start: 1000, probes: 10 }
     }

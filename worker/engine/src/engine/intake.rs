@@ -88,6 +88,7 @@ impl Engine {
     pub(super) fn share_window(&mut self) {
         let owned = self.partitions.iter().filter(|partition| partition.phase != Phase::Unowned).count();
         self.window = (self.policy.window_bytes / (owned.max(1) as u64)).max(1);
+        self.fuse.owns(owned);
         self.credit_mark = self.window - self.window.div_ceil(4);
         let flowing = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase == Phase::Flowing);
         self.creditors.extend(flowing.map(|(index, _)| Tp(index)));
