@@ -178,6 +178,11 @@ impl Policy {
 
     /// Whether a record that failed for good becomes a dead letter.
     pub(crate) fn dead_letters(&self) -> bool {
-        matches!(self.on_exhausted, OnExhausted::DeadLetter | OnExhausted::ParkKey)
+        self.on_exhausted == OnExhausted::DeadLetter || self.parks_keys()
+    }
+
+    /// Whether records follow an earlier one of their key to the dead letters.
+    pub(crate) fn parks_keys(&self) -> bool {
+        self.on_exhausted == OnExhausted::ParkKey
     }
 }

@@ -344,22 +344,6 @@ impl Engine {
         self.forward_failed_record(tp, seq, letter, effects);
     }
 
-    /// The record leaves this partition, for the dead letters or a delay topic.
-    fn forward_failed_record(&mut self, tp: Tp, seq: u64, to: Destination, effects: &mut Vec<Effect>) {
-        let partition = &mut self.partitions[tp.index()];
-        let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
-        let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
-        if matches!(to, Destination::DeadLetter(_))
-            && self.policy.on_exhausted == OnExhausted::ParkKey
-            && let Some((_, key)) = partition.keyed(seq)
-        {
-            partition.parking.reserve(key, offset);
-        }
-        let leader_epoch = record.leader_epoch();
-        let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered: false };
-        self.forward(claim, to, effects);
-    }
-
     /// An answer for an assignment that is over. An acknowledgement is a fact about a record of a log; a failure is not.
     fn late(&mut self, claim: Claim, outcome: Outcome, effects: &mut Vec<Effect>) {
         let ours = self.partitions[claim.tp.index()].phase != Phase::Unowned;

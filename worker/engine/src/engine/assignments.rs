@@ -9,7 +9,7 @@ use super::{Engine, Processor};
 use crate::ledger::Ledger;
 use crate::parking::Parking;
 use crate::partition::{Held, Log, Partition, Phase, of_offset};
-use crate::policy::{OnExhausted, OnOffsetLoss};
+use crate::policy::OnOffsetLoss;
 use crate::seam::{Assignment, Effect, LoadFailed, Loaded, TopicId, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
@@ -67,7 +67,7 @@ impl Engine {
             failing.clear();
         }
         // Whoever turns to another policy takes the letters that are out for plain dead letters.
-        if self.policy.on_exhausted != OnExhausted::ParkKey || self.breaks(Wrong::ParkedKeysLostOnRebalance) {
+        if !self.policy.parks_keys() || self.breaks(Wrong::ParkedKeysLostOnRebalance) {
             parked.clear();
         }
         let (offset, leader_epoch) = (loaded.offset, loaded.leader_epoch);

@@ -37,6 +37,22 @@ impl Engine {
         }
     }
 
+    /// The record leaves this partition, for the dead letters or a delay topic.
+    pub(super) fn forward_failed_record(&mut self, tp: Tp, seq: u64, to: Destination, effects: &mut Vec<Effect>) {
+        let partition = &mut self.partitions[tp.index()];
+        let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
+        let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
+        if matches!(to, Destination::DeadLetter(_))
+            && self.policy.parks_keys()
+            && let Some((_, key)) = partition.keyed(seq)
+        {
+            partition.parking.reserve(key, offset);
+        }
+        let leader_epoch = record.leader_epoch();
+        let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered: false };
+        self.forward(claim, to, effects);
+    }
+
     /// Sends what was held back until now.
     pub(super) fn send_released(&mut self, effects: &mut Vec<Effect>) {
         while let Some((tp, seq)) = self.released.pop() {

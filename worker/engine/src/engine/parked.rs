@@ -19,7 +19,7 @@ use crate::wrong::Wrong;
 impl Engine {
     /// Sends a record of a parked key after its dead letters, or passes over one that need not be called. Returns whether it did.
     pub(super) fn diverted(&mut self, tp: Tp, seq: u64, record: &Record, effects: &mut Vec<Effect>) -> bool {
-        if self.policy.on_exhausted != OnExhausted::ParkKey {
+        if !self.policy.parks_keys() {
             return false;
         }
         let overtakes = self.breaks(Wrong::FollowerOvertakesParkedKey);
@@ -79,7 +79,7 @@ impl Engine {
 
     /// A record blocks its lane for want of a place among the parked keys: that is to be known.
     pub(super) fn tell_no_room_for_keys(&mut self, tp: Tp, class: ErrorClass, now: Instant) {
-        if self.policy.on_exhausted == OnExhausted::ParkKey {
+        if self.policy.parks_keys() {
             let (reason, since) = (HoldReason::ParkedKeysFull, now);
             self.partitions[tp.index()].hold.get_or_insert(Held { reason, class, since, lost: None });
         }
@@ -87,7 +87,7 @@ impl Engine {
 
     /// The number of a dead letter that is about to be written, where keys are parked.
     pub(super) fn letter_number(&self, claim: &Claim, to: &Destination, record: &Record) -> Option<LetterNumber> {
-        let is_letter = matches!(to, Destination::DeadLetter(_)) && self.policy.on_exhausted == OnExhausted::ParkKey;
+        let is_letter = matches!(to, Destination::DeadLetter(_)) && self.policy.parks_keys();
         if !is_letter || claim.lane == LaneId::NONE || record.key().is_none() {
             return None;
         }

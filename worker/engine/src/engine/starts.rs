@@ -4,7 +4,6 @@ use super::Engine;
 use super::picks::Picked;
 use crate::calls::{Claim, Flight, Kind};
 use crate::ledger::State;
-use crate::policy::OnExhausted;
 use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
 use crate::time::Instant;
 use crate::wrong::Wrong;
@@ -163,7 +162,7 @@ impl Engine {
             self.exhausted(tp, seq, now, effects);
             return None;
         }
-        let numbered = self.policy.on_exhausted == OnExhausted::ParkKey && Redriven::of(&record).is_some();
+        let numbered = self.policy.parks_keys() && Redriven::of(&record).is_some();
         let partition = &mut self.partitions[tp.index()];
         let (leader_epoch, log) = (record.leader_epoch(), partition.log.generation);
         let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered };

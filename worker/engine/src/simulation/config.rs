@@ -82,7 +82,7 @@ impl Config {
             incarnation: 0,
         };
         let mut policy = policy;
-        if policy.on_exhausted == OnExhausted::ParkKey {
+        if policy.parks_keys() {
             policy.ordering = Ordering::Key;
         }
         if policy.ordering != Ordering::Unordered {
@@ -91,7 +91,7 @@ impl Config {
         if policy.on_exhausted == OnExhausted::Block {
             policy.retry.max_age = None; // only the engine knows the age by which it stops charging
         }
-        let broker = if policy.on_exhausted == OnExhausted::ParkKey {
+        let broker = if policy.parks_keys() {
             policy.fuse = policy.fuse.filter(|_| chars >= 1000);
             4096 // a parked key that is left out is an order that is lost
         } else {
@@ -121,7 +121,7 @@ impl Config {
 
     /// Whether a record that failed for good may be tried again and again: there may be no room to park its key.
     pub(super) fn may_block(&self) -> bool {
-        let few = self.policy.on_exhausted == OnExhausted::ParkKey && self.policy.checkpoint_bytes < 1000;
+        let few = self.policy.parks_keys() && self.policy.checkpoint_bytes < 1000;
         few || self.policy.on_exhausted == OnExhausted::Block
     }
 

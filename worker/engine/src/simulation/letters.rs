@@ -7,7 +7,6 @@ use super::config::PARTITIONS;
 use super::coverage::Reached;
 use super::truth::{Checked, Fate, Truth, violated};
 use super::world::World;
-use crate::policy::OnExhausted;
 use crate::seam::{LetterNumber, Undelivered};
 
 /// A record of the dead-letter topic.
@@ -22,7 +21,7 @@ pub(super) struct Letter {
 
 impl World {
     pub(super) fn parks(&self) -> bool {
-        self.config.policy.on_exhausted == OnExhausted::ParkKey
+        self.config.policy.parks_keys()
     }
 
     /// A dead letter is confirmed.

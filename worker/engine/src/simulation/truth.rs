@@ -162,7 +162,7 @@ impl Truth {
     /// S5: what a key's records were first settled in is the order of their offsets.
     pub(super) fn check_order(&self, config: &Config, partitions: &[Partition]) -> Checked {
         for (tp, log) in partitions.iter().enumerate() {
-            if config.policy.on_exhausted == OnExhausted::ParkKey {
+            if config.policy.parks_keys() {
                 let place = place(tp, log, (log.committed, log.committed_epoch));
                 let parked = checkpoint::decode(&log.metadata, &place).map_or(0, |checkpoint| checkpoint.parked.len());
                 self.check_redriven(tp, log, parked)?;
