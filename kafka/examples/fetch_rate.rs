@@ -59,7 +59,7 @@ fn fill(connection: &Connection, topic: &str, records: usize, bytes: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let created = runtime.block_on(admin.create_topics(&[new], PATIENCE)).unwrap();
     assert_eq!(created[0].1, Ok(()));
-    let (sleeper, waker) = pair().unwrap();
+    let (sleeper, waker) = pair();
     let mut producer = Producer::new(&connection.producer("rate"), waker).unwrap();
     let value = vec![7; bytes];
     for number in 0..records {
@@ -117,7 +117,7 @@ fn split<S: RecordSink>(
     sink: &mut S,
     clear: impl Fn(&mut S),
 ) {
-    let (sleeper, waker) = pair().unwrap();
+    let (sleeper, waker) = pair();
     let mut consumer = Consumer::new(&connection.consumer(&settings()), waker).unwrap();
     let partitions: Vec<_> = (0..PARTITIONS).map(|number| TopicPartition::new(topic, number)).collect();
     let starts: Vec<_> = partitions

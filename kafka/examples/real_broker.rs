@@ -131,7 +131,7 @@ impl Lab {
     }
 
     fn produce(&self, records: &[(OutgoingRecord<'_>, u64)]) -> Vec<(u64, i32, i64)> {
-        let (sleeper, waker) = pair().unwrap();
+        let (sleeper, waker) = pair();
         let mut producer = Producer::new(&connection(&self.bootstrap).producer("real-broker"), waker).unwrap();
         let mut delivered = Vec::new();
         let mut on = |event| match event {

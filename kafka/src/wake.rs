@@ -1,21 +1,22 @@
-//! One file descriptor wakes one thread, whoever has work for it: librdkafka's queues, handlers that finished, timers.
+//! One bell wakes one thread, whoever has work for it: librdkafka's queues, handlers that finished, timers.
 //!
 //! The order of steps is what makes a lost wake-up impossible. The thread announces its sleep, *then* looks at every source
 //! once more, and only then sleeps; a waker makes its work visible, *then* looks whether sleep was announced. With a
 //! sequentially consistent fence between the two steps of each, at least one sees the other. `protocol` is these steps, and loom
-//! checks them in all interleavings; here are their eventfd and their owners.
+//! checks them in all interleavings; here are their bell and its owners.
 
 #[cfg(test)]
 mod checked;
 mod protocol;
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
+use std::task::{Context, Wake};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use tokio::sync::Notify;
 
 use protocol::{Bed, Bell};
 pub use protocol::{Flag, Maybe};
@@ -28,12 +29,10 @@ pub struct Waker(Option<Arc<Shared>>);
 #[derive(Debug)]
 pub struct Sleeper(Arc<Shared>);
 
-type Shared = Bed<AtomicBool, EventFd>;
+/// A task that waits for the bell in a runtime of its own thread is woken by others there without a system call.
+type Shared = Bed<AtomicBool, Notify>;
 
-#[derive(Debug)]
-struct EventFd(OwnedFd);
-
-/// Why [`Sleeper::sleep`] returned.
+/// Why a sleep ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Woken {
     /// Somebody has work.
@@ -43,13 +42,9 @@ pub enum Woken {
 }
 
 /// A pair of which the [`Sleeper`] stays with one thread.
-///
-/// # Errors
-/// The process is out of file descriptors.
-pub fn pair() -> io::Result<(Sleeper, Waker)> {
-    let fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let shared = Arc::new(Shared::new(EventFd(fd)));
-    Ok((Sleeper(Arc::clone(&shared)), Waker(Some(shared))))
+pub fn pair() -> (Sleeper, Waker) {
+    let shared = Arc::new(Shared::new(Notify::new()));
+    (Sleeper(Arc::clone(&shared)), Waker(Some(shared)))
 }
 
 impl Waker {
@@ -72,12 +67,6 @@ impl Sleeper {
         Waker(Some(Arc::clone(&self.0)))
     }
 
-    /// Sleeps until a wake-up or for `timeout`, unless there is work: `has_work` is asked between announcing the sleep and
-    /// sleeping, and is to look at every source. `None` where it found some.
-    pub fn sleep_unless(&self, has_work: impl FnOnce() -> bool, timeout: impl FnOnce() -> Duration) -> Option<Woken> {
-        self.0.sleep_unless(has_work, timeout)
-    }
-
     /// Step one of two: from here on every [`Waker::wake`] counts. Look at every source of work after this call, and
     /// [`cancel`](Self::cancel) instead of sleeping if there is some.
     pub fn announce(&self) {
@@ -89,32 +78,44 @@ impl Sleeper {
         self.0.cancel();
     }
 
-    /// Step two: sleeps until a wake-up or for `timeout`.
+    /// Step two, in a runtime: resolves at a wake-up since the announcement. It may also resolve for a late one of an earlier
+    /// announcement, once. Whoever stops waiting for it is to [`cancel`](Self::cancel).
+    pub async fn woken(&self) {
+        self.0.bell().notified().await;
+    }
+
+    /// Step two, of a thread without a runtime: sleeps until a wake-up or for `timeout`.
     pub fn sleep(&self, timeout: Duration) -> Woken {
-        self.0.sleep(timeout)
+        let until = Instant::now() + timeout;
+        let waker = Arc::new(Unpark(thread::current())).into();
+        let mut woken = pin!(self.woken());
+        let how = loop {
+            if woken.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                break Woken::Signal;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break Woken::Timeout;
+            }
+            thread::park_timeout(left);
+        };
+        self.cancel();
+        how
     }
 }
 
-impl Bell for EventFd {
+/// Wakes a thread that is parked.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+impl Bell for Notify {
     fn ring(&self) {
-        // Fails only when the counter is at its maximum, and then the thread is awake anyway.
-        let _full = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-    }
-
-    fn wait(&self, timeout: Duration) -> Woken {
-        let timeout = Timespec::try_from(timeout).unwrap_or(Timespec { tv_sec: 3600, tv_nsec: 0 });
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN)];
-        // A signal handler may interrupt the wait: an early return is a wake-up like any other.
-        poll(&mut fds, Some(&timeout)).map_or(Woken::Signal, |ready| match ready {
-            0 => Woken::Timeout,
-            _ => Woken::Signal,
-        })
-    }
-
-    fn silence(&self) {
-        let mut counter = [0_u8; 8];
-        // Nonblocking, so it may be empty.
-        let _empty = rustix::io::read(&self.0, &mut counter);
+        self.notify_one();
     }
 }
 
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_wake_between_announcement_and_sleep_is_not_lost() {
-        let (sleeper, waker) = pair().unwrap();
+        let (sleeper, waker) = pair();
         sleeper.announce();
         waker.wake();
         assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
@@ -133,8 +134,8 @@ mod tests {
     }
 
     #[test]
-    fn a_wake_of_a_thread_that_is_awake_costs_no_system_call() {
-        let (sleeper, waker) = pair().unwrap();
+    fn a_thread_that_is_awake_is_not_rung_for() {
+        let (sleeper, waker) = pair();
         waker.wake();
         sleeper.announce();
         assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "it looks at its sources after announcing");
@@ -142,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_late_ring_ends_one_sleep_and_no_more() {
-        let (sleeper, _waker) = pair().unwrap();
+        let (sleeper, _waker) = pair();
         // Its waker took an announcement that the thread has taken back since.
-        sleeper.0.ring_late();
+        sleeper.0.bell().ring();
         sleeper.announce();
         assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
         sleeper.announce();
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_sleeping_thread_is_woken_from_another() {
-        let (sleeper, waker) = pair().unwrap();
+        let (sleeper, waker) = pair();
         sleeper.announce();
         let other = std::thread::spawn(move || waker.wake());
         assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);

@@ -26,7 +26,7 @@ const TOPIC: &str = "orders";
 fn a_consumer_that_did_everything_with_lists_is_freed_whether_closed_or_not() {
     let mock = Mock::new(1);
     mock.topic(TOPIC, 2);
-    let (_sleeper, waker) = pair().unwrap();
+    let (_sleeper, waker) = pair();
     let mut producer = Producer::new(&connection(&mock.bootstrap()).producer("test"), waker).unwrap();
     for token in 0..100 {
         let (topic, partition, value) = (TOPIC, Some(0), Some(&b"value"[..]));

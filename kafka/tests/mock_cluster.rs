@@ -22,7 +22,7 @@ use support::{Confirm, Member, PATIENCE, connection, settings};
 const TOPIC: &str = "orders";
 
 fn producer(mock: &Mock) -> (Producer, Sleeper) {
-    let (sleeper, waker) = pair().unwrap();
+    let (sleeper, waker) = pair();
     (Producer::new(&connection(&mock.bootstrap()).producer("test"), waker).unwrap(), sleeper)
 }
 

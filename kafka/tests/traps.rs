@@ -28,7 +28,7 @@ type Headers<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
 type NewRecord<'a> = (Option<&'a [u8]>, Option<&'a [u8]>, Headers<'a>);
 
 fn send(mock: &Mock, partition: i32, records: &[NewRecord<'_>]) {
-    let (_sleeper, waker) = pair().unwrap();
+    let (_sleeper, waker) = pair();
     let mut producer = Producer::new(&connection(&mock.bootstrap()).producer("test"), waker).unwrap();
     for (key, value, headers) in records {
         let record = OutgoingRecord {

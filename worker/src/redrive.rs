@@ -60,7 +60,7 @@ pub(crate) fn redrive(args: &Redrive, config: &Config) -> Result<Summary, Failur
     };
     let no_thread = |error: std::io::Error| Failure::new(WORKER_ERROR, error.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
-    let (sleeper, waker) = wake::pair().map_err(no_thread)?;
+    let (sleeper, waker) = wake::pair();
     let clients = Clients::new(&connection, &settings, &client_id, &waker)?;
     let sources = pipeline.topic_names().map(str::to_owned).collect();
     let mut run = Run::new(args, clients, sleeper, runtime, group, sources);

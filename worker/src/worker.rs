@@ -10,7 +10,7 @@ use penstock_engine::Engine;
 use penstock_kafka::memory::Load;
 use penstock_kafka::settings::ConsumerSettings;
 use penstock_kafka::wake;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::Run;
@@ -25,7 +25,7 @@ use crate::processor::{
     Calls, Collector, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, Spans, answers, ready,
 };
 use crate::server::Server;
-use crate::shell::run::{Clock, run as run_loop};
+use crate::shell::run::{Clock, Surroundings, run as run_loop};
 use crate::shell::state::State;
 use crate::shell::{Settings, Shell};
 use crate::startup::{self, Cluster};
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
     let runtime = runtime(config)?;
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?);
     let state = Arc::new(State::default());
-    let (sleeper, waker) = wake::pair().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?;
+    let (sleeper, waker) = wake::pair();
     state.turned();
     runtime.block_on(async {
         tokio::spawn(Server::bind(args.http, Arc::clone(&state), Arc::clone(&metrics)).await?.serve());
@@ -78,15 +78,17 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
     if !runtime.block_on(startup::processor(async || calls.ready().await, &state)) {
         return Ok(Ended::InOrder);
     }
-    let parts = Parts { args, config, cluster, runtime: &runtime, metrics, state, sleeper };
     let delivery = &config.pipeline.delivery;
-    let (tasks, has_output) = ((runtime.handle().clone(), waker), config.pipeline.output.is_some());
+    let has_output = config.pipeline.output.is_some();
+    let here = Builder::new_current_thread().enable_all().build();
+    let here = here.map_err(|error| Failure::new(WORKER_ERROR, format!("no runtime for the loop: {error}")))?;
+    let parts = Parts { args, config, cluster, here: &here, elsewhere: runtime.handle(), metrics, state, sleeper };
     match calls {
         Callee::Nobody => parts.run(Discard::default(), delivery.concurrency.max(DISCARD_CONCURRENCY)),
         Callee::Server(endpoint, address) => {
             let metrics = Arc::clone(&parts.metrics);
             let form = if delivery.batch.is_some() { Form::Batch } else { Form::Single };
-            let body = (form, has_output);
+            let (body, tasks) = ((form, has_output), (here.handle().clone(), waker));
             let calls = HttpProcessor::new((endpoint, address), delivery.timeout, body, tasks, Arc::clone(&metrics));
             let Some(collector) = collector() else { return parts.run(calls, delivery.concurrency) };
             let group = &config.pipeline.source.group_id;
@@ -96,6 +98,7 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
             ended
         }
         Callee::Handler(handler) => {
+            let tasks = (runtime.handle().clone(), waker);
             let calls = EmbeddedProcessor::new(handler, has_output, tasks, Arc::clone(&parts.metrics));
             parts.run(calls, delivery.concurrency)
         }
@@ -147,15 +150,18 @@ struct Parts<'a> {
     args: &'a Run,
     config: &'a Config,
     cluster: Cluster,
-    runtime: &'a Runtime,
+    /// Of the loop's own thread.
+    here: &'a Runtime,
+    /// Of all else.
+    elsewhere: &'a Handle,
     metrics: Arc<Metrics>,
     state: Arc<State>,
     sleeper: wake::Sleeper,
 }
 
 impl Parts<'_> {
-    fn run<C: Calls>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
-        let Self { args, config, cluster, runtime, metrics, state, sleeper } = self;
+    fn run<C: Calls + Send + 'static>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
+        let Self { args, config, cluster, here, elsewhere, metrics, state, sleeper } = self;
         let pipeline = &config.pipeline;
         let load = load(config, &cluster, cluster.partitions);
         let consumer = ConsumerSettings { rack: args.zone(), ..config.consumer(args.memory_bytes, &load) };
@@ -188,14 +194,19 @@ impl Parts<'_> {
         let mut policy = config.policy(args.memory_bytes, &load, incarnation());
         policy.concurrency = concurrency;
         let clock = Clock::start();
-        let io = Librdkafka::join(kafka, cluster.directory, clock, (runtime.handle().clone(), sleeper.waker()))
+        let io = Librdkafka::join(kafka, cluster.directory, clock, (elsewhere.clone(), sleeper.waker()))
             .map_err(|error| Failure::from_kafka(&error))?;
         state.subscribed();
         let engine = Engine::new(policy);
-        let mut shell =
-            Shell::new((io, calls, engine), settings, Arc::clone(&metrics), Arc::clone(&state), clock.now());
+        let shell = Shell::new((io, calls, engine), settings, Arc::clone(&metrics), Arc::clone(&state), clock.now());
         tracing::info!(pipeline = config.pipeline_name(), group = pipeline.source.group_id, "running");
-        let in_order = run_loop(&mut shell, &sleeper, clock, config.stop_within(), &state, &metrics)?;
+        let around = Surroundings { sleeper, clock, stop_within: config.stop_within(), state, metrics };
+        // As a task, since to wake what `block_on` waits for costs a system call.
+        let in_order =
+            here.block_on(here.spawn(run_loop(shell, around))).map_err(|error| match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(error) => Failure::new(WORKER_ERROR, error.to_string()),
+            })??;
         tracing::info!(in_order, "left the group");
         Ok(if in_order { Ended::InOrder } else { Ended::CutShort })
     }
@@ -228,14 +239,14 @@ fn collector() -> Option<Collector> {
     })
 }
 
-/// Handlers get every core. For HTTP two threads do: connections on one may be busy while the other answers probes.
+/// For what is not the loop's: its probes, lookups, and handlers, which get every core.
 fn runtime(config: &Config) -> Result<Runtime, Failure> {
     let mut builder = Builder::new_multi_thread();
     if config.pipeline.processor == Processor::Embedded {
         let blocking = usize::try_from(config.pipeline.delivery.concurrency).unwrap_or(usize::MAX);
         builder.max_blocking_threads(blocking.saturating_add(SPARE_THREADS));
     } else {
-        builder.worker_threads(2);
+        builder.worker_threads(1);
     }
     builder
         .thread_name("penstock-calls")

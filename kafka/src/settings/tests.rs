@@ -186,7 +186,7 @@ fn tuning_goes_over_defaults_and_guarantees_over_tuning() {
 
 #[test]
 fn librdkafka_accepts_every_kind_of_configuration() {
-    let (_sleeper, waker) = crate::wake::pair().unwrap();
+    let (_sleeper, waker) = crate::wake::pair();
     for protocol in [GroupProtocol::Classic, GroupProtocol::Consumer] {
         let tuned = consumer(
             protocol,

@@ -3,59 +3,32 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc; // loom's own checks nothing here, and cannot be dropped after a deadlock
-use std::time::Duration;
 
 use loom::model::Builder;
-use loom::sync::atomic::{AtomicBool, Ordering, fence};
+use loom::sync::atomic::AtomicBool;
 use loom::sync::{Mutex, Notify};
 use loom::thread;
 
-use super::Woken;
 use super::protocol::{Bed, Bell, Flag, Maybe};
 
-impl Flag for AtomicBool {
-    fn new(value: bool) -> Self {
-        Self::new(value)
-    }
-
-    fn load(&self) -> bool {
-        self.load(Ordering::Acquire)
-    }
-
-    fn store(&self, value: bool) {
-        self.store(value, Ordering::Release);
-    }
-
-    fn take(&self) -> bool {
-        self.compare_exchange(true, false, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    fn fence() {
-        fence(Ordering::SeqCst);
-    }
-}
-
-/// What an eventfd does.
-struct Counter {
+/// Keeps one ring, as tokio's `Notify` does.
+struct Permit {
     rung: AtomicBool,
     notify: Notify,
 }
 
-impl Bell for Counter {
+impl Bell for Permit {
     fn ring(&self) {
         Flag::store(&self.rung, true);
         self.notify.notify();
     }
+}
 
-    fn wait(&self, _: Duration) -> Woken {
-        while !Flag::load(&self.rung) {
+impl Permit {
+    fn wait(&self) {
+        while !Flag::take(&self.rung) {
             self.notify.wait();
         }
-        Woken::Signal
-    }
-
-    fn silence(&self) {
-        Flag::take(&self.rung);
     }
 }
 
@@ -80,7 +53,7 @@ struct Queue {
 }
 
 struct World {
-    bed: Bed<AtomicBool, Counter>,
+    bed: Bed<AtomicBool, Permit>,
     queue: Queue,
     /// As the inbox of calls: flagged after the lock is given back.
     inbox: Queue,
@@ -158,14 +131,14 @@ impl World {
                 continue;
             }
             let has_work = || self.queue.maybe.is_raised() || self.inbox.maybe.is_raised();
-            if self.wrong == Wrong::LookBeforeAnnouncing {
-                if !has_work() {
-                    self.bed.announce();
-                    self.bed.sleep(Duration::MAX);
-                }
-            } else {
-                self.bed.sleep_unless(has_work, || Duration::MAX);
+            if self.wrong == Wrong::LookBeforeAnnouncing && has_work() {
+                continue;
             }
+            self.bed.announce();
+            if self.wrong == Wrong::LookBeforeAnnouncing || !has_work() {
+                self.bed.bell().wait();
+            }
+            self.bed.cancel();
         }
     }
 }
@@ -175,7 +148,7 @@ fn check(wrong: Wrong, records: usize, calls: usize) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(move || {
-        let bell = Counter { rung: AtomicBool::new(false), notify: Notify::new() };
+        let bell = Permit { rung: AtomicBool::new(false), notify: Notify::new() };
         let world = Arc::new(World { bed: Bed::new(bell), queue: Queue::new(), inbox: Queue::new(), wrong });
         let broker = (records > 0).then(|| {
             let world = Arc::clone(&world);

@@ -1,10 +1,7 @@
-//! The order of steps, apart from what they are made of: the machine's atomics and an eventfd, or those of a model checker
+//! The order of steps, apart from what they are made of: the machine's atomics and a bell, or those of a model checker
 //! that tries every interleaving (`checked`).
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Duration;
-
-use super::Woken;
 
 /// A boolean that threads share.
 pub trait Flag {
@@ -21,35 +18,40 @@ pub trait Flag {
     fn fence();
 }
 
-impl Flag for AtomicBool {
-    fn new(value: bool) -> Self {
-        Self::new(value)
-    }
+/// [`Flag`] for the machine's atomics, or for loom's: what loom checks has the orderings of what runs.
+macro_rules! flag {
+    ($atomic:ty, $fence:path) => {
+        impl Flag for $atomic {
+            fn new(value: bool) -> Self {
+                Self::new(value)
+            }
 
-    fn load(&self) -> bool {
-        self.load(Ordering::Acquire)
-    }
+            fn load(&self) -> bool {
+                self.load(Ordering::Acquire)
+            }
 
-    fn store(&self, value: bool) {
-        self.store(value, Ordering::Release);
-    }
+            fn store(&self, value: bool) {
+                self.store(value, Ordering::Release);
+            }
 
-    fn take(&self) -> bool {
-        self.compare_exchange(true, false, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
+            fn take(&self) -> bool {
+                self.compare_exchange(true, false, Ordering::AcqRel, Ordering::Acquire).is_ok()
+            }
 
-    fn fence() {
-        fence(Ordering::SeqCst);
-    }
+            fn fence() {
+                $fence(Ordering::SeqCst);
+            }
+        }
+    };
 }
 
-/// What a thread sleeps on. It counts rings: one before the sleep ends that sleep at once.
+flag!(AtomicBool, fence);
+#[cfg(test)]
+flag!(loom::sync::atomic::AtomicBool, loom::sync::atomic::fence);
+
+/// What a thread waits for. It keeps one ring: one before the wait ends that wait at once.
 pub(super) trait Bell {
     fn ring(&self);
-    /// Until it has been rung, or for so long; the count stays.
-    fn wait(&self, timeout: Duration) -> Woken;
-    /// Sets the count to nought.
-    fn silence(&self);
 }
 
 /// Sleeper and wakers have this in common.
@@ -64,6 +66,10 @@ impl<F: Flag, B: Bell> Bed<F, B> {
         Self { announced: F::new(false), bell }
     }
 
+    pub(super) fn bell(&self) -> &B {
+        &self.bell
+    }
+
     pub(super) fn wake(&self) {
         F::fence();
         if self.announced.load() && self.announced.take() {
@@ -71,44 +77,14 @@ impl<F: Flag, B: Bell> Bed<F, B> {
         }
     }
 
-    #[cfg(test)]
-    pub(super) fn ring_late(&self) {
-        self.bell.ring();
-    }
-
     pub(super) fn announce(&self) {
         self.announced.store(true);
         F::fence();
     }
 
+    /// A waker that has taken the announcement before may not have rung yet: that will end the next wait early, once.
     pub(super) fn cancel(&self) {
-        if !self.announced.take() {
-            // The waker that took the announcement may not have rung yet: that will end the next sleep early.
-            self.bell.silence();
-        }
-    }
-
-    pub(super) fn sleep(&self, timeout: Duration) -> Woken {
-        let woken = self.bell.wait(timeout);
-        self.cancel();
-        if woken == Woken::Signal {
-            // Also where it was a late one for an earlier announcement: it would end every further sleep at once.
-            self.bell.silence();
-        }
-        woken
-    }
-
-    pub(super) fn sleep_unless(
-        &self,
-        has_work: impl FnOnce() -> bool,
-        timeout: impl FnOnce() -> Duration,
-    ) -> Option<Woken> {
-        self.announce();
-        if has_work() {
-            self.cancel();
-            return None;
-        }
-        Some(self.sleep(timeout()))
+        self.announced.take();
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn connection(bootstrap: &str) -> Connection {
 
 impl Member {
     pub(crate) fn join(bootstrap: &str, settings: &ConsumerSettings, topics: &[&str]) -> Self {
-        let (sleeper, waker) = pair().expect("an eventfd");
+        let (sleeper, waker) = pair();
         let mut consumer = Consumer::new(&connection(bootstrap).consumer(settings), waker).expect("a consumer");
         consumer.subscribe(topics).expect("a subscription");
         Self {

@@ -1,7 +1,6 @@
 //! [`KafkaIo`] over librdkafka.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,7 +9,7 @@ use penstock_kafka::consumer::{CommitOffset, Consumer, ConsumerEvent, FetchLimit
 use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::settings::{ClientConfig, Connection, ConsumerSettings, GroupProtocol};
-use penstock_kafka::wake::Waker;
+use penstock_kafka::wake::{Maybe, Waker};
 use penstock_kafka::{KafkaError, TopicPartition};
 use tokio::runtime::Handle;
 
@@ -61,26 +60,33 @@ pub struct Librdkafka {
 }
 
 /// Where tasks leave what they learned.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Answers {
     queue: Mutex<VecDeque<KafkaEvent>>,
-    some: AtomicBool,
+    some: Maybe,
+    waker: Waker,
 }
 
 impl Answers {
+    fn new(waker: Waker) -> Self {
+        Self { queue: Mutex::default(), some: Maybe::new(false), waker }
+    }
+
+    /// Wakes the loop if it sleeps.
     fn put(&self, events: impl IntoIterator<Item = KafkaEvent>) {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
-        self.some.store(true, Ordering::SeqCst);
+        self.some.raise();
+        self.waker.wake();
     }
 
     fn take(&self) -> Option<KafkaEvent> {
-        if !self.some.load(Ordering::SeqCst) {
-            return None;
-        }
+        self.some.is_raised().then(|| self.some.look(|| self.first()))?
+    }
+
+    fn first(&self) -> (Option<KafkaEvent>, bool) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         let event = queue.pop_front();
-        self.some.store(!queue.is_empty(), Ordering::SeqCst);
-        event
+        (event, !queue.is_empty())
     }
 }
 
@@ -96,7 +102,7 @@ impl Librdkafka {
         (tasks, waker): (Handle, Waker),
     ) -> Result<Self, KafkaError> {
         let (consumer, delayed) = Self::consumers(&settings, &directory, &waker)?;
-        let answers = Arc::default();
+        let answers = Arc::new(Answers::new(waker.clone()));
         Ok(Self { settings, directory, consumer, delayed, clock, producer: None, answers, tasks, waker })
     }
 
@@ -231,7 +237,7 @@ impl KafkaIo for Librdkafka {
     }
 
     fn maybe_ready(&self) -> bool {
-        self.answers.some.load(Ordering::SeqCst)
+        self.answers.some.is_raised()
             || self.consumer.any_ready(|_| false)
             || self.delayed.as_ref().is_some_and(|(consumer, _)| consumer.any_ready(|_| false))
             || self.producer.as_ref().is_some_and(Producer::maybe_ready)
@@ -282,33 +288,30 @@ impl KafkaIo for Librdkafka {
         let of_delays = self.delayed.as_ref().map(|(_, directory)| directory);
         for (directory, partitions) in [(Some(&self.directory), source), (of_delays, delayed)] {
             let Some(directory) = directory.filter(|_| !partitions.is_empty()).cloned() else { continue };
-            let (answers, waker) = (Arc::clone(&self.answers), self.waker.clone());
+            let answers = Arc::clone(&self.answers);
             self.tasks.spawn(async move {
                 let loaded = directory.load(partitions).await;
                 let loaded = loaded.into_iter();
                 answers.put(loaded.map(|(partition, result)| KafkaEvent::Loaded { partition, seq, result }));
-                waker.wake();
             });
         }
     }
 
     fn find_ends(&mut self, partition: &TopicPartition, seq: u64) {
-        let (directory, answers, waker) = (self.directory.clone(), Arc::clone(&self.answers), self.waker.clone());
+        let (directory, answers) = (self.directory.clone(), Arc::clone(&self.answers));
         let partition = partition.clone();
         self.tasks.spawn(async move {
             let result = directory.ends(&partition).await;
             answers.put([KafkaEvent::Ends { partition, seq, result }]);
-            waker.wake();
         });
     }
 
     fn find_readable_end(&mut self, partition: &TopicPartition, seq: u64) {
-        let (directory, answers, waker) = (self.directory.clone(), Arc::clone(&self.answers), self.waker.clone());
+        let (directory, answers) = (self.directory.clone(), Arc::clone(&self.answers));
         let partition = partition.clone();
         self.tasks.spawn(async move {
             let result = directory.readable_end(&partition).await;
             answers.put([KafkaEvent::ReadableEnd { partition, seq, result }]);
-            waker.wake();
         });
     }
 

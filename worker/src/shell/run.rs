@@ -1,10 +1,12 @@
-//! The loop: turns while there is work, sleeps on one eventfd while there is none.
+//! The loop: turns while there is work, sleeps until one bell rings while there is none.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_engine::Instant;
-use penstock_kafka::wake::{Sleeper, Woken};
+use penstock_kafka::wake::Sleeper;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::Shell;
 use super::state::State;
@@ -32,23 +34,33 @@ impl Clock {
     }
 }
 
-/// Turns until everything is over. `stop_within` is how long after [`State::stop`] calls may finish.
+/// What the loop is told from outside, and how it is watched.
+#[derive(Debug)]
+pub struct Surroundings {
+    /// What it sleeps on.
+    pub sleeper: Sleeper,
+    /// The engine's time.
+    pub clock: Clock,
+    /// How long after [`State::stop`] calls may finish.
+    pub stop_within: Duration,
+    /// What others may ask of it.
+    pub state: Arc<State>,
+    /// Its figures.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Turns until everything is over; true if nothing was given up for want of time. Tasks that share its thread get on after each
+/// turn.
 ///
 /// # Errors
 /// The cluster has refused us for too long.
-pub fn run<K: KafkaIo, C: Calls>(
-    shell: &mut Shell<K, C>,
-    sleeper: &Sleeper,
-    clock: Clock,
-    stop_within: Duration,
-    state: &Arc<State>,
-    metrics: &Metrics,
-) -> Result<bool, Failure> {
+pub async fn run<K: KafkaIo, C: Calls>(mut shell: Shell<K, C>, around: Surroundings) -> Result<bool, Failure> {
+    let Surroundings { sleeper, clock, stop_within, state, metrics } = &around;
     loop {
         let now = clock.now();
         state.turned();
         if state.is_stopping() {
-            shell.drain(now + stop_within, now);
+            shell.drain(now + *stop_within, now);
         }
         let worked = shell.turn(now);
         if let Some(in_order) = shell.ended() {
@@ -57,22 +69,19 @@ pub fn run<K: KafkaIo, C: Calls>(
         if let Some(failure) = shell.failure(now) {
             return Err(failure);
         }
-        if !worked {
-            sleep(shell, sleeper, clock, state, metrics);
+        if worked {
+            yield_now().await;
+            continue;
         }
-    }
-}
-
-fn sleep<K: KafkaIo, C: Calls>(shell: &Shell<K, C>, sleeper: &Sleeper, clock: Clock, state: &State, metrics: &Metrics) {
-    // Whoever made work before the announcement did not wake us: it is asked once more, and then the time.
-    let has_work = || shell.has_work() || (state.is_stopping() && !shell.is_draining());
-    let mut until_wake = SLEEP_MAX;
-    let timeout = || {
-        until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
-        until_wake.min(SLEEP_MAX)
-    };
-    let woken = sleeper.sleep_unless(has_work, timeout);
-    if woken == Some(Woken::Timeout) && until_wake > SLEEP_MAX && shell.has_work() {
-        metrics.woken_by_cap_with_work.inc();
+        sleeper.announce();
+        // Whoever made work before the announcement did not wake us: it is asked once more, and then the time.
+        if !shell.has_work() && (!state.is_stopping() || shell.is_draining()) {
+            let until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
+            let in_time = timeout(until_wake.min(SLEEP_MAX), sleeper.woken()).await.is_ok();
+            if !in_time && until_wake > SLEEP_MAX && shell.has_work() {
+                metrics.woken_by_cap_with_work.inc();
+            }
+        }
+        sleeper.cancel();
     }
 }

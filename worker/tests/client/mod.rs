@@ -46,7 +46,7 @@ impl Client {
     }
 
     fn new(runtime: &Runtime, url: &str, form: Form) -> Self {
-        let (sleeper, waker) = pair().unwrap();
+        let (sleeper, waker) = pair();
         let endpoint = Endpoint::new(url, "shop/orders").unwrap();
         let tasks = (runtime.handle().clone(), waker);
         let metrics = Arc::new(Metrics::new().unwrap());

@@ -20,7 +20,7 @@ struct Loop {
 
 fn with(handler: impl Embedded) -> Loop {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let (sleeper, waker) = pair().unwrap();
+    let (sleeper, waker) = pair();
     let metrics = Arc::new(Metrics::new().unwrap());
     let calls = EmbeddedProcessor::new(Arc::new(handler), true, (runtime.handle().clone(), waker), metrics);
     Loop { calls, sleeper, _runtime: runtime }
