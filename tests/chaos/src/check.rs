@@ -6,6 +6,7 @@
 //! [`Disturbance`]: crate::history::Disturbance
 
 mod attempts;
+mod charges;
 mod checkpoints;
 mod commits;
 mod duplicates;
@@ -79,6 +80,7 @@ pub fn check(history: &History) -> Findings {
         fidelity::check(&facts, partition, &mut findings);
         liveness::check_partition(&facts, partition, &mut findings);
     }
+    charges::check(&facts, &mut findings);
     fidelity::check_strays(&facts, &mut findings);
     liveness::check_workers(history, &mut findings);
     findings

@@ -1,9 +1,13 @@
 //! What was seen of a round. Times are microseconds since the epoch by the machine's one clock, which harness and brokers share;
 //! what comes from a broker is known to the millisecond.
 
+mod late;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
+
+pub use late::Late;
 
 /// Microseconds since the epoch.
 pub type Micros = u64;
@@ -107,6 +111,8 @@ pub struct History {
     pub calls: Vec<Call>,
     /// What lies in the dead-letter topic.
     pub letters: Vec<Forwarded>,
+    /// How many partitions the dead-letter topic has; 0 where there is none.
+    pub letter_partitions: i32,
     /// What lies in the output topic.
     pub outputs: Vec<Forwarded>,
     /// Every commit of the group to the source topics, in the order of `__consumer_offsets`.
@@ -115,6 +121,8 @@ pub struct History {
     pub workers: Vec<Worker>,
     /// What befell workers and brokers that excuses them for a while.
     pub disturbances: Vec<Disturbance>,
+    /// When the machine or the harness was late: that stretches what is told by the clock, and nothing else.
+    pub late: Late,
     /// When the processor of a worker went down, all its connections with it: what was on its way then broke, and was not seen.
     pub downs: Vec<(u32, Micros)>,
     /// Calls of one record whose worker had hung up before the harness came to read them: by partition, offset and how many. The worker
@@ -353,6 +361,18 @@ impl History {
     pub fn unseen(&self, worker: u32, from: Micros, until: Micros) -> u32 {
         let downs = self.downs.iter().filter(|(one, at)| *one == worker && (from..=until).contains(at));
         u32::try_from(downs.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether a call may have run into `delivery.timeout` where its worker was, whatever its answer: that is half of it long, as far as
+    /// anybody knows, or the worker was stopped meanwhile.
+    pub fn may_time_out(&self, call: &Call) -> bool {
+        let timeout = micros(self.rules.timeout);
+        let until = call.start.saturating_add(timeout);
+        // Who was killed charges nothing any more.
+        let stops = |one: &Disturbance| one.worker == Some(call.worker) && one.until != Micros::MAX;
+        let stopped = self.disturbances.iter().any(|one| stops(one) && one.from <= until && one.until >= call.start);
+        let took = (call.end - call.start).saturating_add(self.late.within(call.start, until));
+        stopped || took >= timeout / 2
     }
 
     /// How many calls of that record alone were hung up before they were read.

@@ -16,7 +16,7 @@ use crate::check::{Findings, check};
 use crate::cluster::{COMPACTED, Cluster, STAMPED, Topic};
 use crate::error::{During as _, Error, Result};
 use crate::fleet::{Fleet, GRACE, Lives, MEMORY_BYTES, Names};
-use crate::history::{Call, Disturbance, History, Micros, OnExhausted, Rules, explained, micros};
+use crate::history::{Call, Disturbance, History, Late, Micros, OnExhausted, Rules, explained};
 use crate::plan::Plan;
 use crate::processor::{Processor, Unseen, now};
 use crate::produce::Producer;
@@ -65,7 +65,7 @@ pub fn run(cluster: &Cluster, plan: &Plan, folder: &Path) -> Result<Outcome> {
     let fleet = Fleet::new(plan, &names, &processor, cluster, folder)?;
     let live = live(cluster, plan, &names, (&processor, &producer, fleet), (&mut laps, &mut since))?;
     let seen = processor.finish();
-    let slow = live.slow + seen.1.late.len();
+    let slow = live.slow.len() + seen.1.late.len();
     let (history, (losses, unexplained)) =
         Evidence { cluster, plan, names: &names, topic_ids, commits_begin }.read(live, seen)?;
     since = laps.end("reading", since);
@@ -118,7 +118,8 @@ struct Live {
     caught_up: Option<Micros>,
     watched_until: Micros,
     partitions: Vec<i32>,
-    slow: usize,
+    /// When the machine was.
+    slow: Vec<(Micros, Micros)>,
 }
 
 /// Workers, faults, and what is to come after them, watched by a pulse.
@@ -136,8 +137,7 @@ fn live(
         ended.store(true, Ordering::Relaxed);
         let slow = pulse.join().map_err(|_| Error::Evidence("a thread of the harness panicked".to_owned()))?;
         let mut live = live?;
-        live.slow = slow.len();
-        live.disturbances.extend(slow);
+        live.slow = slow;
         Ok(live)
     })
 }
@@ -175,7 +175,7 @@ fn unwatched(
         caught_up,
         watched_until,
         partitions: sources.into_iter().map(|(_, partitions)| partitions).collect(),
-        slow: 0,
+        slow: Vec::new(),
     })
 }
 
@@ -192,25 +192,22 @@ impl Evidence<'_> {
     /// Reads all of it; and says how often partitions were lost, and how often of that for no reason.
     fn read(self, live: Live, (calls, unseen): (Vec<Call>, Unseen)) -> Result<(History, (usize, usize))> {
         let Self { cluster, plan, names, topic_ids, commits_begin } = self;
+        let late = Late::of([live.slow, unseen.late].concat());
         let mut disturbances = [live.lives.disturbances, live.disturbances].concat();
+        disturbances.extend(late.standstills());
         let losses = live.lives.losses.len();
         let explained = explained(live.lives.losses, &disturbances);
         let unexplained = losses - explained.len();
         disturbances.extend(explained);
-        let late = |(from, until)| {
-            let what = "requests that were read late".to_owned();
-            Disturbance { worker: None, from, until: until + micros(plan.timeout), what }
-        };
-        disturbances.extend(unseen.late.into_iter().map(late));
         let topic = |name, partitions, committed| Topic { name, partitions, committed };
         let mut logs = Vec::new();
         for (place, (name, partitions)) in names.sources.iter().zip(live.partitions).enumerate() {
             logs.extend(cluster.read_source(topic(name, partitions, true), place, plan)?);
         }
-        let (mut letters, mut outputs) = (Vec::new(), Vec::new());
+        let (mut letters, mut outputs, mut letter_partitions) = (Vec::new(), Vec::new(), 0);
         if plan.on_exhausted == OnExhausted::DeadLetter {
-            let partitions = cluster.describe(&names.letters)?.partitions;
-            letters = cluster.read_forwarded(topic(&names.letters, partitions, false), names, false)?;
+            letter_partitions = cluster.describe(&names.letters)?.partitions;
+            letters = cluster.read_forwarded(topic(&names.letters, letter_partitions, false), names, false)?;
         }
         if plan.output {
             outputs = cluster.read_forwarded(topic(&names.output, plan.partitions, false), names, true)?;
@@ -222,10 +219,12 @@ impl Evidence<'_> {
             logs,
             calls,
             letters,
+            letter_partitions,
             outputs,
             commits: cluster.read_commits(names, &commits_begin)?,
             workers: live.lives.workers,
             disturbances,
+            late,
             downs: unseen.downs,
             unread: unseen.unread,
             letters_refused: live.letters_refused,

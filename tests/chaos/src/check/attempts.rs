@@ -1,8 +1,8 @@
-//! S6 and S12: how often a record is tried, and who pays for what.
+//! S6 and S12: how often a record is tried, and what one call cost.
 
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, RecordFacts};
-use crate::history::{Answer, Call, Fate, Micros, OnExhausted, Rules, micros};
+use crate::history::{Answer, Call, OnExhausted, Rules, micros};
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     for record in partition.records.iter().filter(|record| !record.calls.is_empty()) {
@@ -15,12 +15,9 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
         }
         for pair in record.calls.windows(2) {
             let [one, next] = pair else { continue };
-            if let Some((invariant, what)) = miscounted(facts, one, next) {
+            if let Some((invariant, what)) = miscounted(facts, record, (one, next)) {
                 wrong(invariant, what);
             }
-        }
-        if let Some(what) = innocent(facts, record) {
-            wrong("S12", what);
         }
     }
 }
@@ -35,37 +32,33 @@ fn too_many(rules: &Rules, record: &RecordFacts<'_>) -> Option<String> {
 
 /// What one call cost is what the next one counts, unless the worker that knew had no chance to tell. What a batch cost none of its
 /// records is S12's business.
-fn miscounted(facts: &Facts<'_>, one: &Call, next: &Call) -> Option<(&'static str, String)> {
-    let told = facts.history.disturbed(one.worker, one.start, next.start).is_none();
-    let blocked = facts.rules().on_exhausted == OnExhausted::Block && one.attempt >= facts.rules().max_attempts;
+fn miscounted(
+    facts: &Facts<'_>,
+    record: &RecordFacts<'_>,
+    (one, next): (&Call, &Call),
+) -> Option<(&'static str, String)> {
+    let (history, rules) = (facts.history, facts.rules());
+    let told = history.disturbed(one.worker, one.start, next.start).is_none();
+    let blocked = rules.on_exhausted == OnExhausted::Block && one.attempt >= rules.max_attempts;
     if one.answer.is_final() || blocked {
         return None; // a repetition of what was done: S7's business
     }
     // An answer that came at the last moment may have come too late to be heard.
-    let in_time = one.end - one.start < micros(facts.rules().timeout.min(facts.rules().drain)) / 2;
+    let limit = micros(rules.timeout.min(rules.drain));
+    let late = history.late.within(one.start, one.end.saturating_add(limit));
+    let in_time = (one.end - one.start).saturating_add(late) < limit / 2;
     let (least, most) = match one.answer {
         Answer::Failed | Answer::Garbage if told && in_time => (one.attempt + 1, one.attempt + 1),
-        _ if !one.may_be_charged() => (if told { one.attempt } else { 1 }, one.attempt),
+        _ if !record.may_be_charged(one, history) => (if told { one.attempt } else { 1 }, one.attempt),
         _ => (if told { one.attempt } else { 1 }, one.attempt + 1),
     };
-    // A call that nobody saw may have broken in between, and alone.
-    let unseen = facts.history.unseen(next.worker, one.start, next.start) + facts.history.unread(one.tp, one.offset);
-    let most = most.saturating_add(unseen);
+    // Calls that nobody saw may have been charged in between.
+    let unseen = record.unseen_between(history, one, next.start).len();
+    let most = most.saturating_add(u32::try_from(unseen).unwrap_or(u32::MAX));
+    let most = most.saturating_add(history.unread(one.tp, one.offset));
     let invariant = if next.attempt > most && !one.is_alone() { "S12" } else { "S6" };
     (next.attempt < least || next.attempt > most).then(|| {
         let (attempt, answer, company, then) = (one.attempt, one.answer, one.company, next.attempt);
         (invariant, format!("attempt {attempt} ended as {answer:?} among {company}, and the next was attempt {then}"))
     })
-}
-
-/// A record that was not refused by a verdict of its own is never given up before it had all its attempts to itself.
-fn innocent(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> {
-    let rules = facts.rules();
-    let refused = record.record.fate == Fate::Refused && record.calls.iter().any(|call| call.answer == Answer::Reject);
-    if record.letters.is_empty() || refused {
-        return None;
-    }
-    let own = record.chargeable(facts.history, Micros::MAX);
-    (own < rules.max_attempts)
-        .then(|| format!("given up after {own} failures of its own, of {} allowed", rules.max_attempts))
 }

@@ -27,7 +27,7 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
                 }
                 owner = owner.max(checkpoint.owner);
                 claims(facts, partition, commit, checkpoint, findings);
-                failures(facts, partition, commit, checkpoint, findings);
+                failures(partition, commit, checkpoint, findings);
             }
         }
     }
@@ -54,14 +54,8 @@ fn claims(
     }
 }
 
-/// S8 and S12: nobody is charged more often than it failed by itself. S11: an outage charges nobody.
-fn failures(
-    facts: &Facts<'_>,
-    partition: &PartitionFacts<'_>,
-    commit: &Commit,
-    checkpoint: &Checkpoint,
-    findings: &mut Findings,
-) {
+/// S8: only records fail. S11: an outage charges nobody.
+fn failures(partition: &PartitionFacts<'_>, commit: &Commit, checkpoint: &Checkpoint, findings: &mut Findings) {
     let at = || clock(end_of(commit.at) - 999);
     for failing in &checkpoint.failing {
         let Some(record) = partition.record(failing.offset) else {
@@ -71,13 +65,6 @@ fn failures(
             findings.add("S8", what);
             continue;
         };
-        if record.chargeable(facts.history, end_of(commit.at)) < failing.attempts {
-            let attempts = failing.attempts;
-            findings.add("S12", || {
-                let story = record.story();
-                format!("partition {}: at {} {attempts} attempts were charged: {story}", partition.tp, at())
-            });
-        }
         if matches!(failing.class, ErrorClass::Unreachable | ErrorClass::Misconfigured) {
             let class = failing.class.as_str();
             findings.add("S11", || {

@@ -1,18 +1,23 @@
 //! S7: what is done twice, and whether it had to be.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use penstock_crds::checkpoint::Checkpoint;
 
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, RecordFacts};
-use crate::history::{Answer, Call, Forwarded, Micros, micros, start_of};
+use crate::history::{Answer, Call, Disturbance, Forwarded, History, Micros, OnExhausted, end_of, micros, start_of};
+
+/// A broker's clock and ours, and what was on its way, differ by less.
+const NEARLY: Micros = 1_000_000;
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     let firsts = first_commits(partition);
+    let calls = partition.records.iter().flat_map(|record| &record.calls);
+    let workers: BTreeSet<u32> = calls.map(|call| call.worker).collect();
     for record in &partition.records {
         let repeated = repeated_call(facts, record).or_else(|| forgotten(partition, &firsts, record));
-        for what in repeated.into_iter().chain(repeated_forward(facts, record)) {
+        for what in repeated.into_iter().chain(repeated_forward(facts, record, &workers)) {
             findings.add("S7", || format!("partition {}: {what}: {}", partition.tp, record.story()));
         }
     }
@@ -29,27 +34,58 @@ fn first_commits(partition: &PartitionFacts<'_>) -> BTreeMap<u64, usize> {
     firsts
 }
 
-/// A call after the record was done must have a reason: the worker that knew could not tell.
+/// A call after the record was done must have a reason: the worker that knew could not tell. That holds for each time that it was done.
 fn repeated_call(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> {
-    let (settled, done) = (record.settled?, record.done_at(facts.rules())?);
-    let knew = record.calls.iter().find(|call| call.end == settled.at)?;
-    let again = record.calls.iter().find(|call| call.start > done)?;
-    if may_be_unheard(facts, knew) || !knew.answer.is_final() {
-        return None; // exhausted by attempts: which call was the last one is the worker's knowledge
+    if record.calls.len() < 2 {
+        return None;
     }
-    let disturbed = facts.history.disturbances_of(knew.worker, settled.at, again.start);
+    // Exhausted by attempts: which call was the last one is the worker's knowledge.
+    record.calls.iter().filter(|call| call.answer.is_final()).find_map(|knew| unreasoned(facts, record, knew))
+}
+
+/// Says what is wrong if the record was called again after this call had done it, for no reason.
+fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, knew: &Call) -> Option<String> {
+    let history = facts.history;
+    let done = done_by(facts, record, knew)?;
+    let again = record.calls.iter().find(|call| call.start > done)?;
+    // What was written may be of a later call: then that one is judged.
+    let later = |call: &&Call| call.answer.is_final() && (knew.end + 1..=done).contains(&call.end);
+    if may_be_unheard(facts, knew) || record.calls.iter().copied().any(|call| later(&call)) {
+        return None;
+    }
+    let disturbed = history.disturbances_of(knew.worker, knew.end, again.start);
     let Some(disturbance) = disturbed.min_by_key(|disturbance| disturbance.from) else {
         return Some("called again although the worker that had its answer was not disturbed".to_owned());
     };
     let unsaid = disturbance.from.saturating_sub(done);
-    (unsaid > micros(facts.rules().commit_within))
+    let limit = micros(facts.rules().commit_within) + history.late.within(done, disturbance.from);
+    (unsaid > limit)
         .then(|| format!("called again although {} ms passed between its end and {}", unsaid / 1000, disturbance.what))
+}
+
+/// When the record was done by that call: once what it made of it was written. None if that never came, or it did not settle it.
+fn done_by(facts: &Facts<'_>, record: &RecordFacts<'_>, call: &Call) -> Option<Micros> {
+    let rules = facts.rules();
+    let written = |forwarded: &[&Forwarded]| {
+        let appended = forwarded.iter().map(|one| end_of(one.appended));
+        appended.filter(|appended| *appended >= call.end).min()
+    };
+    match (call.answer, rules.on_exhausted) {
+        (Answer::Reject, OnExhausted::Block) => None,
+        (Answer::Reject, OnExhausted::DeadLetter) if !facts.history.letter_may_be_gone(call.end) => {
+            written(&record.letters)
+        }
+        (Answer::Ack, _) if rules.output => written(&record.outputs),
+        _ => Some(call.end),
+    }
 }
 
 /// The answer came so late that the worker may have hung up at the same moment.
 fn may_be_unheard(facts: &Facts<'_>, call: &Call) -> bool {
     let rules = facts.rules();
-    call.end - call.start >= micros(rules.timeout.min(rules.drain)) / 2
+    let limit = micros(rules.timeout.min(rules.drain));
+    let late = facts.history.late.within(call.start, call.end.saturating_add(limit));
+    (call.end - call.start).saturating_add(late) >= limit / 2
 }
 
 /// A call by an owner who could read in the checkpoint before its own first commit that the record is done.
@@ -77,19 +113,43 @@ fn claims(checkpoint: &Checkpoint, offset: i64) -> bool {
     checkpoint.done.iter().any(|run| run.contains(&offset))
 }
 
-/// A second dead letter or output must have a reason too: each comes of a call of its own, or of a disturbance in between.
-fn repeated_forward(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> {
+/// A second dead letter or output must have a reason too: each comes of a call of its own, or of a worker that was lost before it could
+/// tell of the one it had written. Only brokers that fail make one write many.
+fn repeated_forward(facts: &Facts<'_>, record: &RecordFacts<'_>, workers: &BTreeSet<u32>) -> Option<String> {
     let last = facts.rules().max_attempts;
-    let cause = |call: &&&Call| matches!(call.answer, Answer::Ack | Answer::Reject) || call.attempt >= last;
-    let causes = record.calls.iter().filter(cause).count();
-    let one_each = |what: &str, forwarded: &[&Forwarded]| {
-        let [first, .., last] = forwarded else { return None };
-        let disturbed = facts.history.disturbances.iter().any(|disturbance| {
-            disturbance.until >= start_of(first.appended).saturating_sub(1_000_000)
-                && disturbance.from <= start_of(last.appended) + 1_000_000
-        });
-        (!disturbed && forwarded.len() > causes.max(1))
-            .then(|| format!("{} {what}s of {causes} calls, and nothing was disturbed", forwarded.len()))
+    let count = |cause: fn(&Call, u32) -> bool| record.calls.iter().filter(|call| cause(call, last)).count();
+    let gives_up = |call: &Call, last| match call.answer {
+        Answer::Ack | Answer::Skip => false,
+        Answer::Reject => true,
+        _ => call.attempt >= last,
     };
-    one_each("dead letter", &record.letters).or_else(|| one_each("output", &record.outputs))
+    let refused = &facts.history.letters_refused;
+    let one_each = |what: &str, forwarded: &[&Forwarded], causes: usize, refused: &[(Micros, Micros)]| {
+        let [first, .., last] = forwarded else { return None };
+        let span = (start_of(first.appended).saturating_sub(NEARLY), start_of(last.appended) + NEARLY);
+        let losses = losses(facts.history, workers, span)?;
+        let refused = refused.iter().any(|(from, until)| *from <= span.1 && *until >= span.0);
+        (!refused && forwarded.len() > causes.max(1) + losses)
+            .then(|| format!("{} {what}s of {causes} calls and {losses} losses of a worker", forwarded.len()))
+    };
+    one_each("dead letter", &record.letters, count(gives_up), refused)
+        .or_else(|| one_each("output", &record.outputs, count(|call, _| call.answer == Answer::Ack), &[]))
+}
+
+/// How often something befell one of those workers within the span. None if something befell everybody, brokers above all.
+fn losses(history: &History, workers: &BTreeSet<u32>, (from, until): (Micros, Micros)) -> Option<usize> {
+    let over = |one: &Disturbance, worker: u32| match history.workers.get(worker as usize).and_then(|life| life.killed)
+    {
+        Some(killed) if one.until == Micros::MAX => killed,
+        _ => one.until,
+    };
+    let mut losses = 0;
+    for one in history.disturbances.iter().filter(|one| one.from <= until) {
+        match one.worker {
+            None if one.until >= from => return None,
+            Some(worker) if workers.contains(&worker) && over(one, worker) >= from => losses += 1,
+            _ => {}
+        }
+    }
+    Some(losses)
 }

@@ -10,6 +10,9 @@ use crate::history::{
 
 /// A processor that is busy so often in a row for one record, while it takes others, is believed no longer.
 const OVERLOADS_UNCHARGED: usize = 16;
+/// Whoever's call broke when the processor went down waits for 25 ms, half of `retry.initialDelay`, and by then nothing more breaks with
+/// it: connections that are still taken are dropped within milliseconds. So a call breaks unseen only with a later one.
+const SAME_BREAK: Micros = 1_000;
 
 /// The history, sorted.
 #[derive(Debug)]
@@ -196,7 +199,7 @@ impl RecordFacts<'_> {
     /// Whoever calls a record again had not given it up. Where the answer leaves open whether the attempt was charged, that holds
     /// for the next owner too, unless the one before it could not tell, or had written the dead letter.
     fn may_be_the_last(&self, call: &Call, history: &History) -> bool {
-        if call.attempt < history.rules.max_attempts || !self.may_be_charged(call) {
+        if call.attempt < history.rules.max_attempts || !self.may_be_charged(call, history) {
             return false;
         }
         let Some(next) = self.calls.iter().find(|next| next.start > call.start) else { return true };
@@ -209,15 +212,19 @@ impl RecordFacts<'_> {
     }
 
     /// Whether a call that ended so, and did not settle the record, can have cost an attempt.
-    fn may_be_charged(&self, call: &Call) -> bool {
+    pub fn may_be_charged(&self, call: &Call, history: &History) -> bool {
+        let timed_out = call.is_alone() && history.may_time_out(call);
         match call.answer {
-            Answer::Reject => false,
-            Answer::Overload => {
-                let overloads = self.calls.iter().filter(|call| call.answer == Answer::Overload);
-                overloads.count() > OVERLOADS_UNCHARGED
-            }
+            answer if answer.is_final() => false,
+            _ if timed_out => true,
+            Answer::Gone => false, // the worker ended or gave its partition back: no verdict
+            Answer::Overload => self.overloads(Micros::MAX) > OVERLOADS_UNCHARGED,
             _ => call.may_be_charged(),
         }
+    }
+
+    fn overloads(&self, by: Micros) -> usize {
+        self.calls.iter().filter(|call| call.start <= by && call.answer == Answer::Overload).count()
     }
 
     /// When a worker that hung up gave up: it knew before we noticed, and what it wrote then may be older than our notice.
@@ -226,21 +233,36 @@ impl RecordFacts<'_> {
         if last.answer == Answer::Gone { written.min(last.end) } else { last.end }
     }
 
-    /// The most attempts that can have been charged to it by then. Whoever is caught in another's trouble is charged only when
-    /// caught again, alone; what befell a batch is charged to none of its records.
-    /// A call that broke before it was seen may be among them.
+    /// The most attempts that can have been charged to it by then for calls that were seen, or came too late to be read. Whoever is
+    /// caught in another's trouble is charged only when caught again, alone; what befell a batch is charged to none of its records.
     pub fn chargeable(&self, history: &History, by: Micros) -> u32 {
         let begun = || self.calls.iter().filter(|call| call.start <= by);
-        let own = begun().filter(|call| call.answer.is_final() || self.may_be_charged(call));
-        let own = own.filter(|call| call.answer != Answer::Caught).count();
-        let caught = || begun().filter(|call| call.answer == Answer::Caught);
+        let timed_out = |call: &Call| call.is_alone() && history.may_time_out(call);
+        let counted = |call: &Call| timed_out(call) || !matches!(call.answer, Answer::Caught | Answer::Overload);
+        let own = begun().filter(|call| call.answer.is_final() || self.may_be_charged(call, history));
+        let own = own.filter(|call| counted(call)).count();
+        let caught = || begun().filter(|call| call.answer == Answer::Caught && !timed_out(call));
         let first = usize::from(caught().all(|call| call.is_alone()));
         let caught = caught().filter(|call| call.is_alone()).count();
-        let workers: BTreeSet<u32> = begun().map(|call| call.worker).collect();
-        let since = self.calls.first().map_or(by, |call| call.start);
-        let unseen: u32 = workers.into_iter().map(|worker| history.unseen(worker, since, by)).sum();
-        let unseen = unseen + self.calls.first().map_or(0, |call| history.unread(call.tp, call.offset));
-        u32::try_from(own + caught.saturating_sub(first)).unwrap_or(u32::MAX).saturating_add(unseen)
+        let busy = self.overloads(by) / (OVERLOADS_UNCHARGED + 1);
+        let unread = self.calls.first().map_or(0, |call| history.unread(call.tp, call.offset));
+        u32::try_from(own + caught.saturating_sub(first) + busy).unwrap_or(u32::MAX).saturating_add(unread)
+    }
+
+    /// When by then the processor of one of its workers went down while no call of the record was seen: one of its own may have broken
+    /// there alone, and been charged. By their places among all such times.
+    pub fn unseen(&self, history: &History, by: Micros) -> Vec<usize> {
+        let next = self.calls.iter().skip(1).map(|call| call.start).chain([Micros::MAX]);
+        let gaps = self.calls.iter().zip(next);
+        gaps.flat_map(|(call, next)| self.unseen_between(history, call, next.min(by))).collect()
+    }
+
+    /// The same between a call and the next one.
+    pub fn unseen_between(&self, history: &History, call: &Call, until: Micros) -> Vec<usize> {
+        let from = call.end.saturating_add(SAME_BREAK);
+        let workers: BTreeSet<u32> = self.calls.iter().map(|call| call.worker).collect();
+        let here = |down: &(u32, Micros)| workers.contains(&down.0) && (from..=until).contains(&down.1);
+        history.downs.iter().enumerate().filter(|(_, down)| here(down)).map(|(place, _)| place).collect()
     }
 
     /// Whether its processing had come to an end by then.

@@ -62,7 +62,8 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
         let overlapping = history.disturbances.iter().filter(|one| one.from <= *to && one.until >= *from);
         let over = |one: &Disturbance| if one.until == Micros::MAX { one.from + MOURNING } else { one.until };
         let excused = overlapping.map(over).max();
-        if to.saturating_sub(excused.unwrap_or(0).max(*from)) > STANDSTILL && *from < last_done {
+        let still = to.saturating_sub(excused.unwrap_or(0).max(*from));
+        if still > STANDSTILL + history.late.within(*from, *to) && *from < last_done {
             findings.add("L2", || {
                 let (number, from, to) = (partition.tp, clock(*from), clock(*to));
                 format!("partition {number}: nothing happened from {from} to {to}, although records were left")
@@ -73,7 +74,8 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
 
 /// L4: a record that holds its key holds no other.
 fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
-    if facts.rules().ordering == Ordering::Partition || !facts.history.disturbances.is_empty() {
+    let calm = facts.history.disturbances.is_empty() && facts.history.late.is_empty();
+    if facts.rules().ordering == Ordering::Partition || !calm {
         return;
     }
     let free_at = free_at(facts, partition);
@@ -145,7 +147,7 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
             }
             (Some(told), None, Some((ended, code))) => {
                 let grace = crate::history::micros(history.rules.grace);
-                if ended.saturating_sub(told) > grace {
+                if ended.saturating_sub(told) > grace + history.late.within(told, ended) {
                     let took = (ended - told) / 1000;
                     findings.add("L3", || format!("worker {number} took {took} ms to stop"));
                 }
@@ -166,12 +168,14 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
     }
 }
 
-/// Whether something kept it from finishing what it had: a broker away, a dead letter that nobody takes, a call that hangs.
+/// Whether something kept it from finishing what it had: a broker away, a dead letter that nobody takes, a call that hangs, a machine
+/// that is late.
 fn may_be_cut_short(history: &History, number: usize, worker: &Worker) -> bool {
     let (Ok(number), Some(told)) = (u32::try_from(number), worker.told) else { return false };
     let until = worker.ended.map_or(Micros::MAX, |(ended, _)| ended);
     let hung = |call: &Call| call.worker == number && call.answer == Answer::Gone && call.end >= told;
     history.disturbed(number, told, until).is_some()
+        || history.late.within(told, until) > 0
         || history.letters_refused.iter().any(|(from, to)| *from <= until && *to >= told)
         || history.calls.iter().any(hung)
 }

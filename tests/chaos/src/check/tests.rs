@@ -6,6 +6,8 @@ use super::check;
 use crate::history::{Answer, Commit, History, Log, OnExhausted, Record, Tp, Worker};
 
 mod batches;
+mod charges;
+mod excuses;
 mod story;
 
 use story::{ACK, BEGIN, Story, TP, at, done, failing};

@@ -60,7 +60,7 @@ pub(crate) struct Unseen {
     pub(crate) downs: Vec<(u32, Micros)>,
     /// Calls of one record whose worker had hung up before they were read.
     pub(crate) unread: BTreeMap<(Tp, i64), u32>,
-    /// When requests were read late, and until when that mattered.
+    /// When requests were read late.
     pub(crate) late: Vec<(Micros, Micros)>,
 }
 

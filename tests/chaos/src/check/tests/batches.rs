@@ -4,7 +4,7 @@ use super::*;
 
 impl Story {
     /// Worker 0 as owner 1: one request with those records, each with its attempt and what came of it.
-    fn batch(mut self, (from, to): (i64, i64), records: &[(i64, u32, Answer)]) -> Self {
+    pub(super) fn batch(mut self, (from, to): (i64, i64), records: &[(i64, u32, Answer)]) -> Self {
         let request = self.next_request();
         let company = u32::try_from(records.len()).unwrap();
         for (item, (offset, attempt, answer)) in (0..).zip(records) {
@@ -13,13 +13,6 @@ impl Story {
             (call.request, call.item, call.company) = (request, item, company);
         }
         self
-    }
-
-    /// Breaks this, whatever else.
-    #[track_caller]
-    fn breaks_also(self, invariant: &str) {
-        let findings = check(&self.0);
-        assert!(findings.counts.contains_key(invariant), "{:#?}", findings.violations);
     }
 
     fn with_lanes(self) -> Self {

@@ -7,8 +7,8 @@ use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Failing, Place, encode};
 
 use super::super::{check, output_body, output_digest};
 use crate::history::{
-    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Log, Micros, OnExhausted, Ordering, Record, Rules, Tp,
-    Worker,
+    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Late, Log, Micros, OnExhausted, Ordering, Record,
+    Rules, Tp, Worker,
 };
 
 /// All times are milliseconds after this one.
@@ -54,10 +54,12 @@ impl Story {
             logs: vec![Log { tp: TP, end: i64::try_from(records.len()).unwrap(), records }],
             calls: Vec::new(),
             letters: Vec::new(),
+            letter_partitions: 1,
             outputs: Vec::new(),
             commits: Vec::new(),
             workers: vec![ended.clone(), ended],
             disturbances: Vec::new(),
+            late: Late::default(),
             downs: Vec::new(),
             unread: BTreeMap::new(),
             letters_refused: Vec::new(),
@@ -147,6 +149,26 @@ impl Story {
         self
     }
 
+    /// The processor of a worker goes down.
+    pub(super) fn down(mut self, worker: u32, time: i64) -> Self {
+        self.0.downs.push((worker, at(time)));
+        self
+    }
+
+    /// The machine was late.
+    pub(super) fn late(mut self, from: i64, until: i64) -> Self {
+        self.0.late = Late::of(vec![(at(from), at(until))]);
+        self.0.disturbances.extend(self.0.late.standstills());
+        self
+    }
+
+    /// A worker lost its partitions unasked, and something explains it.
+    pub(super) fn lost(mut self, worker: u32, from: i64, until: i64) -> Self {
+        let (from, until, what) = (at(from), at(until), "partitions lost".to_owned());
+        self.0.disturbances.push(Disturbance { worker: Some(worker), from, until, what });
+        self
+    }
+
     pub(super) fn with(mut self, change: impl FnOnce(&mut History)) -> Self {
         change(&mut self.0);
         self
@@ -168,12 +190,23 @@ impl Story {
         assert!(findings.is_empty(), "{:#?}", findings.violations);
     }
 
+    /// Breaks this, whatever else.
+    #[track_caller]
+    pub(super) fn breaks_also(self, invariant: &str) {
+        let findings = check(&self.0);
+        assert!(findings.counts.contains_key(invariant), "{:#?}", findings.violations);
+    }
+
     #[track_caller]
     pub(super) fn breaks(self, invariant: &str) {
         let findings = check(&self.0);
         let found: Vec<&str> = findings.counts.keys().copied().collect();
         assert_eq!(found, [invariant], "{:#?}", findings.violations);
     }
+}
+
+pub(super) fn owned(owner: u64) -> Checkpoint {
+    Checkpoint { owner, ..Checkpoint::default() }
 }
 
 pub(super) fn done(owner: u64, run: std::ops::Range<i64>) -> Checkpoint {
