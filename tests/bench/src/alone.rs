@@ -1,11 +1,12 @@
 //! What is measured of Penstock alone, because it has a bar of its own: a day of traffic, an idle worker, how soon a free place is
 //! taken again, and what sick keys cost the healthy ones.
 
+use std::borrow::Cow;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::arm::Programs;
@@ -28,12 +29,12 @@ const HEALTHY_FROM: u64 = 60;
 const PLACES: u64 = 200_000;
 
 /// Figures of one kind, one of each run.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Figure {
     /// What was measured, with its unit.
-    pub(crate) name: &'static str,
+    pub(crate) name: Cow<'static, str>,
     /// What it should be.
-    pub(crate) bar: &'static str,
+    pub(crate) bar: Cow<'static, str>,
     /// One of each run.
     pub(crate) values: Vec<f64>,
 }
@@ -68,7 +69,7 @@ fn each<T>(runs: u32, run: impl Fn(u32) -> Result<T, Failure>) -> Result<Vec<T>,
 fn figure<T>(name: &'static str, bar: &'static str, runs: &[T], value: impl Fn(&T) -> f64) -> Figure {
     let values: Vec<f64> = runs.iter().map(value).collect();
     eprintln!("  {name}: {values:.2?} (bar {bar})");
-    Figure { name, bar, values }
+    Figure { name: name.into(), bar: bar.into(), values }
 }
 
 struct Bench<'a> {

@@ -70,6 +70,11 @@ impl Arm {
         !matches!(self, Self::Raw)
     }
 
+    /// Whether somebody else made it.
+    pub(crate) const fn is_rival(self) -> bool {
+        matches!(self, Self::SpringRecord | Self::SpringBatch | Self::Parallel100 | Self::Parallel1000)
+    }
+
     /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything.
     pub(crate) fn plays(self, cell: &Cell) -> bool {
         match cell.task {

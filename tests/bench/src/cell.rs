@@ -54,9 +54,11 @@ impl Cell {
 
     /// What it is about, for people.
     pub(crate) fn title(&self) -> String {
-        match self.work.as_millis() {
-            0 => "No work".to_owned(),
-            millis => format!("{millis} ms a record"),
+        match (self.task, self.work.as_millis()) {
+            (Task::Http, _) => "A server on this machine, one record a call".to_owned(),
+            (Task::HttpBatch, _) => "A server on this machine, batches".to_owned(),
+            (Task::Wait, 0) => "No work".to_owned(),
+            (Task::Wait, millis) => format!("{millis} ms a record"),
         }
     }
 

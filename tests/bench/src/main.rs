@@ -9,13 +9,16 @@ mod plot;
 mod report;
 mod topic;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use clap::Parser;
+use serde::{Deserialize, Serialize};
 
+use crate::alone::Figure;
 use crate::arm::{Arm, Programs};
 use crate::cell::Cell;
+use crate::measure::Run;
 use crate::topic::Topic;
 
 /// What went wrong, in words; a benchmark has nobody who would tell kinds apart.
@@ -40,6 +43,9 @@ struct Args {
     /// Folder with the built rivals.
     #[arg(long, default_value = "tests/bench/rivals")]
     rivals: PathBuf,
+    /// Measure nothing, and make the page again from the raw figures in OUT.
+    #[arg(long)]
+    again: bool,
     /// Where it goes: the tables to OUT.md, raw figures and pictures into the folder OUT.
     #[arg(long, default_value = "target/bench")]
     out: PathBuf,
@@ -50,6 +56,9 @@ fn main() -> Result<(), Failure> {
     let own = env::current_exe()?;
     let release = own.parent().ok_or("this program has no folder")?.to_owned();
     let programs = Programs { release, rivals: args.rivals.clone() };
+    if args.again {
+        return again(&args.out);
+    }
     let named = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| name.contains(one.as_str()));
     let cells: Vec<Cell> = Cell::all().into_iter().filter(|cell| named(&args.cells, cell.name)).collect();
     let mut runs = Vec::new();
@@ -70,13 +79,31 @@ fn main() -> Result<(), Failure> {
     let figures =
         if named(&args.cells, "alone") { alone::figures(&programs, &args.bootstrap, args.runs)? } else { vec![] };
     fs::create_dir_all(&args.out)?;
-    fs::write(args.out.join("alone.json"), serde_json::to_string_pretty(&figures)?)?;
-    fs::write(args.out.join("runs.json"), serde_json::to_string_pretty(&runs)?)?;
+    let raw = Raw { machine: report::machine(), runs, figures };
+    fs::write(args.out.join("runs.json"), serde_json::to_string_pretty(&raw)?)?;
+    publish(&args.out, &raw)
+}
+
+/// All that was measured.
+#[derive(Serialize, Deserialize)]
+struct Raw {
+    machine: String,
+    runs: Vec<Run>,
+    figures: Vec<Figure>,
+}
+
+fn again(out: &Path) -> Result<(), Failure> {
+    publish(out, &serde_json::from_str(&fs::read_to_string(out.join("runs.json"))?)?)
+}
+
+fn publish(out: &Path, Raw { machine, runs, figures }: &Raw) -> Result<(), Failure> {
+    let measured = |cell: &Cell| runs.iter().any(|run| run.cell == cell.name);
+    let cells: Vec<Cell> = Cell::all().into_iter().filter(measured).collect();
     for cell in &cells {
-        fs::write(args.out.join(cell.name).with_extension("svg"), report::picture(cell, &runs))?;
+        fs::write(out.join(cell.name).with_extension("svg"), report::picture(cell, runs))?;
     }
-    let folder = args.out.file_name().unwrap_or_default().to_string_lossy();
-    fs::write(args.out.with_extension("md"), report::page(&cells, &runs, &figures, &folder))?;
-    eprintln!("bench: wrote {0}.md, {0}/runs.json and the pictures beside it", args.out.display());
+    let folder = out.file_name().unwrap_or_default().to_string_lossy();
+    fs::write(out.with_extension("md"), report::page(machine, &cells, runs, figures, &folder))?;
+    eprintln!("bench: wrote {0}.md, {0}/runs.json and the pictures beside it", out.display());
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! One run of one arm, from the word `first` to its last committed record, watched from outside. The arms over librdkafka say the
 //! word before they do anything; those in Java at their first record, so that starting a JVM is not held against them.
 
+use std::borrow::Cow;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -8,7 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::Failure;
 use crate::arm::{Arm, Programs};
@@ -23,12 +24,12 @@ const WATCH_EVERY: Duration = Duration::from_millis(10);
 const TICKS: f64 = 100.0;
 
 /// What one run showed.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     /// Name of the cell.
-    pub(crate) cell: &'static str,
+    pub(crate) cell: Cow<'static, str>,
     /// Name of the arm.
-    pub(crate) arm: &'static str,
+    pub(crate) arm: Cow<'static, str>,
     /// Records committed (or, for the raw loop, read).
     pub(crate) records: u64,
     /// Seconds from the word `first`.
@@ -73,8 +74,8 @@ pub(crate) fn run(
     let cpu = process.cpu_seconds()? - cpu;
     let per_record = |amount: f64| amount / (records.max(1) as f64);
     Ok(Run {
-        cell: cell.name,
-        arm: arm.name(),
+        cell: cell.name.into(),
+        arm: arm.name().into(),
         records,
         seconds,
         rate: records as f64 / seconds,

@@ -36,8 +36,8 @@ raw loop's median. Spring Kafka and Parallel Consumer run at the settings that s
 ";
 
 /// The page: cells and figures as Markdown; the picture of a cell is looked for as `<folder>/<cell>.svg`.
-pub(crate) fn page(cells: &[Cell], runs: &[Run], figures: &[Figure], folder: &str) -> String {
-    let mut text = format!("{METHOD}\n{}\n\n", machine());
+pub(crate) fn page(machine: &str, cells: &[Cell], runs: &[Run], figures: &[Figure], folder: &str) -> String {
+    let mut text = format!("{METHOD}\n{machine}\n\n");
     text.push_str(&tables(cells, runs, folder));
     if !figures.is_empty() {
         text.push_str("### Penstock alone\n\n| what | bar | median (least to most) |\n|---|---|---|\n");
@@ -50,7 +50,7 @@ pub(crate) fn page(cells: &[Cell], runs: &[Run], figures: &[Figure], folder: &st
 }
 
 /// What it was measured on, as far as the machine tells.
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let file = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find(|line| line.starts_with(name)).unwrap_or_default();
@@ -86,8 +86,37 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
                 short(1e6 / cpu)
             );
         }
+        text.push_str(&in_words(cell, runs));
         let _ = writeln!(text, "\n![{0}]({folder}/{0}.svg)\n", cell.name);
     }
+    text
+}
+
+/// Penstock beside the fastest of the rivals, and beside the one that needs the least CPU; who wins is named.
+fn in_words(cell: &Cell, runs: &[Run]) -> String {
+    let medians = |arm: Arm| {
+        let rate = figure(runs, cell, arm, |run| run.rate)?.median;
+        Some((arm, rate, figure(runs, cell, arm, |run| run.cpu_micros)?.median))
+    };
+    let rivals = || Arm::ALL.into_iter().filter(|arm| arm.is_rival()).filter_map(medians);
+    let fastest = rivals().max_by(|one, other| one.1.total_cmp(&other.1));
+    let leanest = rivals().min_by(|one, other| one.2.total_cmp(&other.2));
+    let Some((((_, rate, cpu), fastest), leanest)) = medians(Arm::Penstock).zip(fastest).zip(leanest) else {
+        return String::new();
+    };
+    let mut text = format!(
+        "\nPenstock does {:.1} times the records of the fastest rival ({}), with {:.2} times its CPU a record.",
+        rate / fastest.1,
+        fastest.0.name(),
+        cpu / fastest.2
+    );
+    if fastest.1 > rate {
+        let _ = write!(text, " **{} wins.**", fastest.0.name());
+    }
+    if leanest.2 < cpu {
+        let _ = write!(text, " **{} wins on CPU: {:.2} µs against {cpu:.2}.**", leanest.0.name(), leanest.2);
+    }
+    text.push('\n');
     text
 }
 
