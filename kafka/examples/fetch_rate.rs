@@ -68,12 +68,7 @@ fn fill(connection: &Connection, topic: &str, records: usize, bytes: usize) {
             OutgoingRecord { topic, partition, key: Some(b"key"), value: Some(&value), headers: &[], timestamp: None };
         while let Err(error) = producer.send(&record, number as u64) {
             assert_eq!(error, SendError::Full);
-            sleeper.announce();
-            if producer.maybe_ready() {
-                sleeper.cancel();
-            } else {
-                sleeper.sleep(Duration::from_millis(50));
-            }
+            runtime.block_on(sleeper.sleep_unless(|| producer.maybe_ready(), || Duration::from_millis(50)));
             while producer.next_event().is_some() {}
         }
     }
@@ -118,6 +113,7 @@ fn split<S: RecordSink>(
     clear: impl Fn(&mut S),
 ) {
     let (sleeper, waker) = pair();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut consumer = Consumer::new(&connection.consumer(&settings()), waker).unwrap();
     let partitions: Vec<_> = (0..PARTITIONS).map(|number| TopicPartition::new(topic, number)).collect();
     let starts: Vec<_> = partitions
@@ -141,12 +137,7 @@ fn split<S: RecordSink>(
         seen += found;
         while consumer.next_event().is_some() {}
         if found == 0 {
-            sleeper.announce();
-            if consumer.any_ready(|_| true) {
-                sleeper.cancel();
-            } else {
-                sleeper.sleep(Duration::from_millis(50));
-            }
+            runtime.block_on(sleeper.sleep_unless(|| consumer.any_ready(|_| true), || Duration::from_millis(50)));
         }
     }
     report(what, round, records, start, cpu);

@@ -141,12 +141,7 @@ impl Lab {
         for (record, token) in records {
             while let Err(error) = producer.send(record, *token) {
                 assert_eq!(error, SendError::Full);
-                sleeper.announce();
-                if producer.maybe_ready() {
-                    sleeper.cancel();
-                } else {
-                    sleeper.sleep(Duration::from_millis(50));
-                }
+                self.runtime.block_on(sleeper.sleep_unless(|| producer.maybe_ready(), || Duration::from_millis(50)));
                 while let Some(event) = producer.next_event() {
                     on(event);
                 }

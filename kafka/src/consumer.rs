@@ -4,7 +4,7 @@
 //!
 //! 1. [`Consumer::next_event`] until it returns `None`;
 //! 2. for each partition with credit that [`Consumer::maybe_ready`]: [`Consumer::fetch`];
-//! 3. when nothing was found: [`crate::wake::Sleeper::announce`], look at all of it once more, then sleep.
+//! 3. when nothing was found: [`crate::wake::Sleeper::sleep_unless`], which looks at all of it once more.
 //!
 //! A rebalance is nothing but an event: librdkafka waits for [`Consumer::assign`] or [`Consumer::unassign`], and until then
 //! holds the partitions. While any is pending it delivers no records of *any* partition, so drains are short.

@@ -1,6 +1,6 @@
-//! One bell wakes one thread, whoever has work for it: librdkafka's queues, handlers that finished, timers.
+//! One bell wakes one loop, whoever has work for it: librdkafka's queues, handlers that finished, timers.
 //!
-//! The order of steps is what makes a lost wake-up impossible. The thread announces its sleep, *then* looks at every source
+//! The order of steps is what makes a lost wake-up impossible. The loop announces its sleep, *then* looks at every source
 //! once more, and only then sleeps; a waker makes its work visible, *then* looks whether sleep was announced. With a
 //! sequentially consistent fence between the two steps of each, at least one sees the other. `protocol` is these steps, and loom
 //! checks them in all interleavings; here are their bell and its owners.
@@ -9,23 +9,21 @@
 mod checked;
 mod protocol;
 
-use std::pin::pin;
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
-use std::task::{Context, Wake};
-use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
 use protocol::{Bed, Bell};
 pub use protocol::{Flag, Maybe};
 
-/// Wakes the thread that owns the [`Sleeper`]. Cheap to clone, callable from any thread.
+/// Wakes the loop that owns the [`Sleeper`]. Cheap to clone, callable from any thread.
 #[derive(Clone, Debug)]
 pub struct Waker(Option<Arc<Shared>>);
 
-/// The sleeping side; the thread that polls the clients owns it.
+/// The sleeping side; the loop that polls the clients owns it.
 #[derive(Debug)]
 pub struct Sleeper(Arc<Shared>);
 
@@ -41,21 +39,21 @@ pub enum Woken {
     Timeout,
 }
 
-/// A pair of which the [`Sleeper`] stays with one thread.
+/// A pair of which the [`Sleeper`] stays with one loop.
 pub fn pair() -> (Sleeper, Waker) {
     let shared = Arc::new(Shared::new(Notify::new()));
     (Sleeper(Arc::clone(&shared)), Waker(Some(shared)))
 }
 
 impl Waker {
-    /// Wakes the thread if it sleeps or is about to; costs a fence and an atomic load if not. Make the work visible first.
+    /// Wakes the loop if it sleeps or is about to; costs a fence and an atomic load if not. Make the work visible first.
     pub fn wake(&self) {
         if let Some(shared) = &self.0 {
             shared.wake();
         }
     }
 
-    /// A waker without a thread, for queues whose reader waits in librdkafka itself.
+    /// A waker without a loop, for queues whose reader waits in librdkafka itself.
     pub(crate) fn of_nobody() -> Self {
         Self(None)
     }
@@ -67,49 +65,18 @@ impl Sleeper {
         Waker(Some(Arc::clone(&self.0)))
     }
 
-    /// Step one of two: from here on every [`Waker::wake`] counts. Look at every source of work after this call, and
-    /// [`cancel`](Self::cancel) instead of sleeping if there is some.
-    pub fn announce(&self) {
-        self.0.announce();
-    }
-
-    /// There was work after all.
-    pub fn cancel(&self) {
-        self.0.cancel();
-    }
-
-    /// Step two, in a runtime: resolves at a wake-up since the announcement. It may also resolve for a late one of an earlier
-    /// announcement, once. Whoever stops waiting for it is to [`cancel`](Self::cancel).
-    pub async fn woken(&self) {
-        self.0.bell().notified().await;
-    }
-
-    /// Step two, of a thread without a runtime: sleeps until a wake-up or for `timeout`.
-    pub fn sleep(&self, timeout: Duration) -> Woken {
-        let until = Instant::now() + timeout;
-        let waker = Arc::new(Unpark(thread::current())).into();
-        let mut woken = pin!(self.woken());
-        let how = loop {
-            if woken.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
-                break Woken::Signal;
-            }
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break Woken::Timeout;
-            }
-            thread::park_timeout(left);
+    /// Sleeps until a wake-up or for `timeout`, unless there is work: `has_work` is asked between announcing the sleep and
+    /// sleeping, and is to look at every source. `None` where it found some. A wake-up may be a late one, for an earlier sleep.
+    pub async fn sleep_unless(
+        &self,
+        has_work: impl FnOnce() -> bool,
+        timeout: impl FnOnce() -> Duration,
+    ) -> Option<Woken> {
+        let sleep = async |bell: &Notify| match tokio::time::timeout(timeout(), bell.notified()).await {
+            Ok(()) => Woken::Signal,
+            Err(_) => Woken::Timeout,
         };
-        self.cancel();
-        how
-    }
-}
-
-/// Wakes a thread that is parked.
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
+        self.0.sleep_unless(has_work, sleep).await
     }
 }
 
@@ -119,45 +86,115 @@ impl Bell for Notify {
     }
 }
 
+/// What other threads and tasks leave for the loop.
+#[derive(Debug)]
+pub struct Inbox<T> {
+    left: Mutex<VecDeque<T>>,
+    some: Maybe,
+    waker: Waker,
+}
+
+impl<T> Inbox<T> {
+    /// An empty one of the loop that `waker` wakes.
+    pub fn new(waker: Waker) -> Self {
+        Self { left: Mutex::default(), some: Maybe::new(false), waker }
+    }
+
+    /// Leaves something, and wakes the loop if it sleeps.
+    pub fn put(&self, more: impl IntoIterator<Item = T>) {
+        self.lock().extend(more);
+        self.some.raise();
+        self.waker.wake();
+    }
+
+    /// Takes all there is. Only the loop may take.
+    pub fn take_all(&self, into: &mut impl Extend<T>) {
+        if self.some.is_raised() {
+            self.some.look(|| (into.extend(self.lock().drain(..)), false));
+        }
+    }
+
+    /// Takes what has been there for longest. Only the loop may take.
+    pub fn take(&self) -> Option<T> {
+        let first = || {
+            let mut left = self.lock();
+            (left.pop_front(), !left.is_empty())
+        };
+        if self.some.is_raised() { self.some.look(first) } else { None }
+    }
+
+    /// Whether a look may find something.
+    pub fn maybe_some(&self) -> bool {
+        self.some.is_raised()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<T>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_wake_between_announcement_and_sleep_is_not_lost() {
-        let (sleeper, waker) = pair();
-        sleeper.announce();
-        waker.wake();
-        assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
-        sleeper.announce();
-        assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "one wake-up ends one sleep");
+    async fn sleep(sleeper: &Sleeper, timeout: Duration) -> Woken {
+        sleeper.sleep_unless(|| false, || timeout).await.unwrap()
     }
 
-    #[test]
-    fn a_thread_that_is_awake_is_not_rung_for() {
+    #[tokio::test]
+    async fn a_wake_between_announcement_and_sleep_is_not_lost() {
         let (sleeper, waker) = pair();
-        waker.wake();
-        sleeper.announce();
-        assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "it looks at its sources after announcing");
+        let look = || {
+            waker.wake();
+            false
+        };
+        assert_eq!(sleeper.sleep_unless(look, || Duration::from_mins(1)).await, Some(Woken::Signal));
+        assert_eq!(sleep(&sleeper, Duration::from_millis(1)).await, Woken::Timeout, "one wake-up ends one sleep");
     }
 
-    #[test]
-    fn a_late_ring_ends_one_sleep_and_no_more() {
+    #[tokio::test]
+    async fn a_loop_that_is_awake_is_not_rung_for() {
+        let (sleeper, waker) = pair();
+        waker.wake();
+        assert_eq!(sleeper.sleep_unless(|| true, || Duration::ZERO).await, None);
+        waker.wake();
+        assert_eq!(
+            sleep(&sleeper, Duration::from_millis(1)).await,
+            Woken::Timeout,
+            "it looks at its sources after announcing"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_late_ring_ends_one_sleep_and_no_more() {
         let (sleeper, _waker) = pair();
-        // Its waker took an announcement that the thread has taken back since.
+        // Its waker took an announcement that the loop has taken back since.
         sleeper.0.bell().ring();
-        sleeper.announce();
-        assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
-        sleeper.announce();
-        assert_eq!(sleeper.sleep(Duration::from_millis(1)), Woken::Timeout, "or the thread would turn for ever");
+        assert_eq!(sleep(&sleeper, Duration::from_mins(1)).await, Woken::Signal);
+        assert_eq!(sleep(&sleeper, Duration::from_millis(1)).await, Woken::Timeout, "or the loop would turn for ever");
+    }
+
+    #[tokio::test]
+    async fn a_sleeping_loop_is_woken_from_another_thread() {
+        let (sleeper, waker) = pair();
+        let look = || {
+            std::thread::spawn(move || waker.wake());
+            false
+        };
+        assert_eq!(sleeper.sleep_unless(look, || Duration::from_mins(1)).await, Some(Woken::Signal));
     }
 
     #[test]
-    fn a_sleeping_thread_is_woken_from_another() {
-        let (sleeper, waker) = pair();
-        sleeper.announce();
-        let other = std::thread::spawn(move || waker.wake());
-        assert_eq!(sleeper.sleep(Duration::from_mins(1)), Woken::Signal);
-        other.join().unwrap();
+    fn what_is_left_is_taken_in_order_one_by_one_or_all_at_once() {
+        let inbox = Inbox::new(Waker::of_nobody());
+        assert!(!inbox.maybe_some());
+        inbox.put([1, 2, 3]);
+        assert_eq!(inbox.take(), Some(1));
+        assert!(inbox.maybe_some());
+        let mut rest = Vec::new();
+        inbox.take_all(&mut rest);
+        assert_eq!(rest, [2, 3]);
+        assert!(!inbox.maybe_some());
+        assert_eq!(inbox.take(), None);
     }
 }

@@ -275,12 +275,7 @@ fn a_record_that_is_refused_comes_back_as_failed() {
             break event;
         }
         assert!(Instant::now() < deadline);
-        sleeper.announce();
-        if producer.maybe_ready() {
-            sleeper.cancel();
-        } else {
-            sleeper.sleep(Duration::from_secs(1));
-        }
+        support::runtime().block_on(sleeper.sleep_unless(|| producer.maybe_ready(), || Duration::from_secs(1)));
     };
     let ProducerEvent::Failed { token: 77, error } = event else { panic!("{event:?}") };
     assert_eq!(error.code, ErrorCode::TOPIC_AUTHORIZATION_FAILED);

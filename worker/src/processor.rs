@@ -3,7 +3,6 @@
 mod connection;
 mod embedded;
 mod http;
-mod inbox;
 mod spans;
 
 use std::sync::Arc;

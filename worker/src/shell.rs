@@ -38,8 +38,10 @@ use crate::processor::Calls;
 
 /// The most that is taken from one partition before the others have their turn.
 const FETCH: FetchLimit = FetchLimit { max_records: 1024, max_bytes: 1 << 20 };
-/// The same while calls are in progress: one that ends waits for no more than this, some 100 µs.
+/// The same while calls are in progress, and how many partitions have their turn then: a call that ends waits for no more than
+/// this, some 500 µs.
 const FETCH_BETWEEN_CALLS: FetchLimit = FetchLimit { max_records: 128, max_bytes: 1 << 20 };
+const PARTITIONS_BETWEEN_CALLS: u32 = 4;
 /// How often the engine's totals become metrics.
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
@@ -94,6 +96,8 @@ pub struct Shell<K, C> {
     effects: Vec<Effect>,
     phase: Phase,
     calls_in_progress: i64,
+    /// The partition that was looked at last.
+    last_fetch: usize,
     /// Something was given up for want of time.
     cut_short: bool,
     /// Since when, and how, the cluster has been refusing us.
@@ -126,6 +130,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             effects: Vec::new(),
             phase: Phase::Running,
             calls_in_progress: 0,
+            last_fetch: 0,
             cut_short: false,
             refused: None,
             logged: HashMap::new(),
@@ -258,11 +263,16 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn take_records(&mut self, now: Instant) -> bool {
-        let mut worked = false;
-        for index in 0..self.partitions.len() {
-            worked |= self.fetch(index, false, now);
+        let count = self.partitions.len();
+        let mut fetched = 0;
+        for _ in 0..count {
+            self.last_fetch = (self.last_fetch + 1) % count;
+            fetched += u32::from(self.fetch(self.last_fetch, false, now));
+            if self.calls_in_progress > 0 && fetched == PARTITIONS_BETWEEN_CALLS {
+                break;
+            }
         }
-        worked
+        fetched > 0
     }
 
     /// Takes what one partition has, within its credit, if it was signalled or is to be looked at without that.

@@ -82,13 +82,13 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
     let has_output = config.pipeline.output.is_some();
     let here = Builder::new_current_thread().enable_all().build();
     let here = here.map_err(|error| Failure::new(WORKER_ERROR, format!("no runtime for the loop: {error}")))?;
-    let parts = Parts { args, config, cluster, here: &here, elsewhere: runtime.handle(), metrics, state, sleeper };
+    let parts = Parts { args, config, cluster, here, elsewhere: runtime.handle(), metrics, state, sleeper };
     match calls {
         Callee::Nobody => parts.run(Discard::default(), delivery.concurrency.max(DISCARD_CONCURRENCY)),
         Callee::Server(endpoint, address) => {
             let metrics = Arc::clone(&parts.metrics);
             let form = if delivery.batch.is_some() { Form::Batch } else { Form::Single };
-            let (body, tasks) = ((form, has_output), (here.handle().clone(), waker));
+            let (body, tasks) = ((form, has_output), (parts.here.handle().clone(), waker));
             let calls = HttpProcessor::new((endpoint, address), delivery.timeout, body, tasks, Arc::clone(&metrics));
             let Some(collector) = collector() else { return parts.run(calls, delivery.concurrency) };
             let group = &config.pipeline.source.group_id;
@@ -151,7 +151,7 @@ struct Parts<'a> {
     config: &'a Config,
     cluster: Cluster,
     /// Of the loop's own thread.
-    here: &'a Runtime,
+    here: Runtime,
     /// Of all else.
     elsewhere: &'a Handle,
     metrics: Arc<Metrics>,
@@ -160,7 +160,7 @@ struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn run<C: Calls + Send + 'static>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
+    fn run<C: Calls + Send + Sync + 'static>(self, calls: C, concurrency: u32) -> Result<Ended, Failure> {
         let Self { args, config, cluster, here, elsewhere, metrics, state, sleeper } = self;
         let pipeline = &config.pipeline;
         let load = load(config, &cluster, cluster.partitions);
@@ -202,11 +202,9 @@ impl Parts<'_> {
         tracing::info!(pipeline = config.pipeline_name(), group = pipeline.source.group_id, "running");
         let around = Surroundings { sleeper, clock, stop_within: config.stop_within(), state, metrics };
         // As a task, since to wake what `block_on` waits for costs a system call.
-        let in_order =
-            here.block_on(here.spawn(run_loop(shell, around))).map_err(|error| match error.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(error) => Failure::new(WORKER_ERROR, error.to_string()),
-            })??;
+        let ended = here.block_on(here.spawn(run_loop(shell, around)));
+        here.shutdown_background(); // and with it what still belongs to calls
+        let in_order = ended.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()))?;
         tracing::info!(in_order, "left the group");
         Ok(if in_order { Ended::InOrder } else { Ended::CutShort })
     }
@@ -239,7 +237,7 @@ fn collector() -> Option<Collector> {
     })
 }
 
-/// For what is not the loop's: its probes, lookups, and handlers, which get every core.
+/// For what is not the loop's: Kubernetes' probes, lookups, and handlers, which get every core.
 fn runtime(config: &Config) -> Result<Runtime, Failure> {
     let mut builder = Builder::new_multi_thread();
     if config.pipeline.processor == Processor::Embedded {
@@ -249,10 +247,10 @@ fn runtime(config: &Config) -> Result<Runtime, Failure> {
         builder.worker_threads(1);
     }
     builder
-        .thread_name("penstock-calls")
+        .thread_name("penstock-aside")
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(WORKER_ERROR, format!("no threads for calls: {error}")))
+        .map_err(|error| Failure::new(WORKER_ERROR, format!("no threads beside the loop: {error}")))
 }
 
 fn stop_on_signals(state: &Arc<State>, waker: &wake::Waker) -> Result<(), Failure> {

@@ -99,7 +99,7 @@ fn every_status_means_what_the_table_says() {
         (503, "Overload"),
         (504, "Retry"),
     ] {
-        let outcome = Client::of(&runtime, &format!("{url}/{status}")).value(b"v");
+        let outcome = Client::of(&format!("{url}/{status}")).value(b"v");
         assert!(format!("{outcome:?}").starts_with(expected), "{status}: {outcome:?}");
     }
 }
@@ -116,7 +116,7 @@ fn a_record_arrives_whole_and_its_answer_comes_back() {
     let url = serve(&runtime, Router::new().route("/", post(echo)));
     let value: Vec<u8> = (0..=255).cycle().take(300_000).collect();
     let new = NewRecord { offset: 7, key: Some(b"\xff"), value: Some(&value), ..NewRecord::default() };
-    let Outcome::AckWith(output) = Client::of(&runtime, &url).call(new, &[]) else { panic!() };
+    let Outcome::AckWith(output) = Client::of(&url).call(new, &[]) else { panic!() };
     let record = &output.records[0];
     assert_eq!(record.key.as_deref(), Some(&b"new key"[..]));
     assert_eq!(record.value.as_deref(), Some(&value[..]));
@@ -137,7 +137,7 @@ fn calls_share_a_fixed_set_of_connections() {
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         format!("http://{address}/")
     });
-    let mut client = Client::of(&runtime, &url);
+    let mut client = Client::of(&url);
     let mut ports = std::collections::BTreeSet::new();
     for _ in 0..50 {
         for slot in 0..4 {
@@ -158,7 +158,7 @@ fn a_refused_connection_is_an_outage() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         format!("http://{}/", listener.local_addr().unwrap())
     });
-    let outcome = Client::of(&runtime, &url).value(b"v");
+    let outcome = Client::of(&url).value(b"v");
     assert!(matches!(outcome, Outcome::Unavailable(_)), "{outcome:?}");
     assert_eq!(class(&outcome), ErrorClass::Unreachable);
 }
@@ -167,7 +167,7 @@ fn a_refused_connection_is_an_outage() {
 fn a_connection_that_breaks_makes_a_suspect() {
     let runtime = runtime();
     let url = serve_raw(&runtime, |_, _| None);
-    let outcome = Client::of(&runtime, &url).value(b"v");
+    let outcome = Client::of(&url).value(b"v");
     assert!(matches!(outcome, Outcome::ConnectionLost(_)), "{outcome:?}");
 }
 
@@ -177,7 +177,7 @@ fn an_answer_that_breaks_off_is_no_answer() {
     let url = serve_raw(&runtime, |_, request| {
         (request == 0).then_some(&b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf"[..])
     });
-    let mut client = Client::of(&runtime, &url);
+    let mut client = Client::of(&url);
     let call = client.start(0, NewRecord { value: Some(b"v"), ..NewRecord::default() }, &[]);
     // The server now waits for more from us, as we do from it: only the deadline ends that.
     client.calls.cancel(call);
@@ -188,7 +188,7 @@ fn an_answer_that_breaks_off_is_no_answer() {
 fn garbage_is_a_bad_response() {
     let runtime = runtime();
     let url = serve_raw(&runtime, |_, _| Some(b"220 smtp ready\r\n\r\n"));
-    let outcome = Client::of(&runtime, &url).value(b"v");
+    let outcome = Client::of(&url).value(b"v");
     assert!(matches!(outcome, Outcome::Retry(_)), "{outcome:?}");
     assert_eq!(class(&outcome), ErrorClass::BadResponse);
 }
@@ -199,7 +199,7 @@ fn a_server_that_closes_after_each_answer_is_connected_to_again() {
     let url = serve_raw(&runtime, |_, request| {
         (request == 0).then_some(&b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n"[..])
     });
-    let mut client = Client::of(&runtime, &url);
+    let mut client = Client::of(&url);
     for _ in 0..20 {
         let outcome = client.value(b"v");
         assert!(matches!(outcome, Outcome::Ack), "{outcome:?}");
@@ -216,7 +216,7 @@ fn a_cancelled_call_is_reported_once_and_its_slot_is_free() {
         StatusCode::NO_CONTENT
     };
     let url = serve(&runtime, Router::new().route("/", post(answer)));
-    let mut client = Client::of(&runtime, &url);
+    let mut client = Client::of(&url);
     let call = client.start(0, NewRecord { value: Some(b"slow"), ..NewRecord::default() }, &[]);
     client.calls.cancel(call);
     client.calls.cancel(call);
@@ -236,7 +236,7 @@ fn a_verdict_and_its_wait_come_through() {
         (StatusCode::OK, headers, "ignored").into_response() as Response
     };
     let url = serve(&runtime, Router::new().route("/", post(answer)));
-    let Outcome::Retry(failure) = Client::of(&runtime, &url).value(b"v") else { panic!() };
+    let Outcome::Retry(failure) = Client::of(&url).value(b"v") else { panic!() };
     assert_eq!(failure.after, Some(Duration::from_secs(3)));
     assert_eq!(&*failure.detail, "HTTP 200: stock is locked");
 }
@@ -265,7 +265,7 @@ fn a_batch_is_one_request_and_each_record_has_its_own_answer() {
     let mut records: Vec<(NewRecord<'_>, Headers<'_>)> = vec![(with(Some(b"v")), &[]); 5];
     let headers: Headers<'_> = &[(b"content-type", Some(b"a/b")), (b"\xfe", None)];
     records.extend([(with(Some(b"\0")), headers), (with(None), &[])]);
-    let outcomes = Client::batching(&runtime, &url).batch(&records);
+    let outcomes = Client::batching(&url).batch(&records);
     let [Ack, Skip, Retry(_), Reject(_), Overload(_), AckWith(output), BatchFailed(missing)] = &outcomes[..] else {
         panic!("{outcomes:?}")
     };
@@ -285,7 +285,7 @@ fn a_pipeline_with_batches_sends_one_record_as_a_batch_too() {
         StatusCode::UNPROCESSABLE_ENTITY
     };
     let url = serve(&runtime, Router::new().route("/", post(answer)));
-    let outcome = Client::batching(&runtime, &url).value(b"v");
+    let outcome = Client::batching(&url).value(b"v");
     assert!(matches!(outcome, Reject(_)), "alone, the record bears the verdict: {outcome:?}");
 }
 
@@ -295,11 +295,11 @@ fn a_failure_of_the_whole_batch_blames_nobody() {
     let answer = |Path(status): Path<u16>| async move { StatusCode::from_u16(status).unwrap() };
     let url = serve(&runtime, Router::new().route("/{status}", post(answer)));
     for status in [400, 408, 413, 422, 500] {
-        let outcomes = Client::batching(&runtime, &format!("{url}/{status}")).batch(&three());
+        let outcomes = Client::batching(&format!("{url}/{status}")).batch(&three());
         assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchFailed(_))), "{status}: {outcomes:?}");
     }
     for (status, expected) in [(200, "Ack"), (204, "Ack"), (404, "Unavailable"), (429, "Overload"), (503, "Overload")] {
-        let outcomes = Client::batching(&runtime, &format!("{url}/{status}")).batch(&three());
+        let outcomes = Client::batching(&format!("{url}/{status}")).batch(&three());
         assert!(outcomes.iter().all(|one| format!("{one:?}").starts_with(expected)), "{status}: {outcomes:?}");
     }
 }
@@ -308,18 +308,18 @@ fn a_failure_of_the_whole_batch_blames_nobody() {
 fn a_broken_or_cancelled_batch_says_so_of_each_record() {
     let runtime = runtime();
     let url = serve_raw(&runtime, |_, _| None);
-    let outcomes = Client::batching(&runtime, &url).batch(&three());
+    let outcomes = Client::batching(&url).batch(&three());
     assert!(outcomes.iter().all(|outcome| matches!(outcome, ConnectionLost(_))), "{outcomes:?}");
 
     let url = serve_raw(&runtime, |_, _| Some(b"220 smtp ready\r\n\r\n"));
-    let outcomes = Client::batching(&runtime, &url).batch(&three());
+    let outcomes = Client::batching(&url).batch(&three());
     assert!(outcomes.iter().all(|outcome| matches!(outcome, BatchFailed(_))), "{outcomes:?}");
 
     // Half an answer, and then silence: only the deadline ends that.
     let url = serve_raw(&runtime, |_, request| {
         (request == 0).then_some(&b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{\"items\": ["[..])
     });
-    let mut client = Client::batching(&runtime, &url);
+    let mut client = Client::batching(&url);
     let call = client.start_all(0, &three());
     client.calls.cancel(call);
     assert!(client.finished(3).iter().all(|finished| matches!(finished.outcome, Cancelled)));
@@ -337,7 +337,7 @@ fn a_single_record_may_be_answered_by_several() {
         ([("content-type", "application/vnd.penstock.answer+json")], body.to_string())
     };
     let url = serve(&runtime, Router::new().route("/", post(answer)));
-    let AckWith(output) = Client::of(&runtime, &url).value(b"v") else { panic!() };
+    let AckWith(output) = Client::of(&url).value(b"v") else { panic!() };
     let seen: Vec<_> = output.records.iter().map(|one| (one.key.as_deref(), one.value.as_deref())).collect();
     assert_eq!(seen, [(Some(&b"k"[..]), Some(&b"{\"line\":1}"[..])), (None, Some(b"\xff")), (Some(b"gone"), None)]);
     assert_eq!(output.records[1].headers.len(), 2);
@@ -347,15 +347,10 @@ fn a_single_record_may_be_answered_by_several() {
 fn a_probe_is_a_connection() {
     let runtime = runtime();
     let url = serve(&runtime, Router::new());
-    let mut client = Client::of(&runtime, &url);
+    let mut client = Client::of(&url);
     client.calls.probe();
     while !client.calls.maybe_ready() {
-        client.sleeper.announce();
-        if client.calls.maybe_ready() {
-            client.sleeper.cancel();
-        } else {
-            client.sleeper.sleep(Duration::from_secs(20));
-        }
+        client.sleep();
     }
     client.calls.take_finished(&mut Vec::new());
     assert_eq!(client.calls.health(), Some(true));

@@ -59,7 +59,7 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         let url = format!("http://{address}/");
-        let (client, batching) = (Client::of(&runtime, &url), Client::batching(&runtime, &url));
+        let (client, batching) = (Client::of(&url), Client::batching(&url));
         Self { process, runtime, client, batching }
     }
 

@@ -82,7 +82,7 @@ fn a_sampled_record_s_call_is_a_span_of_its_trace_and_the_processor_s_parent() {
     let (runtime, metrics) = (runtime(), Arc::new(Metrics::new().unwrap()));
     let around = Around::new(&runtime);
     let (spans, exporting) = spans(&runtime, &around.url, &metrics);
-    let mut client = Client::of(&runtime, &around.url).traced(spans);
+    let mut client = Client::of(&around.url).traced(spans);
     for headers in [&with(SAMPLED)[..], &with(UNSAMPLED), &[]] {
         assert!(matches!(client.call(record(), headers), Outcome::Ack | Outcome::AckWith(_)));
     }
@@ -104,7 +104,7 @@ fn a_batch_is_a_trace_of_its_own_with_links() {
     let (runtime, metrics) = (runtime(), Arc::new(Metrics::new().unwrap()));
     let around = Around::new(&runtime);
     let (spans, exporting) = spans(&runtime, &around.url, &metrics);
-    let mut client = Client::batching(&runtime, &around.url).traced(spans);
+    let mut client = Client::batching(&around.url).traced(spans);
     let (sampled, unsampled) = (with(SAMPLED), with(UNSAMPLED));
     let records: [(NewRecord<'_>, Headers<'_>); 3] = [(record(), &sampled), (record(), &unsampled), (record(), &[])];
     assert_eq!(client.batch(&records).len(), 3);
@@ -123,7 +123,7 @@ fn a_collector_that_is_away_costs_spans_and_nothing_else() {
     let (runtime, metrics) = (runtime(), Arc::new(Metrics::new().unwrap()));
     let around = Around::new(&runtime);
     let (spans, exporting) = spans(&runtime, "http://127.0.0.1:1", &metrics);
-    let mut client = Client::of(&runtime, &around.url).traced(spans);
+    let mut client = Client::of(&around.url).traced(spans);
     let begin = std::time::Instant::now();
     for _ in 0..10 {
         assert!(matches!(client.call(record(), &with(SAMPLED)), Outcome::Ack | Outcome::AckWith(_)));

@@ -2,7 +2,9 @@
 //! loop asleep for ever, which loom reports as a deadlock. The bell of these tests knows no timeout.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc; // loom's own checks nothing here, and cannot be dropped after a deadlock
+use std::task::{Context, Waker};
 
 use loom::model::Builder;
 use loom::sync::atomic::AtomicBool;
@@ -131,15 +133,20 @@ impl World {
                 continue;
             }
             let has_work = || self.queue.maybe.is_raised() || self.inbox.maybe.is_raised();
-            if self.wrong == Wrong::LookBeforeAnnouncing && has_work() {
-                continue;
+            if self.wrong == Wrong::LookBeforeAnnouncing {
+                if !has_work() {
+                    self.sleep(|| false);
+                }
+            } else {
+                self.sleep(has_work);
             }
-            self.bed.announce();
-            if self.wrong == Wrong::LookBeforeAnnouncing || !has_work() {
-                self.bed.bell().wait();
-            }
-            self.bed.cancel();
         }
+    }
+
+    /// The very steps of the loop. Its bell is waited for within one poll.
+    fn sleep(&self, has_work: impl FnOnce() -> bool) {
+        let slept = pin!(self.bed.sleep_unless(has_work, async |bell| bell.wait()));
+        assert!(slept.poll(&mut Context::from_waker(Waker::noop())).is_ready());
     }
 }
 

@@ -66,6 +66,7 @@ impl<F: Flag, B: Bell> Bed<F, B> {
         Self { announced: F::new(false), bell }
     }
 
+    #[cfg(test)]
     pub(super) fn bell(&self) -> &B {
         &self.bell
     }
@@ -77,14 +78,21 @@ impl<F: Flag, B: Bell> Bed<F, B> {
         }
     }
 
+    pub(super) async fn sleep_unless<T>(
+        &self,
+        has_work: impl FnOnce() -> bool,
+        sleep: impl AsyncFnOnce(&B) -> T,
+    ) -> Option<T> {
+        self.announce();
+        let how = if has_work() { None } else { Some(sleep(&self.bell).await) };
+        // A waker that has taken the announcement before may not have rung yet: that will end the next wait early, once.
+        self.announced.take();
+        how
+    }
+
     pub(super) fn announce(&self) {
         self.announced.store(true);
         F::fence();
-    }
-
-    /// A waker that has taken the announcement before may not have rung yet: that will end the next wait early, once.
-    pub(super) fn cancel(&self) {
-        self.announced.take();
     }
 }
 

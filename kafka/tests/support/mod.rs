@@ -13,9 +13,15 @@ use penstock_kafka::record::{BorrowedRecord, Timestamp};
 use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::{Sleeper, pair};
 use penstock_kafka::{KafkaError, TopicPartition};
+use tokio::runtime::{Builder, Runtime};
 
 /// Longest wait for anything in a test.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Of this thread, to sleep in.
+pub(crate) fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_time().build().unwrap()
+}
 
 /// A record, copied out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -142,12 +148,8 @@ impl Member {
             if worked {
                 continue;
             }
-            self.sleeper.announce();
-            if self.consumer.any_ready(|_partition| true) {
-                self.sleeper.cancel();
-            } else {
-                self.sleeper.sleep(left.min(self.cap));
-            }
+            let has_work = || self.consumer.any_ready(|_partition| true);
+            runtime().block_on(self.sleeper.sleep_unless(has_work, || left.min(self.cap)));
         }
     }
 

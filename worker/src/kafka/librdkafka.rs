@@ -1,7 +1,7 @@
 //! [`KafkaIo`] over librdkafka.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use penstock_engine::seam::ArenaBuilder;
@@ -9,7 +9,7 @@ use penstock_kafka::consumer::{CommitOffset, Consumer, ConsumerEvent, FetchLimit
 use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::settings::{ClientConfig, Connection, ConsumerSettings, GroupProtocol};
-use penstock_kafka::wake::{Maybe, Waker};
+use penstock_kafka::wake::{Inbox, Waker};
 use penstock_kafka::{KafkaError, TopicPartition};
 use tokio::runtime::Handle;
 
@@ -54,40 +54,9 @@ pub struct Librdkafka {
     delayed: Option<(Consumer, Directory)>,
     clock: Clock,
     producer: Option<Producer>,
-    answers: Arc<Answers>,
+    answers: Arc<Inbox<KafkaEvent>>,
     tasks: Handle,
     waker: Waker,
-}
-
-/// Where tasks leave what they learned.
-#[derive(Debug)]
-struct Answers {
-    queue: Mutex<VecDeque<KafkaEvent>>,
-    some: Maybe,
-    waker: Waker,
-}
-
-impl Answers {
-    fn new(waker: Waker) -> Self {
-        Self { queue: Mutex::default(), some: Maybe::new(false), waker }
-    }
-
-    /// Wakes the loop if it sleeps.
-    fn put(&self, events: impl IntoIterator<Item = KafkaEvent>) {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).extend(events);
-        self.some.raise();
-        self.waker.wake();
-    }
-
-    fn take(&self) -> Option<KafkaEvent> {
-        self.some.is_raised().then(|| self.some.look(|| self.first()))?
-    }
-
-    fn first(&self) -> (Option<KafkaEvent>, bool) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let event = queue.pop_front();
-        (event, !queue.is_empty())
-    }
 }
 
 impl Librdkafka {
@@ -102,7 +71,7 @@ impl Librdkafka {
         (tasks, waker): (Handle, Waker),
     ) -> Result<Self, KafkaError> {
         let (consumer, delayed) = Self::consumers(&settings, &directory, &waker)?;
-        let answers = Arc::new(Answers::new(waker.clone()));
+        let answers = Arc::new(Inbox::new(waker.clone()));
         Ok(Self { settings, directory, consumer, delayed, clock, producer: None, answers, tasks, waker })
     }
 
@@ -237,7 +206,7 @@ impl KafkaIo for Librdkafka {
     }
 
     fn maybe_ready(&self) -> bool {
-        self.answers.some.is_raised()
+        self.answers.maybe_some()
             || self.consumer.any_ready(|_| false)
             || self.delayed.as_ref().is_some_and(|(consumer, _)| consumer.any_ready(|_| false))
             || self.producer.as_ref().is_some_and(Producer::maybe_ready)

@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Ticket};
-use penstock_kafka::wake::Waker;
+use penstock_kafka::wake::{Inbox, Waker};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Calls;
-use super::inbox::Inbox;
 use crate::contract::request::Origin;
 use crate::handler::{Context, Raw};
 use crate::metrics::Metrics;
@@ -52,7 +51,8 @@ pub struct EmbeddedProcessor {
 
 #[derive(Debug)]
 struct Shared {
-    inbox: Inbox,
+    finished: Inbox<Finished>,
+    health: Inbox<bool>,
     has_output: bool,
     metrics: Arc<Metrics>,
 }
@@ -83,7 +83,8 @@ impl EmbeddedProcessor {
         (tasks, waker): (Handle, Waker),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let shared = Arc::new(Shared { inbox: Inbox::new(waker), has_output, metrics });
+        let (finished, health) = (Inbox::new(waker.clone()), Inbox::new(waker));
+        let shared = Arc::new(Shared { finished, health, has_output, metrics });
         let (starter, mut turns) = mpsc::unbounded_channel::<Vec<Call>>();
         let runner = Arc::clone(&handler);
         tasks.spawn(async move {
@@ -138,20 +139,20 @@ impl Calls for EmbeddedProcessor {
     }
 
     fn take_finished(&mut self, into: &mut Vec<Finished>) {
-        self.shared.inbox.take_finished(into);
+        self.shared.finished.take_all(into);
     }
 
     fn probe(&mut self) {
         let (handler, shared) = (Arc::clone(&self.handler), Arc::clone(&self.shared));
-        self.tasks.spawn(async move { shared.inbox.tell_health(ready(&*handler).await.is_ok()) });
+        self.tasks.spawn(async move { shared.health.put([ready(&*handler).await.is_ok()]) });
     }
 
     fn health(&mut self) -> Option<bool> {
-        self.shared.inbox.health()
+        self.shared.health.take()
     }
 
     fn maybe_ready(&self) -> bool {
-        self.shared.inbox.maybe_ready()
+        self.shared.finished.maybe_some() || self.shared.health.maybe_some()
     }
 }
 
@@ -170,7 +171,7 @@ impl Unanswered {
         debug_assert_eq!(self.tickets.len(), outcomes.len(), "one outcome for each record");
         let tickets = std::mem::take(&mut self.tickets);
         let answered = |(ticket, outcome)| Finished { ticket, outcome };
-        self.shared.inbox.finish(tickets.into_iter().zip(outcomes).map(answered));
+        self.shared.finished.put(tickets.into_iter().zip(outcomes).map(answered));
         self.shared.metrics.call_seconds.observe(self.began.elapsed().as_secs_f64());
     }
 
@@ -195,7 +196,7 @@ impl Drop for Unanswered {
             };
             Finished { ticket, outcome }
         });
-        self.shared.inbox.finish(finished);
+        self.shared.finished.put(finished);
     }
 }
 

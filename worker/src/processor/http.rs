@@ -14,14 +14,13 @@ use hyper::header::HeaderValue;
 use jiff::Timestamp;
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start};
-use penstock_kafka::wake::Waker;
+use penstock_kafka::wake::{Inbox, Waker};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use super::Calls;
 use super::connection::{self, Broken, Connection};
-use super::inbox::Inbox;
 use super::spans::{Open, Spans, TRACEPARENT};
 use crate::contract::answer::Answer;
 use crate::contract::items::suspect;
@@ -77,7 +76,8 @@ struct Shared {
     timeout: Duration,
     form: Form,
     has_output: bool,
-    inbox: Inbox,
+    finished: Inbox<Finished>,
+    health: Inbox<bool>,
     metrics: Arc<Metrics>,
     spans: Option<Arc<Spans>>,
 }
@@ -103,8 +103,17 @@ impl HttpProcessor {
         (tasks, waker): (Handle, Waker),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let shared =
-            Shared { endpoint, address, timeout, form, has_output, inbox: Inbox::new(waker), metrics, spans: None };
+        let shared = Shared {
+            endpoint,
+            address,
+            timeout,
+            form,
+            has_output,
+            finished: Inbox::new(waker.clone()),
+            health: Inbox::new(waker),
+            metrics,
+            spans: None,
+        };
         Self { slots: Vec::new(), shared: Arc::new(shared), tasks }
     }
 
@@ -134,11 +143,11 @@ impl Calls for HttpProcessor {
         let origins = start.deliveries.as_slice().iter().map(origin).collect();
         let deadline = std::time::Instant::now() + start.deadline.since(now);
         let job = Job { call: start.call, deadline, deliveries: start.deliveries, origins };
-        // A slot has one call at a time, so its queue of one has room; its task ends only with the runtime.
+        // A slot has one call at a time, so its queue of one has room; its task ends only with the slot.
         if let Err(error) = self.slot(start.call.slot).jobs.try_send(job) {
             let (mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) = error;
             let lost = |delivery: &Delivery| Finished { ticket: delivery.ticket, outcome: Outcome::Cancelled };
-            self.shared.inbox.finish(job.deliveries.as_slice().iter().map(lost));
+            self.shared.finished.put(job.deliveries.as_slice().iter().map(lost));
         }
     }
 
@@ -150,22 +159,22 @@ impl Calls for HttpProcessor {
     }
 
     fn take_finished(&mut self, into: &mut Vec<Finished>) {
-        self.shared.inbox.take_finished(into);
+        self.shared.finished.take_all(into);
     }
 
     fn probe(&mut self) {
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
-            shared.inbox.tell_health(answers(&shared.address, CONNECT_MAX).await.is_ok());
+            shared.health.put([answers(&shared.address, CONNECT_MAX).await.is_ok()]);
         });
     }
 
     fn health(&mut self) -> Option<bool> {
-        self.shared.inbox.health()
+        self.shared.health.take()
     }
 
     fn maybe_ready(&self) -> bool {
-        self.shared.inbox.maybe_ready()
+        self.shared.finished.maybe_some() || self.shared.health.maybe_some()
     }
 }
 
@@ -271,6 +280,6 @@ async fn serve(mut jobs: mpsc::Receiver<Job>, cancel: Arc<Cancel>, shared: Arc<S
         }
         shared.metrics.call_seconds.observe(began.elapsed().as_secs_f64());
         let tickets = job.deliveries.as_slice().iter().map(|delivery| delivery.ticket);
-        shared.inbox.finish(tickets.zip(outcomes).map(|(ticket, outcome)| Finished { ticket, outcome }));
+        shared.finished.put(tickets.zip(outcomes).map(|(ticket, outcome)| Finished { ticket, outcome }));
     }
 }

@@ -208,12 +208,7 @@ impl<'a> Run<'a> {
                 let message = format!("{name} gave nothing for {} s", TIMEOUT.as_secs());
                 return Err(Failure::new(KAFKA_UNREACHABLE, message));
             }
-            self.sleeper.announce();
-            if consumer.any_ready(|_| true) {
-                self.sleeper.cancel();
-            } else {
-                self.sleeper.sleep(NAP);
-            }
+            self.runtime.block_on(self.sleeper.sleep_unless(|| consumer.any_ready(|_| true), || NAP));
         }
     }
 

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_engine::Instant;
-use penstock_kafka::wake::Sleeper;
+use penstock_kafka::wake::{Sleeper, Woken};
 use tokio::task::yield_now;
-use tokio::time::timeout;
 
 use super::Shell;
 use super::state::State;
@@ -73,15 +72,16 @@ pub async fn run<K: KafkaIo, C: Calls>(mut shell: Shell<K, C>, around: Surroundi
             yield_now().await;
             continue;
         }
-        sleeper.announce();
-        // Whoever made work before the announcement did not wake us: it is asked once more, and then the time.
-        if !shell.has_work() && (!state.is_stopping() || shell.is_draining()) {
-            let until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
-            let in_time = timeout(until_wake.min(SLEEP_MAX), sleeper.woken()).await.is_ok();
-            if !in_time && until_wake > SLEEP_MAX && shell.has_work() {
-                metrics.woken_by_cap_with_work.inc();
-            }
+        let mut until_wake = SLEEP_MAX;
+        let timeout = || {
+            until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
+            until_wake.min(SLEEP_MAX)
+        };
+        let has_work = || shell.has_work() || (state.is_stopping() && !shell.is_draining());
+        match sleeper.sleep_unless(has_work, timeout).await {
+            None => yield_now().await,
+            Some(Woken::Timeout) if until_wake > SLEEP_MAX && shell.has_work() => metrics.woken_by_cap_with_work.inc(),
+            Some(_) => {}
         }
-        sleeper.cancel();
     }
 }

@@ -19,18 +19,21 @@ pub(crate) type Headers<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
 /// A processor client as the loop has it, with the loop's sleeper.
 pub(crate) struct Client {
     pub(crate) calls: HttpProcessor,
-    pub(crate) sleeper: Sleeper,
+    sleeper: Sleeper,
+    /// The loop's.
+    here: Runtime,
     serial: u32,
 }
 
+/// Of servers.
 pub(crate) fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 impl Client {
     /// A client that sends records one by one.
-    pub(crate) fn of(runtime: &Runtime, url: &str) -> Self {
-        Self::new(runtime, url, Form::Single)
+    pub(crate) fn of(url: &str) -> Self {
+        Self::new(url, Form::Single)
     }
 
     /// The same, with spans.
@@ -41,17 +44,18 @@ impl Client {
     }
 
     /// A client that sends batches.
-    pub(crate) fn batching(runtime: &Runtime, url: &str) -> Self {
-        Self::new(runtime, url, Form::Batch)
+    pub(crate) fn batching(url: &str) -> Self {
+        Self::new(url, Form::Batch)
     }
 
-    fn new(runtime: &Runtime, url: &str, form: Form) -> Self {
+    fn new(url: &str, form: Form) -> Self {
         let (sleeper, waker) = pair();
         let endpoint = Endpoint::new(url, "shop/orders").unwrap();
-        let tasks = (runtime.handle().clone(), waker);
+        let here = Builder::new_current_thread().enable_all().build().unwrap();
+        let tasks = (here.handle().clone(), waker);
         let metrics = Arc::new(Metrics::new().unwrap());
         let calls = HttpProcessor::new(endpoint, Duration::from_secs(10), (form, true), tasks, metrics);
-        Self { calls, sleeper, serial: 0 }
+        Self { calls, sleeper, here, serial: 0 }
     }
 
     pub(crate) fn start(&mut self, slot: u32, new: NewRecord<'_>, headers: Headers<'_>) -> CallId {
@@ -87,18 +91,19 @@ impl Client {
         call
     }
 
+    /// Sleeps as the loop does until something has ended. Calls get on meanwhile.
+    pub(crate) fn sleep(&mut self) {
+        let (calls, sleeper) = (&self.calls, &self.sleeper);
+        self.here.block_on(sleeper.sleep_unless(|| calls.maybe_ready(), || Duration::from_secs(20)));
+    }
+
     /// Sleeps as the loop does until `count` calls have ended.
     pub(crate) fn finished(&mut self, count: usize) -> Vec<Finished> {
         let mut finished = Vec::new();
         while finished.len() < count {
             self.calls.take_finished(&mut finished);
             if finished.len() < count {
-                self.sleeper.announce();
-                if self.calls.maybe_ready() {
-                    self.sleeper.cancel();
-                } else {
-                    self.sleeper.sleep(Duration::from_secs(20));
-                }
+                self.sleep();
             }
         }
         finished

@@ -15,7 +15,7 @@ use crate::handler::{Answer, BatchHandler, BlockingHandler, Done, Failed, Handle
 struct Loop {
     calls: EmbeddedProcessor,
     sleeper: Sleeper,
-    _runtime: Runtime,
+    runtime: Runtime,
 }
 
 fn with(handler: impl Embedded) -> Loop {
@@ -23,7 +23,7 @@ fn with(handler: impl Embedded) -> Loop {
     let (sleeper, waker) = pair();
     let metrics = Arc::new(Metrics::new().unwrap());
     let calls = EmbeddedProcessor::new(Arc::new(handler), true, (runtime.handle().clone(), waker), metrics);
-    Loop { calls, sleeper, _runtime: runtime }
+    Loop { calls, sleeper, runtime }
 }
 
 fn each(handler: impl Handler) -> Loop {
@@ -66,12 +66,8 @@ impl Loop {
         let began = std::time::Instant::now();
         let mut finished: Vec<Finished> = Vec::new();
         while finished.len() < count {
-            self.sleeper.announce();
-            if self.calls.maybe_ready() {
-                self.sleeper.cancel();
-            } else {
-                self.sleeper.sleep(Duration::from_secs(1));
-            }
+            let (calls, sleeper) = (&self.calls, &self.sleeper);
+            self.runtime.block_on(sleeper.sleep_unless(|| calls.maybe_ready(), || Duration::from_secs(1)));
             self.calls.take_finished(&mut finished);
             assert!(began.elapsed() < Duration::from_secs(30), "no answer: {finished:?}");
         }
