@@ -162,7 +162,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
         worked |= self.rebuild_if_due(now);
         self.begin_reading(now);
-        self.resend();
+        self.resend(now);
         while self.tell_forwarded(now) {
             worked = true;
         }

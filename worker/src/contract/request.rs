@@ -1,12 +1,15 @@
 //! Records as HTTP requests: one in CloudEvents' binary mode, or in structured mode if its key and headers are too long for a
 //! request's head; several in the batched mode.
 
+use std::fmt::Display;
+use std::io::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, IntoHeaderName};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Uri};
 use jiff::Timestamp;
 use penstock_engine::seam::{Delivery, Record};
@@ -21,6 +24,8 @@ pub const EVENT_TYPE: &str = "dev.penstock.kafka.record";
 const SHARED_BYTES_MIN: usize = 16 << 10;
 /// So many headers a request has, and as many records' own trace headers as there may be.
 const HEADERS_USUAL: usize = 24;
+/// What is made for a request's head takes about so much, with a key of usual length.
+const HEAD_BYTES_USUAL: usize = 320;
 /// Prefix of CloudEvents' attributes in Kafka headers (Kafka protocol binding 1.0, section 3.2.3).
 const CE_KAFKA: &[u8] = b"ce_";
 pub(super) const OCTET_STREAM: &str = "application/octet-stream";
@@ -28,6 +33,13 @@ pub(super) const OCTET_STREAM: &str = "application/octet-stream";
 /// Names as values of their own: to insert one by its text costs an allocation, and a request has twenty.
 mod name {
     use hyper::header::HeaderName;
+
+    /// As [`super::TRACE`].
+    pub(super) static TRACE: [HeaderName; 3] = [
+        HeaderName::from_static(super::TRACE[0]),
+        HeaderName::from_static(super::TRACE[1]),
+        HeaderName::from_static(super::TRACE[2]),
+    ];
 
     macro_rules! names {
         ($($name:ident = $text:expr;)+) => { $(pub(super) static $name: HeaderName = HeaderName::from_static($text);)+ };
@@ -43,6 +55,9 @@ mod name {
         DEADLINE_MS = super::DEADLINE_MS;
         OWNER = super::OWNER;
         KEY = super::KEY;
+        NULL = super::NULL;
+        HEADERS = super::HEADERS;
+        RECORDS = super::RECORDS;
         CE_SPECVERSION = "ce-specversion";
         CE_ID = "ce-id";
         CE_SOURCE = "ce-source";
@@ -75,14 +90,18 @@ impl Origin {
         let id_prefix = format!("{cluster_id}/{topic_id}/{partition}/");
         let source = format!("kafka://{cluster_id}/{topic}");
         let event = Template::new(&topic, partition, &source, &id_prefix);
-        let mut head = HeaderMap::new();
-        put(&mut head, &name::TOPIC, topic.as_bytes());
-        head.insert(&name::PARTITION, partition.into());
-        let mut event_head = HeaderMap::new();
-        event_head.insert(&name::CE_SPECVERSION, HeaderValue::from_static("1.0"));
-        event_head.insert(&name::CE_TYPE, HeaderValue::from_static(EVENT_TYPE));
-        put_attribute(&mut event_head, &name::CE_SOURCE, source.as_bytes());
+        let (mut head, mut event_head) = (Head::of(&[]), Head::of(&[]));
+        head.put(&name::TOPIC, |text| text.extend_from_slice(topic.as_bytes()));
+        head.number(&name::PARTITION, partition);
+        event_head.attribute(&name::CE_SPECVERSION, b"1.0");
+        event_head.attribute(&name::CE_TYPE, EVENT_TYPE.as_bytes());
+        event_head.attribute(&name::CE_SOURCE, source.as_bytes());
+        let (head, event_head) = (head.finish(), event_head.finish());
         Self { topic, partition, id_prefix, event, source, head, event_head }
+    }
+
+    fn put_record_id(&self, offset: i64, text: &mut Vec<u8>) {
+        let _never_fails = write!(text, "{}{offset}", self.id_prefix);
     }
 
     /// The name of one record for all time: `<cluster>/<topic id>/<partition>/<offset>`.
@@ -127,27 +146,25 @@ impl Endpoint {
     /// The request for one record. `remaining` is the time until the worker gives the call up.
     pub fn request(&self, origin: &Origin, delivery: &Delivery, remaining: Duration) -> Request<Full<Bytes>> {
         let record = &delivery.record;
-        let mut headers = HeaderMap::with_capacity(HEADERS_USUAL);
-        copy(&self.base, &mut headers);
-        copy(&origin.head, &mut headers);
-        put(&mut headers, &name::IDEMPOTENCY_KEY, origin.record_id(record.offset()).as_bytes());
-        headers.insert(&name::OFFSET, record.offset().into());
+        let mut head = Head::of(&[&self.base, &origin.head]);
+        head.put(&name::IDEMPOTENCY_KEY, |text| origin.put_record_id(record.offset(), text));
+        head.number(&name::OFFSET, record.offset());
         if let Some(millis) = millis(record) {
-            headers.insert(&name::TIMESTAMP, millis.into());
+            head.number(&name::TIMESTAMP, millis);
         }
-        headers.insert(&name::ATTEMPT, delivery.attempt.into());
-        headers.insert(&name::DEADLINE_MS, u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX).into());
-        headers.insert(&name::OWNER, delivery.owner.into());
+        head.number(&name::ATTEMPT, delivery.attempt);
+        head.number(&name::DEADLINE_MS, remaining.as_millis());
+        head.number(&name::OWNER, delivery.owner);
         let carried = Carried::of(record);
         let body = if carried.fits() {
-            carried.into_headers(origin, record, &mut headers);
+            carried.into_head(origin, record, &mut head);
             body(record)
         } else {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT));
-            headers.insert(RECORDS, 1.into());
+            head.put(&CONTENT_TYPE, |text| text.extend_from_slice(EVENT.as_bytes()));
+            head.number(&name::RECORDS, 1);
             event::single(origin, delivery).into()
         };
-        self.post(headers, body)
+        self.post(head.finish(), body)
     }
 
     /// The request for several records, or for one of a pipeline that has batches. `origins` are those of the records.
@@ -208,48 +225,99 @@ impl Carried {
         self.headers.len() + self.key.as_ref().map_or(0, Vec::len) <= HEADER_BYTES_MAX
     }
 
-    fn into_headers(self, origin: &Origin, record: &Record, into: &mut HeaderMap) {
+    fn into_head(self, origin: &Origin, record: &Record, head: &mut Head) {
         if is_event(record) {
-            put_attributes(origin, record, into);
+            put_attributes(origin, record, head);
         } else {
-            put_plain_attributes(origin, record, into);
+            put_plain_attributes(origin, record, head);
         }
-        put(into, CONTENT_TYPE, content_type(record).unwrap_or(OCTET_STREAM).as_bytes());
+        head.put(&CONTENT_TYPE, |text| text.extend_from_slice(content_type(record).unwrap_or(OCTET_STREAM).as_bytes()));
         if let Some(null) = self.null {
-            into.insert(NULL, HeaderValue::from_static(null));
+            head.put(&name::NULL, |text| text.extend_from_slice(null.as_bytes()));
         }
         if let Some(key) = &self.key {
-            put(into, &name::KEY, key);
+            head.put(&name::KEY, |text| text.extend_from_slice(key));
         }
         if !self.headers.is_empty() {
-            put(into, HEADERS, &self.headers);
+            head.put(&name::HEADERS, |text| text.extend_from_slice(&self.headers));
         }
-        for name in TRACE {
-            if let Some(value) = header(record, name) {
-                put(into, name, value);
+        for name in &name::TRACE {
+            if let Some(value) = header(record, name.as_str()) {
+                head.put(name, |text| text.extend_from_slice(value));
             }
         }
     }
 }
 
+/// The head of one request. What is made for it stands in one buffer, of which its headers are parts: an allocation for each costs more
+/// than to write it.
+struct Head {
+    map: HeaderMap,
+    text: Vec<u8>,
+    made: Vec<(HeaderName, Range<usize>)>,
+}
+
+impl Head {
+    /// One that begins with these.
+    fn of(begin: &[&HeaderMap]) -> Self {
+        let mut map = HeaderMap::with_capacity(HEADERS_USUAL);
+        for from in begin {
+            copy(from, &mut map);
+        }
+        Self { map, text: Vec::with_capacity(HEAD_BYTES_USUAL), made: Vec::with_capacity(HEADERS_USUAL) }
+    }
+
+    /// A header whose value `write` appends; one that HTTP refuses is left out (it is in `penstock-headers`).
+    fn put(&mut self, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>)) {
+        let begin = self.text.len();
+        write(&mut self.text);
+        self.made.push((name.clone(), begin..self.text.len()));
+    }
+
+    fn number(&mut self, name: &HeaderName, number: impl Display) {
+        self.put(name, |text| {
+            let _never_fails = write!(text, "{number}");
+        });
+    }
+
+    /// A CloudEvents attribute, encoded as the HTTP binding asks.
+    fn attribute(&mut self, name: &HeaderName, value: &[u8]) {
+        self.put(name, |text| encode(value, Keep::CloudEvents, text));
+    }
+
+    fn finish(self) -> HeaderMap {
+        let Self { mut map, text, made } = self;
+        let text = Bytes::from(text);
+        for (name, range) in made {
+            if let Ok(value) = HeaderValue::from_maybe_shared(text.slice(range)) {
+                map.insert(name, value);
+            }
+        }
+        map
+    }
+}
+
 /// [`attributes`] of any record, as headers.
-fn put_attributes(origin: &Origin, record: &Record, into: &mut HeaderMap) {
+fn put_attributes(origin: &Origin, record: &Record, head: &mut Head) {
     for (name, value) in attributes(origin, record) {
         if let Ok(name) = HeaderName::from_bytes(&[b"ce-", name.as_slice()].concat()) {
-            put_attribute(into, name, &value);
+            head.attribute(&name, &value);
         }
     }
 }
 
 /// The same of a record that is no CloudEvent by itself, as most are: nothing is made that the origin has already.
-fn put_plain_attributes(origin: &Origin, record: &Record, into: &mut HeaderMap) {
-    copy(&origin.event_head, into);
-    put_attribute(into, &name::CE_ID, origin.record_id(record.offset()).as_bytes());
+fn put_plain_attributes(origin: &Origin, record: &Record, head: &mut Head) {
+    copy(&origin.event_head, &mut head.map);
+    head.put(&name::CE_ID, |text| {
+        encode(origin.id_prefix.as_bytes(), Keep::CloudEvents, text);
+        let _never_fails = write!(text, "{}", record.offset());
+    });
     if let Some(time) = time(record) {
-        put_attribute(into, &name::CE_TIME, time.to_string().as_bytes());
+        head.number(&name::CE_TIME, time);
     }
     if let Some(key) = text_key(record) {
-        put_attribute(into, &name::CE_PARTITIONKEY, key);
+        head.attribute(&name::CE_PARTITIONKEY, key);
     }
 }
 
@@ -323,20 +391,6 @@ pub(crate) fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
 fn copy(from: &HeaderMap, into: &mut HeaderMap) {
     for (name, value) in from {
         into.insert(name, value.clone());
-    }
-}
-
-/// Sets a CloudEvents attribute, encoded as the HTTP binding asks.
-fn put_attribute(headers: &mut HeaderMap, name: impl IntoHeaderName, value: &[u8]) {
-    let mut text = Vec::with_capacity(value.len());
-    encode(value, Keep::CloudEvents, &mut text);
-    put(headers, name, &text);
-}
-
-/// Sets a header whose value was made for it; one that HTTP refuses all the same is left out (it is in `penstock-headers`).
-fn put(headers: &mut HeaderMap, name: impl IntoHeaderName, value: &[u8]) {
-    if let Ok(value) = HeaderValue::from_bytes(value) {
-        headers.insert(name, value);
     }
 }
 

@@ -30,7 +30,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 });
             }
             Effect::Cancel { call } => self.calls.cancel(call),
-            Effect::Forward(forward) => self.forward(*forward),
+            Effect::Forward(forward) => self.forward(*forward, now),
             Effect::Commit { tp, commit, offset, leader_epoch, checkpoint } => {
                 let partition = self.partitions.get(tp).name.clone();
                 let metadata = checkpoint.into_bytes();

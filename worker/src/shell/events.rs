@@ -55,7 +55,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let tp = self.partitions.number(&partition);
                 self.readable_end(tp, seq, result, now);
             }
-            KafkaEvent::Sent { token, result } => self.sent(token, result),
+            KafkaEvent::Sent { token, result } => self.sent(token, result, now),
             KafkaEvent::PartitionFailed(partition, error) => {
                 let tp = self.partitions.number(&partition);
                 self.partition_failed(tp, &error, now);

@@ -1,6 +1,7 @@
 //! Dead letters, outputs and delayed records on their way.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 
 use penstock_engine::seam::{Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded};
 use penstock_engine::{Event, Instant};
@@ -18,14 +19,18 @@ const INVALID_RECORD: ErrorCode = ErrorCode(87);
 /// `RECORD_LIST_TOO_LARGE`.
 const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
 
+/// How long a partition that turned out not to exist is done without. It may only have been away: a topic that is made anew, while the
+/// brokers tell each other.
+const ABSENT: Duration = Duration::from_secs(60);
+
 /// Forwards sent and not confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
     sent: HashMap<ForwardId, Pending>,
     /// The producer's queue was full. It cannot be, since the engine reserves room, unless records are very large.
     waiting: VecDeque<Forward>,
-    /// Partitions of dead-letter and delay topics that turned out not to exist.
-    absent: HashSet<(String, i32)>,
+    /// Partitions of dead-letter and delay topics that turned out not to exist, and until when that is believed.
+    absent: HashMap<(String, i32), Instant>,
     results: Vec<Forwarded>,
     /// The failure that the log has already, by where to: the same again and again is no news.
     told: HashMap<&'static str, ErrorCode>,
@@ -42,10 +47,10 @@ struct Pending {
 }
 
 impl Forwards {
-    /// The partition of the same number as a record's own, where the topic has it.
-    fn partition(&self, io: &impl KafkaIo, topic: &str, origin: i32) -> Option<i32> {
-        let same = io.partitions_of(topic).is_some_and(|count| origin < count);
-        (same && !self.absent.contains(&(topic.to_owned(), origin))).then_some(origin)
+    /// The partition of the same number as a record's own, where the topic has it: it had `count` when last asked.
+    fn partition(&self, topic: &str, count: Option<i32>, origin: i32, now: Instant) -> Option<i32> {
+        let absent = self.absent.get(&(topic.to_owned(), origin)).is_some_and(|until| now < *until);
+        (count.is_some_and(|count| origin < count) && !absent).then_some(origin)
     }
 
     pub(super) fn in_progress(&self) -> usize {
@@ -54,8 +59,8 @@ impl Forwards {
 }
 
 impl<K: KafkaIo, C: Calls> Shell<K, C> {
-    pub(super) fn forward(&mut self, forward: Forward) {
-        match self.send(&forward) {
+    pub(super) fn forward(&mut self, forward: Forward, now: Instant) {
+        match self.send(&forward, now) {
             Ok(pending) if pending.left == 0 => self.forwarded(forward.id, pending.to, Ok(())),
             Ok(pending) => {
                 self.forwards.sent.insert(forward.id, pending);
@@ -67,15 +72,15 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     /// Tries again what found the queue full.
-    pub(super) fn resend(&mut self) {
+    pub(super) fn resend(&mut self, now: Instant) {
         for _ in 0..self.forwards.waiting.len() {
             if let Some(forward) = self.forwards.waiting.pop_front() {
-                self.forward(forward);
+                self.forward(forward, now);
             }
         }
     }
 
-    fn send(&mut self, forward: &Forward) -> Result<Pending, (&'static str, SendError)> {
+    fn send(&mut self, forward: &Forward, now: Instant) -> Result<Pending, (&'static str, SendError)> {
         let token = token(forward.id);
         let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
         let (settings, io) = (&self.settings, &mut self.io);
@@ -106,14 +111,14 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let headers =
                     |letters: &DeadLetters| letters.headers(origin, record, cause, forward.parked, &settings.pipeline);
                 let own = letters.map(headers).unwrap_or_default();
-                let partition = self.forwards.partition(io, topic, origin.partition);
+                let partition = self.forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
                 let sent = forward::dead_letter(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
                 one_sent(sent, "dead_letter", topic, partition)
             }
             Destination::Delay { tier, cause } => {
                 let topic = settings.delay_topics.get(*tier).map_or("", |one| one.topic.as_str());
                 let own = delay::headers(origin, record, cause, &settings.pipeline);
-                let partition = self.forwards.partition(io, topic, origin.partition);
+                let partition = self.forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
                 let sent = forward::delayed(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
                 one_sent(sent, "delay", topic, partition)
             }
@@ -121,7 +126,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     /// A record was confirmed, or failed.
-    pub(super) fn sent(&mut self, token: u64, result: Result<(), KafkaError>) {
+    pub(super) fn sent(&mut self, token: u64, result: Result<(), KafkaError>, now: Instant) {
         let id = id(token);
         let Some(pending) = self.forwards.sent.get_mut(&id) else { return };
         pending.left = pending.left.saturating_sub(1);
@@ -135,7 +140,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if let (Some(error), Some(place)) = (&pending.failed, pending.partition)
             && error.code == ErrorCode::UNKNOWN_PARTITION
         {
-            self.forwards.absent.insert(place);
+            self.forwards.absent.insert(place, now + ABSENT);
         }
         self.forwarded(id, pending.to, pending.failed.map_or(Ok(()), Err));
     }
@@ -204,6 +209,18 @@ fn id(token: u64) -> ForwardId {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_partition_that_was_absent_is_tried_again() {
+        let mut forwards = Forwards::default();
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        assert_eq!(forwards.partition("dlq", Some(3), 2, at(0)), Some(2));
+        assert_eq!(forwards.partition("dlq", Some(2), 2, at(0)), None, "the topic has fewer");
+        forwards.absent.insert(("dlq".to_owned(), 2), at(0) + ABSENT);
+        assert_eq!(forwards.partition("dlq", Some(3), 2, at(59)), None);
+        assert_eq!(forwards.partition("dlq", Some(3), 1, at(59)), Some(1), "the others are there");
+        assert_eq!(forwards.partition("dlq", Some(3), 2, at(60)), Some(2));
+    }
 
     #[test]
     fn a_token_names_its_forward() {
