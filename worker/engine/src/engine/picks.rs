@@ -4,8 +4,11 @@
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
 //! that did not clear it. What was in a batch that failed runs in halves of it, down to a call of its own.
 
+use core::time::Duration;
+
 use super::{Engine, Group, Member};
 use crate::calls::Kind;
+use crate::lanes::LaneId;
 use crate::ledger::{Entry, State};
 use crate::partition::{Partition, Phase, Queue};
 use crate::room::Room;
@@ -15,6 +18,9 @@ use crate::timers::Alarm;
 
 /// Times a suspect may break in company before it runs alone.
 const SUSPICION_IN_COMPANY: u32 = 1;
+
+/// How long a record waits for the output of the one before it in its lane, until it looks again.
+const BEHIND: Duration = Duration::from_millis(100);
 
 /// What the next call is made of.
 pub(super) enum Picked {
@@ -46,8 +52,11 @@ impl Engine {
     }
 
     /// A record's back-off has passed.
-    pub(super) fn retry_due(&mut self, tp: Tp, epoch: u32, seq: u64) {
-        let member = Member { tp, epoch, seq };
+    pub(super) fn retry_due(&mut self, member: Member, now: Instant) {
+        let Member { tp, epoch, seq } = member;
+        if self.is_behind(member) {
+            return self.timers.set(now + BEHIND, Alarm::Retry { tp, epoch, seq });
+        }
         let Some(suspected) = self.make_ready(member) else { return };
         if suspected {
             self.suspects.push_back(Group { members: vec![member], broken: true });
@@ -58,8 +67,11 @@ impl Engine {
     }
 
     /// A group's back-off has passed.
-    pub(super) fn group_due(&mut self, id: u64) {
+    pub(super) fn group_due(&mut self, id: u64, now: Instant) {
         let Some(mut group) = self.waiting.remove(&id) else { return };
+        if group.members.iter().any(|member| self.is_behind(*member)) {
+            return self.group_waits(group, now + BEHIND);
+        }
         group.members.retain(|member| self.make_ready(*member).is_some());
         match (group.members.is_empty(), group.broken) {
             (true, _) => {}
@@ -197,6 +209,15 @@ impl Engine {
         let first = partition.ledger.first() == Some(member.seq);
         let Some(offset) = partition.ledger.get(member.seq).map(|entry| entry.offset) else { return false };
         first || self.room.admits(partition, offset)
+    }
+
+    /// Whether a record of the same lane stands before this one. Under `sameLane` it failed in the call that took the one before it,
+    /// whose output is being written: should that be refused, that record has to be called again, and before this one.
+    fn is_behind(&self, member: Member) -> bool {
+        let partition = &self.partitions[member.tp.index()];
+        let lane = partition.ledger.get(member.seq).map(|entry| entry.lane).filter(|lane| *lane != LaneId::NONE);
+        partition.epoch == member.epoch
+            && lane.and_then(|lane| partition.lanes.head(lane)).is_some_and(|head| head != member.seq)
     }
 
     /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone.
