@@ -113,6 +113,9 @@ impl Connection {
         // Measured: 20 ms cost a tenth of the throughput.
         layers.by_default("fetch.queue.backoff.ms", 2);
         layers.by_default("fetch.wait.max.ms", 500);
+        // A request that is never answered holds up those behind it; while it is the one for the coordinator, librdkafka asks nobody
+        // else, and the member is lost. So less than the usual session of 45 s; librdkafka's own is 60 s.
+        layers.by_default("socket.timeout.ms", 30_000);
         // Bytes are what bounds the queues; a bound on records would leave a fast reader waiting between fetches.
         layers.by_default("queued.min.messages", 100_000);
         self.buffers(settings, &mut layers);

@@ -17,7 +17,7 @@ use crate::kafka::KafkaIo;
 use crate::processor::Calls;
 
 /// Silence below the high watermark that is looked into; doubles with each cure that did not help, up to four times this. A fetch that is
-/// merely slow fails within librdkafka's `fetch.wait.max.ms` and `socket.timeout.ms` (60 s), or brings something.
+/// merely slow fails within librdkafka's `fetch.wait.max.ms` and `socket.timeout.ms` (30 s), or brings something.
 const SILENT: Duration = Duration::from_secs(30);
 /// Silence that is looked into though no high watermark says that something is missing: a fetcher that stopped would not learn of it.
 const UNSEEN: Duration = Duration::from_secs(300);
