@@ -291,12 +291,13 @@ fn l3_workers_that_do_not_end_as_they_should() {
 
 #[test]
 fn l4_a_key_that_holds_up_another() {
-    let story = |time| {
-        let story = Story::of(&[1, 2]).call(0, 1, 0, 5, Answer::Overload).call(0, 1, 8_000, 8_005, ACK);
+    let story = |answer, time| {
+        let story = Story::of(&[1, 2]).call(0, 1, 0, 5, answer).call(0, 1, 8_000, 8_005, ACK);
         story.call(1, 1, time, time + 5, ACK).commit(2, 9_000)
     };
-    story(20).holds();
-    story(8_010).breaks("L4");
+    story(Answer::Overload, 20).holds();
+    story(Answer::Overload, 8_010).breaks("L4");
+    story(Answer::Unavailable, 8_010).holds(); // the processor is away: it is not the key that holds
 }
 
 #[test]
