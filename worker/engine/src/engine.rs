@@ -268,8 +268,8 @@ impl Engine {
         }
         while let Some(alarm) = self.timers.pop_due(now) {
             match alarm {
-                Alarm::Retry { tp, epoch, seq } => self.retry_due(Member { tp, epoch, seq }, now),
-                Alarm::Group(id) => self.group_due(id, now),
+                Alarm::Retry { tp, epoch, seq } => self.retry_due(Member { tp, epoch, seq }),
+                Alarm::Group(id) => self.group_due(id),
                 Alarm::Forward(id) => self.forward_due(id, effects),
                 Alarm::Fetch { tp, epoch } => self.fetch_again(tp, epoch, effects),
                 Alarm::Probe => self.probe(effects),

@@ -4,8 +4,6 @@
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
 //! that did not clear it. What was in a batch that failed runs in halves of it, down to a call of its own.
 
-use core::time::Duration;
-
 use super::{Engine, Group, Member};
 use crate::calls::Kind;
 use crate::lanes::LaneId;
@@ -18,9 +16,6 @@ use crate::timers::Alarm;
 
 /// Times a suspect may break in company before it runs alone.
 const SUSPICION_IN_COMPANY: u32 = 1;
-
-/// How long a record waits for the output of the one before it in its lane, until it looks again.
-const BEHIND: Duration = Duration::from_millis(100);
 
 /// What the next call is made of.
 pub(super) enum Picked {
@@ -52,11 +47,8 @@ impl Engine {
     }
 
     /// A record's back-off has passed.
-    pub(super) fn retry_due(&mut self, member: Member, now: Instant) {
-        let Member { tp, epoch, seq } = member;
-        if self.is_behind(member) {
-            return self.timers.set(now + BEHIND, Alarm::Retry { tp, epoch, seq });
-        }
+    pub(super) fn retry_due(&mut self, member: Member) {
+        let Member { tp, seq, .. } = member;
         let Some(suspected) = self.make_ready(member) else { return };
         if suspected {
             self.suspects.push_back(Group { members: vec![member], broken: true });
@@ -67,11 +59,8 @@ impl Engine {
     }
 
     /// A group's back-off has passed.
-    pub(super) fn group_due(&mut self, id: u64, now: Instant) {
+    pub(super) fn group_due(&mut self, id: u64) {
         let Some(mut group) = self.waiting.remove(&id) else { return };
-        if group.members.iter().any(|member| self.is_behind(*member)) {
-            return self.group_waits(group, now + BEHIND);
-        }
         group.members.retain(|member| self.make_ready(*member).is_some());
         match (group.members.is_empty(), group.broken) {
             (true, _) => {}
@@ -211,24 +200,21 @@ impl Engine {
         first || self.room.admits(partition, offset)
     }
 
-    /// Whether a record of the same lane stands before this one. Under `sameLane` it failed in the call that took the one before it,
-    /// whose output is being written: should that be refused, that record has to be called again, and before this one.
-    fn is_behind(&self, member: Member) -> bool {
-        let partition = &self.partitions[member.tp.index()];
-        let lane = partition.ledger.get(member.seq).map(|entry| entry.lane).filter(|lane| *lane != LaneId::NONE);
-        partition.epoch == member.epoch
-            && lane.and_then(|lane| partition.lanes.head(lane)).is_some_and(|head| head != member.seq)
-    }
-
-    /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone.
+    /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone, or another stands before it in its
+    /// lane. Under `sameLane` it may have failed in the call that took the one before it, whose output is still being written: should that
+    /// be refused, that one has to be called again, and before this one.
     fn make_ready(&mut self, member: Member) -> Option<bool> {
         let partition = &mut self.partitions[member.tp.index()];
         if partition.epoch != member.epoch || partition.phase != Phase::Flowing {
             return None;
         }
         let entry = partition.ledger.get_mut(member.seq).filter(|entry| entry.state == State::Waiting)?;
+        let (offset, lane) = (entry.offset, entry.lane);
+        if lane != LaneId::NONE && partition.lanes.head(lane) != Some(member.seq) {
+            partition.back_to_its_lane(member.seq);
+            return None;
+        }
         entry.state = State::Ready;
-        let offset = entry.offset;
         Some(partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0))
     }
 }
