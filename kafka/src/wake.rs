@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+pub(crate) use protocol::Maybe;
 use protocol::{Bed, Bell};
-pub use protocol::{Flag, Maybe};
 
 /// Wakes the loop that owns the [`Sleeper`]. Cheap to clone, callable from any thread.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// A boolean that threads share.
-pub trait Flag {
+pub(crate) trait Flag {
     /// One that nobody shares yet.
     fn new(value: bool) -> Self;
     /// With acquire ordering.
@@ -83,16 +83,12 @@ impl<F: Flag, B: Bell> Bed<F, B> {
         has_work: impl FnOnce() -> bool,
         sleep: impl AsyncFnOnce(&B) -> T,
     ) -> Option<T> {
-        self.announce();
+        self.announced.store(true);
+        F::fence();
         let how = if has_work() { None } else { Some(sleep(&self.bell).await) };
         // A waker that has taken the announcement before may not have rung yet: that will end the next wait early, once.
         self.announced.take();
         how
-    }
-
-    pub(super) fn announce(&self) {
-        self.announced.store(true);
-        F::fence();
     }
 }
 
@@ -100,27 +96,27 @@ impl<F: Flag, B: Bell> Bed<F, B> {
 /// source that nobody looks at for a while, for want of credit, is still known to be filled afterwards, though librdkafka
 /// signals a queue only when it was empty before.
 #[derive(Debug)]
-pub struct Maybe<F = AtomicBool>(F);
+pub(crate) struct Maybe<F = AtomicBool>(F);
 
 impl<F: Flag> Maybe<F> {
     /// Raised or not.
-    pub fn new(raised: bool) -> Self {
+    pub(crate) fn new(raised: bool) -> Self {
         Self(F::new(raised))
     }
 
     /// Something was put in. Wake the reader after this.
-    pub fn raise(&self) {
+    pub(crate) fn raise(&self) {
         self.0.store(true);
     }
 
     /// A look may find something.
-    pub fn is_raised(&self) -> bool {
+    pub(crate) fn is_raised(&self) -> bool {
         self.0.load()
     }
 
     /// Looks: `look` says beside its result whether there may be more. Lowered before the look and raised again after it, so that
     /// whoever puts something in meanwhile is not overheard. One thread only may look.
-    pub fn look<T>(&self, look: impl FnOnce() -> (T, bool)) -> T {
+    pub(crate) fn look<T>(&self, look: impl FnOnce() -> (T, bool)) -> T {
         self.0.store(false);
         let (found, more) = look();
         if more {

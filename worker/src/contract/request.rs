@@ -91,17 +91,13 @@ impl Origin {
         let source = format!("kafka://{cluster_id}/{topic}");
         let event = Template::new(&topic, partition, &source, &id_prefix);
         let (mut head, mut event_head) = (Head::of(&[]), Head::of(&[]));
-        head.put(&name::TOPIC, |text| text.extend_from_slice(topic.as_bytes()));
-        head.number(&name::PARTITION, partition);
+        head.bytes(&name::TOPIC, topic.as_bytes());
+        head.text(&name::PARTITION, partition);
         event_head.attribute(&name::CE_SPECVERSION, b"1.0");
         event_head.attribute(&name::CE_TYPE, EVENT_TYPE.as_bytes());
         event_head.attribute(&name::CE_SOURCE, source.as_bytes());
         let (head, event_head) = (head.finish(), event_head.finish());
         Self { topic, partition, id_prefix, event, source, head, event_head }
-    }
-
-    fn put_record_id(&self, offset: i64, text: &mut Vec<u8>) {
-        let _never_fails = write!(text, "{}{offset}", self.id_prefix);
     }
 
     /// The name of one record for all time: `<cluster>/<topic id>/<partition>/<offset>`.
@@ -147,21 +143,21 @@ impl Endpoint {
     pub fn request(&self, origin: &Origin, delivery: &Delivery, remaining: Duration) -> Request<Full<Bytes>> {
         let record = &delivery.record;
         let mut head = Head::of(&[&self.base, &origin.head]);
-        head.put(&name::IDEMPOTENCY_KEY, |text| origin.put_record_id(record.offset(), text));
-        head.number(&name::OFFSET, record.offset());
+        head.text(&name::IDEMPOTENCY_KEY, format_args!("{}{}", origin.id_prefix, record.offset()));
+        head.text(&name::OFFSET, record.offset());
         if let Some(millis) = millis(record) {
-            head.number(&name::TIMESTAMP, millis);
+            head.text(&name::TIMESTAMP, millis);
         }
-        head.number(&name::ATTEMPT, delivery.attempt);
-        head.number(&name::DEADLINE_MS, remaining.as_millis());
-        head.number(&name::OWNER, delivery.owner);
+        head.text(&name::ATTEMPT, delivery.attempt);
+        head.text(&name::DEADLINE_MS, remaining.as_millis());
+        head.text(&name::OWNER, delivery.owner);
         let carried = Carried::of(record);
         let body = if carried.fits() {
             carried.into_head(origin, record, &mut head);
             body(record)
         } else {
-            head.put(&CONTENT_TYPE, |text| text.extend_from_slice(EVENT.as_bytes()));
-            head.number(&name::RECORDS, 1);
+            head.bytes(&CONTENT_TYPE, EVENT.as_bytes());
+            head.text(&name::RECORDS, 1);
             event::single(origin, delivery).into()
         };
         self.post(head.finish(), body)
@@ -231,19 +227,19 @@ impl Carried {
         } else {
             put_plain_attributes(origin, record, head);
         }
-        head.put(&CONTENT_TYPE, |text| text.extend_from_slice(content_type(record).unwrap_or(OCTET_STREAM).as_bytes()));
+        head.bytes(&CONTENT_TYPE, content_type(record).unwrap_or(OCTET_STREAM).as_bytes());
         if let Some(null) = self.null {
-            head.put(&name::NULL, |text| text.extend_from_slice(null.as_bytes()));
+            head.bytes(&name::NULL, null.as_bytes());
         }
         if let Some(key) = &self.key {
-            head.put(&name::KEY, |text| text.extend_from_slice(key));
+            head.bytes(&name::KEY, key);
         }
         if !self.headers.is_empty() {
-            head.put(&name::HEADERS, |text| text.extend_from_slice(&self.headers));
+            head.bytes(&name::HEADERS, &self.headers);
         }
         for name in &name::TRACE {
             if let Some(value) = header(record, name.as_str()) {
-                head.put(name, |text| text.extend_from_slice(value));
+                head.bytes(name, value);
             }
         }
     }
@@ -274,9 +270,13 @@ impl Head {
         self.made.push((name.clone(), begin..self.text.len()));
     }
 
-    fn number(&mut self, name: &HeaderName, number: impl Display) {
+    fn bytes(&mut self, name: &HeaderName, value: &[u8]) {
+        self.put(name, |text| text.extend_from_slice(value));
+    }
+
+    fn text(&mut self, name: &HeaderName, value: impl Display) {
         self.put(name, |text| {
-            let _never_fails = write!(text, "{number}");
+            let _never_fails = write!(text, "{value}");
         });
     }
 
@@ -314,7 +314,7 @@ fn put_plain_attributes(origin: &Origin, record: &Record, head: &mut Head) {
         let _never_fails = write!(text, "{}", record.offset());
     });
     if let Some(time) = time(record) {
-        head.number(&name::CE_TIME, time);
+        head.text(&name::CE_TIME, time);
     }
     if let Some(key) = text_key(record) {
         head.attribute(&name::CE_PARTITIONKEY, key);
