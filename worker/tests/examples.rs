@@ -4,7 +4,7 @@
 
 mod client;
 
-use std::net::TcpListener;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use penstock_engine::seam::{NewRecord, Outcome, OutputRecord};
 use penstock_worker::processor::answers;
 use serde_json::{Value, json};
+use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Headers, runtime};
@@ -20,11 +21,13 @@ use crate::client::{Client, Headers, runtime};
 /// Compiling the Go example takes some seconds the first time.
 const START_MAX: Duration = Duration::from_secs(120);
 
-/// A port below those that the kernel gives to connections: one that connects to itself would look like a server.
+/// A port below those that the kernel gives to connections: one that connects to itself would look like a server. Nor is it listened
+/// on to see whether it is free: a process that another test is starting has a copy of that socket until it becomes its program, and
+/// would look like a server too, which breaks the first call.
 fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = u16::try_from(std::process::id() % 1000).unwrap() * 10;
-    let free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let free = |port: &u16| TcpSocket::new_v4().unwrap().bind((Ipv4Addr::LOCALHOST, *port).into()).is_ok();
     std::iter::repeat_with(|| 20_000 + (first + NEXT.fetch_add(1, SeqCst)) % 10_000).find(free).unwrap()
 }
 
