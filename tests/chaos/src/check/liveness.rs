@@ -63,13 +63,22 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
         let over = |one: &Disturbance| if one.until == Micros::MAX { one.from + MOURNING } else { one.until };
         let excused = overlapping.map(over).max();
         let still = to.saturating_sub(excused.unwrap_or(0).max(*from));
-        if still > STANDSTILL + history.late.within(*from, *to) && *from < last_done {
+        let too_long = still > STANDSTILL + history.late.within(*from, *to);
+        if too_long && *from < last_done && has_some_left(partition, *from) {
             findings.add("L2", || {
                 let (number, from, to) = (partition.tp, clock(*from), clock(*to));
                 format!("partition {number}: nothing happened from {from} to {to}, although records were left")
             });
         }
     }
+}
+
+/// Whether something was left to be done or committed then: a producer may be slower than the plan, above all in transactions.
+fn has_some_left(partition: &PartitionFacts<'_>, at: Micros) -> bool {
+    let by_then = partition.commits.iter().filter(|(commit, _)| end_of(commit.at) <= at);
+    let committed = by_then.map(|(commit, _)| commit.offset).max().unwrap_or_default();
+    let left = |one: &RecordFacts<'_>| one.record.offset >= committed && start_of(one.record.timestamp) <= at;
+    partition.records.iter().any(left)
 }
 
 /// L4: a record that holds its key holds no other.

@@ -268,6 +268,20 @@ fn l2_a_partition_that_stands_still() {
 }
 
 #[test]
+fn l2_where_nothing_is_left_nothing_stands_still() {
+    let story = |left: bool| {
+        let story = Story::of(&[1, 2, 3]).with(|history| {
+            history.logs[0].records[2].timestamp += 45_000;
+            history.logs[0].records[1].timestamp += if left { 10 } else { 45_000 };
+        });
+        let story = story.call(0, 1, 0, 5, ACK).commit(1, 10).call(1, 1, 45_005, 45_010, ACK);
+        story.call(2, 1, 45_005, 45_010, ACK).commit(3, 45_020)
+    };
+    story(false).holds();
+    story(true).breaks("L2");
+}
+
+#[test]
 fn l2_a_death_excuses_no_more_than_its_mourning() {
     let story = |pause| {
         let story = Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).commit(1, 10).killed(0, 100);
