@@ -47,6 +47,10 @@ const EVENTS: i32 = sys::RD_KAFKA_EVENT_REBALANCE
 /// How often the consumer's queue is polled although nothing was signalled. Polling is what tells librdkafka that we live.
 const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
+/// Longest time that a consumer which is given up may take to leave its group, and how often it looks meanwhile.
+const LEAVE_MAX: Duration = Duration::from_secs(10);
+const LEAVE_LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
 const ANY_PARTITION: i32 = -1;
 
@@ -60,6 +64,8 @@ pub struct Consumer {
     partitions: HashMap<TopicPartition, Split>,
     topics: HashSet<Arc<str>>,
     rebalances: u64,
+    /// Asked back, and not given yet.
+    revoking: HashSet<TopicPartition>,
     closing: bool,
     last_poll: Instant,
     questions: Questions,
@@ -88,6 +94,7 @@ impl Consumer {
             partitions: HashMap::new(),
             topics: HashSet::new(),
             rebalances: 0,
+            revoking: HashSet::new(),
             closing: false,
             last_poll: Instant::now(),
             questions: Questions::new(waker.clone()),
@@ -139,7 +146,8 @@ impl Consumer {
         self.last_poll = now;
         let event = self.events.poll()?;
         let heard = hear(&event, &self.client, &mut self.topics, &mut self.rebalances);
-        Some(heard)
+        drop(event);
+        Some(self.in_order(heard))
     }
 
     fn poll_replies(&mut self) -> Option<Heard> {
@@ -148,7 +156,26 @@ impl Consumer {
         }
         let event = self.replies.poll()?;
         let heard = hear(&event, &self.client, &mut self.topics, &mut self.rebalances);
-        Some(heard)
+        drop(event);
+        Some(self.in_order(heard))
+    }
+
+    /// With the classic protocol librdkafka joins again whenever the metadata of its topics changes, also while a revocation waits for
+    /// its answer (`rd_kafka_cgrp_metadata_update_check` in rdkafka_cgrp.c, 2.12.1). The group gives what was asked back to others, and
+    /// the client is told the next thing; whatever is answered then, it believes for ever that a rebalance is under way, and takes part
+    /// in no other. So whoever is told something before the last revocation was answered must begin anew.
+    fn in_order(&mut self, heard: Heard) -> Heard {
+        let Heard::Event(ConsumerEvent::Rebalance(rebalance)) = &heard else { return heard };
+        if rebalance.assignment_lost {
+            self.revoking.clear();
+        } else if !self.revoking.is_empty() && !self.closing {
+            let text = "the group went on although a revocation was not answered: its partitions are lost".to_owned();
+            return Heard::Event(ConsumerEvent::Error(KafkaError { code: ErrorCode::STATE, text, fatal: true }));
+        }
+        if rebalance.kind == RebalanceKind::Revoke {
+            self.revoking.extend(rebalance.partitions.iter().cloned());
+        }
+        heard
     }
 
     /// Confirms an assignment (or adds partitions by hand): reading starts at these offsets. An empty list confirms an
@@ -185,6 +212,7 @@ impl Consumer {
     pub fn unassign(&mut self, partitions: &[TopicPartition]) -> Result<(), KafkaError> {
         let mut list = PartitionList::with_capacity(partitions.len());
         for partition in partitions {
+            self.revoking.remove(partition);
             let Some(split) = self.partitions.get_mut(partition) else { continue };
             if std::mem::take(&mut split.assigned) {
                 list.add(&split.topic, partition.partition);
@@ -286,6 +314,47 @@ impl Consumer {
     /// The group was left, the consumer can be dropped.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    /// Gives the consumer up: it [leaves](Self::leave) on a thread of its own.
+    pub fn retire(self) {
+        let leaving = std::thread::Builder::new().name("kafka-leave".to_owned()).spawn(move || {
+            if !self.leave() {
+                tracing::debug!("a consumer that was given up could not leave its group");
+            }
+        });
+        if let Err(error) = leaving {
+            tracing::warn!(%error, "no thread to leave the group on: it will notice when the session ends");
+        }
+    }
+
+    /// Leaves the group at once, agreeing to whatever is asked, so that its partitions are given to others now and not when the session
+    /// ends; waits until that is done, ten seconds at most. Whether it was done.
+    pub fn leave(mut self) -> bool {
+        let deadline = Instant::now() + LEAVE_MAX;
+        let mut result = self.close();
+        while result.is_ok() && !self.is_closed() && Instant::now() < deadline {
+            let event = match self.next_event() {
+                Some(event) => Heard::Event(event),
+                None => self.wait_reply(LEAVE_LOOK_EVERY),
+            };
+            if let Heard::Event(ConsumerEvent::Rebalance(rebalance)) = event {
+                result = self.agree(&rebalance);
+            }
+        }
+        self.is_closed()
+    }
+
+    fn wait_reply(&mut self, timeout: Duration) -> Heard {
+        let event = self.replies.wait(timeout);
+        event.map_or(Heard::Nothing, |event| hear(&event, &self.client, &mut self.topics, &mut self.rebalances))
+    }
+
+    fn agree(&mut self, rebalance: &Rebalance) -> Result<(), KafkaError> {
+        match rebalance.kind {
+            RebalanceKind::Assign => self.assign(&[]),
+            RebalanceKind::Revoke => self.unassign(&rebalance.partitions),
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use mock::Mock;
 use penstock_kafka::consumer::{CommitOffset, RebalanceKind};
 use penstock_kafka::producer::{OutgoingRecord, Producer};
-use penstock_kafka::settings::GroupProtocol;
+use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::pair;
 use penstock_kafka::{ErrorCode, TopicPartition};
 use support::{Member, PATIENCE, connection, settings};
@@ -80,11 +80,8 @@ fn whoever_did_not_poll_for_too_long_is_told_that_everything_is_lost_and_gets_it
     fill(&mock, 2, 10);
     let settings = support::settings("g", "m", GroupProtocol::Consumer);
     let interval = Duration::from_secs(2);
-    let mut member = Member::join(
-        &mock.bootstrap(),
-        &penstock_kafka::settings::ConsumerSettings { max_poll_interval: interval, ..settings },
-        &[TOPIC],
-    );
+    let mut member =
+        Member::join(&mock.bootstrap(), &ConsumerSettings { max_poll_interval: interval, ..settings }, &[TOPIC]);
     assert!(member.run(PATIENCE, |member| member.count == 20), "{:?}", member.errors);
     assert_eq!(member.commit(&[commit(0, 4, b"")]).error, None);
     assert!(!member.consumer.assignment_lost());
@@ -131,6 +128,48 @@ fn commits_while_another_member_joins_bring_no_further_rebalance() {
     assert!(first.rebalances.len() + second.rebalances.len() <= 8, "{:?} {:?}", first.rebalances, second.rebalances);
     first.close();
     second.close();
+}
+
+/// Whoever is asked for partitions and sees the metadata of its topics change before it has answered joins again all the same, with
+/// the classic protocol, and is of no use to its group any more. It is told, and leaves at once although nobody waits for it.
+#[test]
+fn a_topic_that_appears_while_a_revocation_is_unanswered_costs_the_consumer_and_no_partition() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 4);
+    let topics = [TOPIC, "later"];
+    let settings = |client_id| ConsumerSettings {
+        session_timeout: Duration::from_secs(4), // as long as the mock cluster waits for those who have to join again
+        ..support::settings("g", client_id, GroupProtocol::Classic)
+    };
+    let often = [("topic.metadata.refresh.interval.ms", "100"), ("heartbeat.interval.ms", "500")];
+    let often = often.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let connection = Connection::resolve(Some(&mock.bootstrap()), None, None, &often).unwrap();
+    let mut first = Member::join_by(&connection, &settings("first"), &topics);
+    assert!(first.run(PATIENCE, |member| member.owned.len() == 4), "{:?}", first.rebalances);
+    first.hold_revocations = true;
+    let mut second = Member::join_by(&connection, &settings("second"), &topics);
+    assert!(run_both(&mut first, &mut second, |first, _| !first.held.is_empty()), "{:?}", first.rebalances);
+    mock.topic("later", 2);
+    let told = |first: &Member, _: &Member| first.errors.iter().any(|error| error.fatal);
+    assert!(run_both(&mut first, &mut second, told), "{:?} {:?}", first.rebalances, first.errors);
+    assert_eq!(first.errors.iter().find(|error| error.fatal).unwrap().code, ErrorCode::STATE);
+    let first = std::thread::spawn(|| first.consumer.leave());
+    assert!(second.run(PATIENCE, |second| second.owned.len() == 6), "{:?}", second.rebalances);
+    assert!(first.join().unwrap(), "it leaves, whatever librdkafka believes of itself");
+    second.close();
+}
+
+/// Turns both loops until `done`; whether it was done in time.
+fn run_both(first: &mut Member, second: &mut Member, done: impl Fn(&Member, &Member) -> bool) -> bool {
+    let begin = Instant::now();
+    while !done(first, second) {
+        if begin.elapsed() > PATIENCE {
+            return false;
+        }
+        first.run(Duration::from_millis(20), |_| false);
+        second.run(Duration::from_millis(20), |_| false);
+    }
+    true
 }
 
 /// Trap 12: null is not empty, and headers may repeat, be null, and have no text for a name.

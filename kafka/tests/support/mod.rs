@@ -107,8 +107,12 @@ pub(crate) fn connection(bootstrap: &str) -> Connection {
 
 impl Member {
     pub(crate) fn join(bootstrap: &str, settings: &ConsumerSettings, topics: &[&str]) -> Self {
+        Self::join_by(&connection(bootstrap), settings, topics)
+    }
+
+    pub(crate) fn join_by(connection: &Connection, settings: &ConsumerSettings, topics: &[&str]) -> Self {
         let (sleeper, waker) = pair();
-        let mut consumer = Consumer::new(&connection(bootstrap).consumer(settings), waker).expect("a consumer");
+        let mut consumer = Consumer::new(&connection.consumer(settings), waker).expect("a consumer");
         consumer.subscribe(topics).expect("a subscription");
         Self {
             consumer,

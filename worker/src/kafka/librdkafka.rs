@@ -299,7 +299,11 @@ impl KafkaIo for Librdkafka {
     }
 
     fn rebuild_consumer(&mut self) -> Result<(), KafkaError> {
-        (self.consumer, self.delayed) = Self::consumers(&self.settings, &self.directory, &self.waker)?;
+        let (consumer, delayed) = Self::consumers(&self.settings, &self.directory, &self.waker)?;
+        std::mem::replace(&mut self.consumer, consumer).retire();
+        if let Some((delayed, _)) = std::mem::replace(&mut self.delayed, delayed) {
+            delayed.retire();
+        }
         Ok(())
     }
 

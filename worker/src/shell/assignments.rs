@@ -1,6 +1,5 @@
 //! Partitions that come and go, and the consumer that is made anew when librdkafka gives up.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use penstock_engine::seam::{Assignment, PartitionRole, Tp};
@@ -27,9 +26,17 @@ pub(super) struct Assignments {
     /// Where partitions begin that librdkafka was not told yet.
     starts: Vec<(Tp, u64, StartAt)>,
     asked: Vec<(u64, Tp)>,
-    revoking: HashMap<u64, Instant>,
+    revoking: Vec<Revocation>,
     rebuild_at: Option<Instant>,
     rebuilt: Option<(Instant, Duration)>,
+}
+
+/// What was asked back.
+#[derive(Debug)]
+struct Revocation {
+    began: Instant,
+    /// Not released yet.
+    tps: Vec<Tp>,
 }
 
 impl Assignments {
@@ -86,7 +93,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             RebalanceKind::Revoke if count == 0 => {}
             RebalanceKind::Revoke if self.is_leaving() => self.unassign(&tps, now),
             RebalanceKind::Revoke => {
-                self.assignments.revoking.insert(seq, now);
+                self.assignments.revoking.push(Revocation { began: now, tps: tps.clone() });
                 let deadline = now + self.settings.drain;
                 let lost = rebalance.assignment_lost;
                 self.tell(if lost { Event::Lost { tps, seq } } else { Event::Revoking { tps, seq, deadline } }, now);
@@ -108,14 +115,20 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         self.assignments.starts.push((tp, seq, start));
     }
 
-    /// Tells librdkafka where to begin: all partitions that were loaded together in one call.
+    /// Tells librdkafka where to begin: all partitions that were loaded together in one call. Whoever is read already is given up and
+    /// taken again for that, which would answer a revocation too, so that has to be over.
     pub(super) fn begin_reading(&mut self, now: Instant) {
         if self.assignments.starts.is_empty() {
             return;
         }
         let mut fresh = Vec::new();
         let mut result = Ok(());
-        for (tp, seq, start) in std::mem::take(&mut self.assignments.starts) {
+        let revoking = !self.assignments.revoking.is_empty();
+        let later = |(tp, ..): &(Tp, u64, StartAt)| revoking && self.partitions.get(*tp).reading;
+        let (later, starts): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.assignments.starts).into_iter().partition(later);
+        self.assignments.starts = later;
+        for (tp, seq, start) in starts {
             let partition = self.partitions.get_mut(tp);
             let offset = start.offset;
             if partition.reading {
@@ -136,17 +149,20 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
 
     /// Nothing of these partitions runs any more.
     pub(super) fn release(&mut self, tps: &[Tp], seq: u64, now: Instant) {
-        if seq < self.assignments.floor {
-            return;
+        if seq >= self.assignments.floor {
+            self.unassign(tps, now);
         }
-        if let Some(began) = self.assignments.revoking.remove(&seq) {
-            self.metrics.revoke_seconds.observe(now.since(began).as_secs_f64());
-        }
-        self.unassign(tps, now);
     }
 
     fn unassign(&mut self, tps: &[Tp], now: Instant) {
         self.assignments.starts.retain(|(tp, ..)| !tps.contains(tp));
+        self.assignments.revoking.retain_mut(|revocation| {
+            revocation.tps.retain(|tp| !tps.contains(tp));
+            if revocation.tps.is_empty() {
+                self.metrics.revoke_seconds.observe(now.since(revocation.began).as_secs_f64());
+            }
+            !revocation.tps.is_empty()
+        });
         for tp in tps {
             self.partitions.get_mut(*tp).end();
         }

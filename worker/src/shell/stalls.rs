@@ -146,6 +146,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if position != partition.watch.position {
             return; // the next look takes note
         }
+        if self.assignments.is_rebalancing() {
+            return; // silence is right, and to take a partition again would answer a revocation
+        }
         let (cure, name) = (partition.watch.answered(end.ok(), now), partition.name.clone());
         match cure {
             None => {}

@@ -7,8 +7,12 @@ mod world;
 
 use std::time::Duration;
 
-use self::kafka::Silence;
+use penstock_kafka::TopicPartition;
+use penstock_kafka::consumer::StartAt;
+
+use self::kafka::{ModelKafka, Silence};
 use self::world::{Chaos, World};
+use crate::kafka::KafkaIo;
 
 #[test]
 fn quiet_days_end_in_order() {
@@ -36,6 +40,42 @@ fn revoked_partitions_are_released_after_their_calls_and_commits() {
     world.run_for(Duration::from_secs(3));
     assert!(world.shell.io.assigned().is_empty());
     world.everything_acknowledged_is_committed();
+}
+
+#[test]
+fn a_loss_that_overtakes_a_revocation_ends_it() {
+    let mut world = revoking(13, ModelKafka::revoke_all);
+    world.shell.io.lose_all();
+    world.run_for(Duration::from_millis(50));
+    assert!(!world.shell.assignments.is_rebalancing());
+    world.shell.calls.stuck = false;
+    world.run_for(Duration::from_secs(1));
+}
+
+#[test]
+fn a_partition_that_stays_is_taken_again_after_a_revocation_and_not_within() {
+    let mut world = revoking(13, |io| io.revoke(0));
+    let kept = TopicPartition::new("orders", 1);
+    let (tp, seq) = world.shell.partitions.reading().find(|one| one.name == kept).map(|one| (one.tp, one.seq)).unwrap();
+    let offset = world.shell.io.position(&kept).unwrap();
+    world.shell.assign(tp, seq, StartAt { partition: kept, offset, leader_epoch: None });
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(world.shell.io.count("seek"), 0);
+    world.shell.calls.stuck = false;
+    world.run_for(Duration::from_secs(5));
+    assert_eq!(world.shell.io.count("seek"), 1);
+}
+
+/// A world in which calls in progress hold up a revocation.
+fn revoking(seed: u64, revoke: impl FnOnce(&mut ModelKafka)) -> World {
+    let mut world = World::new(seed, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    world.shell.calls.stuck = true;
+    world.run_for(Duration::from_millis(50));
+    revoke(&mut world.shell.io);
+    world.run_for(Duration::from_millis(50));
+    assert!(world.shell.assignments.is_rebalancing(), "the test needs a revocation that waits");
+    world
 }
 
 #[test]

@@ -103,6 +103,14 @@ impl ModelKafka {
         self.take(&partitions, false);
     }
 
+    pub(super) fn revoke(&mut self, partition: i32) {
+        self.take(&[partition], false);
+    }
+
+    pub(super) fn lose_all(&mut self) {
+        self.take(&ALL, true);
+    }
+
     /// librdkafka gives up.
     pub(super) fn fail(&mut self) {
         self.events.retain(|(_, event)| matches!(event, KafkaEvent::Sent { .. }));
@@ -251,6 +259,8 @@ impl KafkaIo for ModelKafka {
     }
 
     fn seek(&mut self, to: &StartAt) -> Result<(), KafkaError> {
+        assert_ne!(self.unanswered, Some(RebalanceKind::Revoke), "a seek would answer it");
+        *self.counts.entry("seek").or_default() += 1;
         self.reading.insert(to.partition.partition, to.offset);
         self.silent.retain(|partition, silence| *partition != to.partition.partition || *silence == Silence::Client);
         Ok(())
