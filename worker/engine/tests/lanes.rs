@@ -119,3 +119,25 @@ fn what_failed_behind_an_output_waits_until_that_is_written() {
     lane.pass(Duration::from_secs(1));
     assert_eq!(lane.offsets(), [[1]]);
 }
+
+/// What stands behind a failure was sent in vain: the record that failed goes on alone, and those behind it in calls that grow again.
+#[test]
+fn a_lane_that_failed_goes_on_with_smaller_calls() {
+    let batch = Batch { max_records: 8, same_lane: true, ..Batch::default() };
+    let policy = Policy { batch, on_exhausted: OnExhausted::Block, ..Policy::default() };
+    let mut lane = Lane::of(policy, 30);
+    assert_eq!(lane.offsets(), [(0..8).collect::<Vec<_>>()]);
+    let mut outcomes = vec![Outcome::Ack; 3];
+    outcomes.resize_with(8, || Outcome::Retry(failure()));
+    lane.answer(outcomes);
+    lane.pass(Duration::from_mins(1));
+    assert_eq!(lane.offsets(), [[3]]);
+    lane.answer(vec![Outcome::Retry(failure())]);
+    lane.pass(Duration::from_mins(1));
+    let mut sizes = Vec::new();
+    while let Some(call) = lane.running.last() {
+        sizes.push(call.len());
+        lane.answer(vec![Outcome::Ack; call.len()]);
+    }
+    assert_eq!(sizes, [1, 2, 4, 8, 8, 4]);
+}

@@ -44,6 +44,9 @@ impl Engine {
         } else {
             self.partitions[claim.tp.index()].usage.end(ended.first, now);
             self.learn(call, &claim, &outcome, ended.cancelled, now);
+            if self.policy.batch.same_lane && !stopped {
+                self.partitions[claim.tp.index()].lanes.pace(claim.lane, is_taken(&outcome));
+            }
             if stopped {
                 self.partitions[claim.tp.index()].back_to_its_lane(claim.seq);
             } else {
@@ -62,7 +65,7 @@ impl Engine {
     fn judge(&mut self, call: CallId, ended: &Ended, outcome: Outcome, now: Instant, effects: &mut Vec<Effect>) {
         let Ended { flight: Flight { claim, kind }, single, .. } = *ended;
         let Claim { tp, seq, .. } = claim;
-        if matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+        if is_taken(&outcome) {
             self.taken(now);
         }
         match outcome {
@@ -109,7 +112,7 @@ impl Engine {
         }
         let lane = (call, claim.tp, self.partitions[claim.tp.index()].lane_hash(claim));
         let stopped = self.stopped_lanes.contains(&lane);
-        if !stopped && !matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+        if !stopped && !is_taken(outcome) {
             self.stopped_lanes.push(lane);
         }
         stopped && !self.breaks(Wrong::BelieveAnswersAfterAFailure)
@@ -396,6 +399,11 @@ impl Engine {
         self.released.extend(held_back.map(|seq| (claim.tp, seq)));
         self.wake(claim.tp);
     }
+}
+
+/// Whether the processor has done what there is to do.
+fn is_taken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip)
 }
 
 /// An engine-made cancellation decides what the answer means, unless the record was done after all.

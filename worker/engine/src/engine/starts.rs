@@ -119,17 +119,28 @@ impl Engine {
         self.send_draft(draft, None, effects);
     }
 
-    /// Under `sameLane`, the records behind the last one follow it into the batch.
+    /// Under `sameLane`, the records behind the last one follow it into the batch, as many as the lane's [`stretch`] allows.
+    ///
+    /// [`stretch`]: crate::lanes::Lanes::stretch
     fn add_followers(&mut self, draft: &mut Draft, now: Instant, effects: &mut Vec<Effect>) {
-        while self.policy.batch.same_lane && draft.deliveries.len() < self.policy.batch.max_records as usize {
-            let Some((tp, seq)) = self.last_of(draft) else { return };
-            let partition = &mut self.partitions[tp.index()];
-            let next = partition.ledger.following(seq).filter(|next| partition.may_follow(*next, self.room));
-            let Some(next) = next.filter(|_| draft.bytes < self.policy.batch.max_bytes && self.has_place()) else {
+        if !self.policy.batch.same_lane {
+            return;
+        }
+        let records_max = self.policy.batch.max_records as usize;
+        let Some((tp, mut last)) = self.last_of(draft) else { return };
+        let partition = &self.partitions[tp.index()];
+        let stretch = partition.ledger.get(last).map_or(1, |entry| partition.lanes.stretch(entry.lane));
+        for _ in 1..stretch {
+            let whole = draft.deliveries.len() >= records_max || draft.bytes >= self.policy.batch.max_bytes;
+            if whole || !self.has_place() {
                 return;
-            };
-            let delivery = self.add(draft, tp, next, now, effects);
-            draft.deliveries.extend(delivery);
+            }
+            let partition = &mut self.partitions[tp.index()];
+            let next = partition.ledger.following(last).filter(|next| partition.may_follow(*next, self.room));
+            let Some(next) = next else { return };
+            let Some(delivery) = self.add(draft, tp, next, now, effects) else { return };
+            draft.deliveries.push(delivery);
+            last = next;
         }
     }
 
