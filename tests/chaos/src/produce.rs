@@ -43,9 +43,9 @@ impl ProducerContext for Refused {
 pub struct Producer<'a> {
     plan: &'a Plan,
     topics: &'a [String],
+    config: ClientConfig,
     /// For records outside of transactions.
     without: ThreadedProducer<Refused>,
-    transactional: Option<ThreadedProducer<Refused>>,
 }
 
 impl<'a> Producer<'a> {
@@ -61,16 +61,17 @@ impl<'a> Producer<'a> {
             .set("linger.ms", "5")
             .set("topic.metadata.refresh.interval.ms", "500");
         let without = config.create_with_context(Refused::default()).during("making a producer")?;
-        let transactional = if plan.transactions.is_some() {
-            config.set("transactional.id", topics.concat());
-            let producer: ThreadedProducer<Refused> =
-                config.create_with_context(Refused::default()).during("making a transactional producer")?;
-            producer.init_transactions(PATIENCE).during("beginning to write in transactions")?;
-            Some(producer)
-        } else {
-            None
-        };
-        Ok(Self { plan, topics, without, transactional })
+        Ok(Self { plan, topics, config, without })
+    }
+
+    /// One for transactions. What an earlier one left open is aborted.
+    fn transactional(&self) -> Result<ThreadedProducer<Refused>> {
+        let mut config = self.config.clone();
+        config.set("transactional.id", self.topics.concat());
+        let producer: ThreadedProducer<Refused> =
+            config.create_with_context(Refused::default()).during("making a transactional producer")?;
+        producer.init_transactions(PATIENCE).during("beginning to write in transactions")?;
+        Ok(producer)
     }
 
     fn backlog(&self) -> u64 {
@@ -97,6 +98,10 @@ impl<'a> Producer<'a> {
     /// # Errors
     /// Kafka's.
     pub fn write_rest(&self) -> Result<()> {
+        let mut transactional = match self.plan.transactions {
+            Some((records, aborted)) => Some((self.transactional()?, records, aborted)),
+            None => None,
+        };
         let started = Instant::now();
         let (mut number, end) = (self.backlog(), self.plan.records);
         while number < end {
@@ -104,9 +109,11 @@ impl<'a> Producer<'a> {
                 std::thread::sleep(PAUSE);
                 continue;
             }
-            if let (Some(producer), Some((records, aborted))) = (&self.transactional, self.plan.transactions) {
-                let last = (number + records).min(end);
-                self.transaction(producer, number..last, aborted)?;
+            if let Some((producer, records, aborted)) = &mut transactional {
+                let last = (number + *records).min(end);
+                if !self.transaction(producer, number..last, *aborted)? {
+                    *producer = self.transactional()?;
+                }
                 number = last;
             } else {
                 self.send(&self.without, number, self.due(number))?;
@@ -163,24 +170,21 @@ impl<'a> Producer<'a> {
         Ok(())
     }
 
-    /// Some transactions are aborted on purpose; one that breaks is aborted too, and its records are nobody's.
+    /// Some transactions are aborted on purpose; one that breaks is aborted too, and its records are nobody's. Whether the producer is of
+    /// further use: it is not if it cannot abort, as when the broker did so already and the answer was lost.
     fn transaction(
         &self,
         producer: &ThreadedProducer<Refused>,
         numbers: std::ops::Range<u64>,
         aborted: u64,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let drawn = crate::rng::hashed(&[self.plan.seed, numbers.start, 0x7478]) % 1000;
         producer.begin_transaction().during("beginning a transaction")?;
         for number in numbers {
             self.send(producer, number, self.due(number))?;
         }
         let committed = if drawn < aborted { false } else { insist(|| producer.commit_transaction(PATIENCE)).is_ok() };
-        if committed {
-            Ok(())
-        } else {
-            insist(|| producer.abort_transaction(PATIENCE)).during("aborting a transaction")
-        }
+        Ok(committed || insist(|| producer.abort_transaction(PATIENCE)).is_ok())
     }
 }
 
