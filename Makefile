@@ -51,7 +51,7 @@ bench: ## The worker beside a raw librdkafka loop, Spring Kafka and Confluent Pa
 	$(CARGO) build $(PROFILE) --workspace --bins
 	cd tests/bench/rivals/spring && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
 	cd tests/bench/rivals/parallel-consumer && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
-	LAB_DIR=$(BENCH_LAB) $(LAB) up
+	LAB_DIR=$(BENCH_LAB) $(LAB) up --brokers-only
 	LAB_DIR=$(BENCH_LAB) $(LAB) run -- $(CARGO_TARGET_DIR)/release/bench $(BENCH); status=$$?; LAB_DIR=$(BENCH_LAB) $(LAB) down; exit $$status
 
 chaos: ## Real workers on a real Kafka under faults drawn from a seed, each round judged: make chaos SEED=n ROUNDS=n

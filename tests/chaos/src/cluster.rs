@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use penstock_kafka::TopicPartition;
 use penstock_kafka::admin::{AdminClient, AdminError, Isolation, NewPartitions, NewTopic, OffsetSpec, TopicId};
 use penstock_kafka::settings::Connection;
-use penstock_lab::{Dir, Kafka, Lab, Progress};
+use penstock_lab::{Dir, Kafka, Lab, Progress, Shape};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::error::{During as _, Error, Result};
@@ -66,7 +66,7 @@ impl Cluster {
     pub fn up(brokers: u8) -> Result<Self> {
         let base = Dir::resolve(None)?;
         let dir = Dir::resolve(Some(PathBuf::from(format!("{}-chaos-{brokers}", base.path().display()))))?;
-        let lab = Lab::up(&dir, Some(brokers), &Progress::new())?;
+        let lab = Lab::up(&dir, Some(Shape::brokers_only(brokers)), &Progress::new())?;
         configure(&dir, brokers)?;
         let cluster = Self::of(lab)?;
         if !cluster.is_configured()? {

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
-use penstock_lab::{Dir, Error, Lab, Progress, Result};
+use penstock_lab::{Dir, Error, Lab, Progress, Result, Shape};
 
 /// A real Kubernetes cluster (etcd, API server, controllers, scheduler, kubelet with containerd, kube-proxy) and a real Kafka on this
 /// machine, in namespaces of their own.
@@ -32,6 +32,9 @@ enum Commands {
         /// Kafka nodes, 1 to 5; 3 survive the loss of one [default: 1, or what runs]
         #[arg(long)]
         brokers: Option<u8>,
+        /// No Kubernetes: for measurements that nothing else is to disturb
+        #[arg(long)]
+        brokers_only: bool,
     },
     /// End everything in the lab and remove what it left
     Down,
@@ -73,7 +76,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let dir = Dir::resolve(cli.dir)?;
     let progress = Progress::new();
     match cli.command {
-        Commands::Up { brokers } => Lab::up(&dir, brokers, &progress).map(drop)?,
+        Commands::Up { brokers, brokers_only } => {
+            let node = Shape { brokers: brokers.unwrap_or(1), kubernetes: !brokers_only };
+            Lab::up(&dir, (brokers.is_some() || brokers_only).then_some(node), &progress).map(drop)?;
+        }
         Commands::Down => penstock_lab::down(&dir, &progress)?,
         Commands::Status => return status::show(&dir),
         Commands::Env => {

@@ -1,5 +1,6 @@
 //! A running lab, and what can be done with it.
 
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,18 +13,34 @@ use crate::broker::Broker;
 use crate::dir::{Cache, Dir};
 use crate::error::{Context, Error, Result};
 use crate::init::{Init, ServiceState};
-use crate::layout::Listener;
+use crate::layout::{Listener, NODE_NAME};
 
 /// What a lab was brought up with; kept beside it so that a second `up` can tell whether it is the lab that is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     /// Kafka nodes, 1 to [`MAX_BROKERS`](crate::MAX_BROKERS).
     pub brokers: u8,
+    /// Whether there is a Kubernetes beside them.
+    pub kubernetes: bool,
+}
+
+impl Shape {
+    /// Brokers alone, for measurements: kubelet and control plane take CPU time, and kube-proxy's rules their share of each packet.
+    pub const fn brokers_only(brokers: u8) -> Self {
+        Self { brokers, kubernetes: false }
+    }
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { brokers: 1 }
+        Self { brokers: 1, kubernetes: true }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let node = if self.kubernetes { format!("node {NODE_NAME} and ") } else { String::new() };
+        write!(f, "{node}{} broker(s)", self.brokers)
     }
 }
 

@@ -26,10 +26,10 @@ use crate::wait::until;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 impl Lab {
-    /// Brings up the lab of that folder, or finishes bringing it up, and waits until node and brokers are ready. Without a number of
-    /// brokers, a lab that runs is taken as it is, and a new one has one.
-    pub fn up(dir: &Dir, brokers: Option<u8>, progress: &Progress) -> Result<Self> {
-        if brokers.is_some_and(|brokers| !(1..=MAX_BROKERS).contains(&brokers)) {
+    /// Brings up the lab of that folder, or finishes bringing it up, and waits until node and brokers are ready. Without a shape, a
+    /// lab that runs is taken as it is, and a new one has a node and a broker.
+    pub fn up(dir: &Dir, wanted: Option<Shape>, progress: &Progress) -> Result<Self> {
+        if wanted.is_some_and(|shape| !(1..=MAX_BROKERS).contains(&shape.brokers)) {
             return Err(Error::Conflict(format!("a lab has 1 to {MAX_BROKERS} brokers")));
         }
         dir.claim()?;
@@ -41,13 +41,13 @@ impl Lab {
             None => Artifacts::ensure(&cache, progress)?,
         };
         let _lock = dir.lock(progress)?;
-        let (init, shape) = living_init(dir, brokers, progress)?;
+        let (init, shape) = living_init(dir, wanted, progress)?;
         let formatted = artifacts::formatted_brokers(&cache, &artifacts.kafka, shape.brokers, progress)?;
         let lab = Self { dir: dir.clone(), init, artifacts, shape };
         lab.write_files(&formatted)?;
         lab.start_all(progress)?;
-        progress
-            .say(format!("up: node {NODE_NAME} and {} broker(s) ready; try: lab kubectl get nodes", lab.shape.brokers));
+        let first = if shape.kubernetes { "lab kubectl get nodes" } else { "lab kafka topics" };
+        progress.say(format!("up: {shape} ready; try: {first}"));
         Ok(lab)
     }
 
@@ -77,6 +77,14 @@ impl Lab {
     }
 
     fn start_all(&self, progress: &Progress) -> Result<()> {
+        if self.shape.kubernetes {
+            self.start_kubernetes(progress)?;
+        }
+        self.start_brokers(1..=self.shape.brokers, PATIENCE)
+    }
+
+    /// The brokers start while the API server does.
+    fn start_kubernetes(&self, progress: &Progress) -> Result<()> {
         let components = Components { dir: &self.dir, artifacts: &self.artifacts };
         if self.init.start_service(components.etcd())? {
             progress.say(format!("starting Kubernetes {KUBERNETES} and Kafka {KAFKA} (about 5 s)"));
@@ -95,11 +103,7 @@ impl Lab {
         run(self.command("kubectl").arg("apply").arg("--server-side").arg("-f").arg(names))?;
         self.import_pause()?;
         self.start(components.kubelet())?;
-        self.await_node()?;
-        for id in 1..=self.shape.brokers {
-            self.broker(id).await_ready(PATIENCE)?;
-        }
-        Ok(())
+        self.await_node()
     }
 
     fn start(&self, service: Service) -> Result<()> {
@@ -151,21 +155,18 @@ impl Lab {
 }
 
 /// The init that lives in the folder if it is of the shape asked for, else a new one after sweeping up what a dead one left.
-fn living_init(dir: &Dir, brokers: Option<u8>, progress: &Progress) -> Result<(Init, Shape)> {
+fn living_init(dir: &Dir, wanted: Option<Shape>, progress: &Progress) -> Result<(Init, Shape)> {
     if let Some(init) = Init::find(dir)? {
         let init = init.understood()?;
         let shape = read_shape(dir).unwrap_or_default();
-        if brokers.is_some_and(|brokers| brokers != shape.brokers) {
-            let what = format!(
-                "this lab is up with {} broker(s); for another number take it down first: lab down",
-                shape.brokers
-            );
+        if wanted.is_some_and(|wanted| wanted != shape) {
+            let what = format!("this lab is up with {shape}; for another one take it down first: lab down");
             return Err(Error::Conflict(what));
         }
         progress.say(format!("a lab lives in {} (init PID {})", dir.path().display(), init.pid()));
         return Ok((init, shape));
     }
-    let shape = brokers.map_or_else(Shape::default, |brokers| Shape { brokers });
+    let shape = wanted.unwrap_or_default();
     down::sweep(dir, progress)?;
     remove_tree(&dir.join("log"))?;
     write_shape(dir, shape)?;

@@ -20,10 +20,12 @@ pub(super) fn show(dir: &Dir) -> Result<ExitCode> {
         well &= service.state == State::Running;
         print(&format!("{:<26}{state:<10}{}", service.name, dir.log(&service.name).display()))?;
     }
-    let nodes = lab.command("kubectl").args(["get", "nodes", "--no-headers", "--request-timeout=5s"]).output();
-    let nodes = nodes.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let ready = nodes.split_whitespace().nth(1) == Some("Ready");
-    print(&format!("node       {}", if ready { "Ready" } else { "not ready" }))?;
+    if lab.shape().kubernetes {
+        let ready = is_node_ready(&lab);
+        well &= ready;
+        print(&format!("node       {}", if ready { "Ready" } else { "not ready" }))?;
+        print(&format!("kubeconfig {} (inside the lab's network: lab run -- …)", lab.kubeconfig().display()))?;
+    }
     for id in 1..=lab.shape().brokers {
         let serves = lab.broker(id).is_ready()?;
         well &= serves;
@@ -33,6 +35,11 @@ pub(super) fn show(dir: &Dir) -> Result<ExitCode> {
             if serves { "serving" } else { "not serving" }
         ))?;
     }
-    print(&format!("kubeconfig {} (inside the lab's network: lab run -- …)", lab.kubeconfig().display()))?;
-    Ok(if well && ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn is_node_ready(lab: &Lab) -> bool {
+    let nodes = lab.command("kubectl").args(["get", "nodes", "--no-headers", "--request-timeout=5s"]).output();
+    let nodes = nodes.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    nodes.split_whitespace().nth(1) == Some("Ready")
 }
