@@ -132,6 +132,9 @@ pub struct History {
     pub letters_refused: Vec<(Micros, Micros)>,
     /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
     pub letters_deleted: Vec<Micros>,
+    /// Times in which a client of the classic protocol may notice that the source has more partitions. That disturbs nobody by itself: it
+    /// explains lost partitions, and a worker that did not get out of its group in order.
+    pub grown: Vec<Disturbance>,
     /// The last fault was over.
     pub healed: Micros,
     /// Everything was committed to the end of every partition; `None` if that never came.

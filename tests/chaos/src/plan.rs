@@ -22,6 +22,12 @@ pub const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
 /// Where workers live: numbered places.
 pub const SLOTS: usize = 5;
 
+/// Where drains are to last, of ten thousand records so many hang for each call that a worker may have in progress: they hold slots, and
+/// others are to have some left.
+const LONG_CALLS: u64 = 10;
+/// How long records come, where faults go on for longer than usual.
+const SLOW_PRODUCTION: Duration = Duration::from_secs(14);
+
 /// A round.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -206,6 +212,16 @@ impl Plan {
             workers,
             faults,
         }
+        .themed()
+    }
+
+    /// What a theme insists on.
+    fn themed(self) -> Self {
+        if self.theme != Theme::GrowthInDrains {
+            return self;
+        }
+        let mix = Mix { hangs: LONG_CALLS * u64::from(self.concurrency.min(16)), ..self.mix };
+        Self { classic: true, mix, production: self.production.max(SLOW_PRODUCTION), ..self }
     }
 
     /// Whether a call may hold several records of a lane.

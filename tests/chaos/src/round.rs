@@ -112,6 +112,7 @@ fn create(cluster: &Cluster, plan: &Plan, names: &Names) -> Result<Vec<u128>> {
 struct Live {
     lives: Lives,
     disturbances: Vec<Disturbance>,
+    grown: Vec<Disturbance>,
     letters_refused: Vec<(Micros, Micros)>,
     letters_deleted: Vec<Micros>,
     healed: Micros,
@@ -154,7 +155,7 @@ fn unwatched(
         let rest = scope.spawn(|| producer.write_rest());
         conductor.conduct(scope, rest)
     })?;
-    let Conducted { mut fleet, letters_refused, letters_deleted, more } = conducted;
+    let Conducted { mut fleet, letters_refused, letters_deleted, more, grown } = conducted;
     *since = laps.end("faults", *since);
     let healed = now();
     let mut sources = Vec::new();
@@ -169,6 +170,7 @@ fn unwatched(
     Ok(Live {
         lives: fleet.finish()?,
         disturbances: more,
+        grown,
         letters_refused,
         letters_deleted,
         healed,
@@ -196,7 +198,8 @@ impl Evidence<'_> {
         let mut disturbances = [live.lives.disturbances, live.disturbances].concat();
         disturbances.extend(late.standstills());
         let losses = live.lives.losses.len();
-        let explained = explained(live.lives.losses, &disturbances);
+        let causes = [disturbances.as_slice(), &live.grown].concat();
+        let explained = explained(live.lives.losses, &causes);
         let unexplained = losses - explained.len();
         disturbances.extend(explained);
         let topic = |name, partitions, committed| Topic { name, partitions, committed };
@@ -229,6 +232,7 @@ impl Evidence<'_> {
             unread: unseen.unread,
             letters_refused: live.letters_refused,
             letters_deleted: live.letters_deleted,
+            grown: live.grown,
             healed: live.healed,
             caught_up: live.caught_up,
             watched_until: live.watched_until,

@@ -35,10 +35,13 @@ pub enum Theme {
     Everything,
     /// SIGSTOP for longer than a client may go without polling. It takes six minutes: only for who asks for it.
     MaxPoll,
+    /// The source topic grows while partitions are being given back, again and again, with the classic protocol and calls that last: only
+    /// for who asks for it. librdkafka joins again in the middle of a revocation then, which costs a member its partitions.
+    GrowthInDrains,
 }
 
 impl Theme {
-    /// All of them but the one that takes minutes.
+    /// All of them but those that are asked for.
     pub const ALL: [Self; 11] = [
         Self::Calm,
         Self::Kills,
@@ -233,6 +236,16 @@ pub(super) fn drawn(rng: &mut Rng, theme: Theme, brokers: u8, partitions: i32, w
             let to = partitions + i32::try_from(rng.within(1, 5)).unwrap_or(1);
             faults.push(Timed { at: millis(rng, 1_000, 4_000), fault: Fault::Grow { to } });
             faults.push(replace(rng, &mut slot));
+        }
+        Theme::GrowthInDrains => {
+            let (mut at, mut to) = (millis(rng, 1_500, 2_500), partitions);
+            for workers in [SLOTS, 1, SLOTS, 2] {
+                to += i32::try_from(rng.within(1, 4)).unwrap_or(1);
+                // A client notices within two seconds, a drain takes one or two.
+                faults.push(Timed { at, fault: Fault::Grow { to } });
+                faults.push(Timed { at: at + millis(rng, 0, 2_000), fault: Fault::Scale { to: workers } });
+                at += millis(rng, 2_500, 4_000);
+            }
         }
         Theme::Blocked => {
             let crash = rng.per_mille(500);

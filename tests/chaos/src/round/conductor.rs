@@ -18,6 +18,9 @@ pub(super) const HEARD: Duration = Duration::from_secs(3);
 /// After a topic was deleted, until no broker takes a record for it any more.
 const GONE: Duration = Duration::from_secs(1);
 
+/// After partitions were added, until every client has noticed: `topic.metadata.refresh.interval.ms` of the workers, and a join.
+const NOTICED: Duration = Duration::from_secs(6);
+
 /// Runs a plan's faults on a cluster, a processor and a fleet.
 pub(super) struct Conductor<'a> {
     cluster: &'a Cluster,
@@ -29,6 +32,7 @@ pub(super) struct Conductor<'a> {
     later: Vec<(Duration, Undo)>,
     letters_refused: Vec<(Micros, Micros)>,
     letters_deleted: Vec<Micros>,
+    grown: Vec<Disturbance>,
 }
 
 /// What was done.
@@ -38,6 +42,8 @@ pub(super) struct Conducted<'a> {
     pub(super) letters_deleted: Vec<Micros>,
     /// Disturbances beside the fleet's own.
     pub(super) more: Vec<Disturbance>,
+    /// What disturbs nobody by itself, but may cost a member of the classic protocol its partitions: see `Theme::GrowthInDrains`.
+    pub(super) grown: Vec<Disturbance>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -59,8 +65,8 @@ impl<'a> Conductor<'a> {
         processor: &'a Processor,
         fleet: Fleet<'a>,
     ) -> Self {
-        let (letters_refused, letters_deleted) = (Vec::new(), Vec::new());
-        Self { cluster, plan, names, processor, fleet, later: Vec::new(), letters_refused, letters_deleted }
+        let (later, letters_refused, letters_deleted, grown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { cluster, plan, names, processor, fleet, later, letters_refused, letters_deleted, grown }
     }
 
     /// Starts the workers, lets everything befall them, and heals.
@@ -98,8 +104,8 @@ impl<'a> Conductor<'a> {
         }
         // Whoever was killed last is replaced, as a Deployment would.
         self.fleet.scale(self.plan.workers)?;
-        let Self { fleet, letters_refused, letters_deleted, .. } = self;
-        Ok(Conducted { fleet, letters_refused, letters_deleted, more })
+        let Self { fleet, letters_refused, letters_deleted, grown, .. } = self;
+        Ok(Conducted { fleet, letters_refused, letters_deleted, more, grown })
     }
 
     fn begin<'scope, 'env>(
@@ -154,7 +160,12 @@ impl<'a> Conductor<'a> {
                 let (cluster, letters) = (self.cluster, &self.names.letters);
                 return Ok(Some(scope.spawn(move || aside::letters_forbidden(cluster, letters, lasting))));
             }
-            Fault::Grow { to } => self.cluster.grow(self.names.first_source(), to)?,
+            Fault::Grow { to } => {
+                let from = now();
+                self.cluster.grow(self.names.first_source(), to)?;
+                let (until, what) = (now() + micros(NOTICED), "partitions added".to_owned());
+                self.grown.extend(self.plan.classic.then_some(Disturbance { worker: None, from, until, what }));
+            }
         }
         Ok(None)
     }

@@ -75,6 +75,20 @@ fn l3_an_end_may_be_as_late_as_the_machine() {
 }
 
 #[test]
+fn l3_whoever_leaves_while_the_topic_grows_may_be_cut_short() {
+    let story = |from| {
+        let story = Story::of(&[1]).rest(0, 0);
+        story.with(|history| {
+            history.workers[1].ended = Some((at(95_000), Some(3)));
+            history.grown =
+                vec![Disturbance { worker: None, from: at(from), until: at(from + 6_000), what: String::new() }];
+        })
+    };
+    story(91_000).holds();
+    story(80_000).breaks("L3");
+}
+
+#[test]
 fn s7_a_repetition_that_had_a_reason_excuses_no_other() {
     let story = |killed: Option<i64>| {
         let story = Story::of(&[1]).call(0, 1, 0, 5, ACK).killed(0, 100);
