@@ -64,9 +64,13 @@ pub struct Consumer {
     partitions: HashMap<TopicPartition, Split>,
     topics: HashSet<Arc<str>>,
     rebalances: u64,
+    /// Whether the group's protocol is the classic one.
+    classic: bool,
     /// Asked back, and not given yet.
     revoking: HashSet<TopicPartition>,
     closing: bool,
+    /// To be closed when the group has been told.
+    unsubscribed: bool,
     last_poll: Instant,
     questions: Questions,
     events: Queue,
@@ -94,8 +98,10 @@ impl Consumer {
             partitions: HashMap::new(),
             topics: HashSet::new(),
             rebalances: 0,
+            classic: config.get("group.protocol") != Some("consumer"),
             revoking: HashSet::new(),
             closing: false,
+            unsubscribed: false,
             last_poll: Instant::now(),
             questions: Questions::new(waker.clone()),
             events: Queue::consumer(&client, waker.clone())?,
@@ -124,6 +130,11 @@ impl Consumer {
             let text =
                 "the brokers do not offer group.protocol=consumer (KIP-848): use the classic protocol".to_owned();
             let error = KafkaError { code: ErrorCode::UNSUPPORTED_FEATURE, text, fatal: true };
+            return Some(ConsumerEvent::Error(error));
+        }
+        if self.unsubscribed
+            && let Err(error) = self.close_when_left()
+        {
             return Some(ConsumerEvent::Error(error));
         }
         loop {
@@ -306,14 +317,28 @@ impl Consumer {
 
     /// Starts leaving the group. Go on taking events (the last revocation is one) until [`Consumer::is_closed`].
     pub fn close(&mut self) -> Result<(), KafkaError> {
-        self.client.close(&self.replies)?;
         self.closing = true;
-        Ok(())
+        // With the classic protocol librdkafka says nothing to the group when a member without partitions is closed, and the others wait
+        // for it until its session ends (rd_kafka_cgrp_assignment_done in rdkafka_cgrp.c, 2.12.1: only its twin for KIP-848 leaves then).
+        // To unsubscribe it does say so, as soon as a join that is under way has ended.
+        self.unsubscribed = self.classic && self.partitions.values().all(|split| !split.assigned);
+        if self.unsubscribed {
+            self.client.unsubscribe()?;
+        }
+        self.close_when_left()
+    }
+
+    fn close_when_left(&mut self) -> Result<(), KafkaError> {
+        if self.unsubscribed && self.client.is_member() {
+            return Ok(());
+        }
+        self.unsubscribed = false;
+        self.client.close(&self.replies)
     }
 
     /// The group was left, the consumer can be dropped.
     pub fn is_closed(&self) -> bool {
-        self.client.is_closed()
+        !self.unsubscribed && self.client.is_closed()
     }
 
     /// Gives the consumer up: it [leaves](Self::leave) on a thread of its own.

@@ -77,6 +77,23 @@ impl Client {
         done(unsafe { sys::rd_kafka_commit_queue(self.ptr(), offsets.ptr(), replies.ptr(), None, opaque) })
     }
 
+    /// Takes no part in the group any more.
+    pub(crate) fn unsubscribe(&self) -> Result<(), KafkaError> {
+        // SAFETY: a valid client.
+        done(unsafe { sys::rd_kafka_unsubscribe(self.ptr()) })
+    }
+
+    /// Whether it is a member: the coordinator gave it an id, and it has not said that it leaves.
+    pub(crate) fn is_member(&self) -> bool {
+        // SAFETY: a valid client; the string returned, if any, is ours to free.
+        unsafe {
+            let id = sys::rd_kafka_memberid(self.ptr());
+            let named = !id.is_null() && *id != 0;
+            sys::rd_kafka_mem_free(self.ptr(), id.cast());
+            named
+        }
+    }
+
     /// Starts to leave the group; events go to `queue` from now on.
     pub(crate) fn close(&self, queue: &Queue) -> Result<(), KafkaError> {
         // SAFETY: a valid client and queue; the error returned is ours.

@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use penstock_kafka::TopicPartition;
-use penstock_kafka::admin::{AdminClient, AdminError, Isolation, NewPartitions, NewTopic, OffsetSpec, TopicId};
+use penstock_kafka::admin::{
+    AdminClient, AdminError, ConsumerGroup, Isolation, NewPartitions, NewTopic, OffsetSpec, TopicId,
+};
 use penstock_kafka::settings::Connection;
 use penstock_lab::{Dir, Kafka, Lab, Progress, Shape};
 use tokio::runtime::{Builder, Runtime};
@@ -255,6 +257,11 @@ impl Cluster {
         }
         offsets.sort_unstable();
         (offsets.len() == asked.len()).then(|| offsets.into_iter().map(|(_, offset)| offset).collect())
+    }
+
+    /// What a group is; none while its coordinator is away.
+    pub fn group(&self, group: &str) -> Option<ConsumerGroup> {
+        self.runtime.block_on(self.admin.describe_consumer_group(group, TIMEOUT)).ok()
     }
 
     /// Where commits will be written from now on: the ends of `__consumer_offsets`, none before any group.

@@ -17,6 +17,9 @@ pub fn end_of(millis: i64) -> Micros {
     u64::try_from(millis).unwrap_or_default().saturating_mul(1000).saturating_add(999)
 }
 
+/// From the end of a dead member's session until the others' commits are taken again.
+const JOIN: Micros = 1_000_000;
+
 /// The first microsecond of a millisecond that a broker wrote down.
 pub fn start_of(millis: i64) -> Micros {
     u64::try_from(millis).unwrap_or_default().saturating_mul(1000)
@@ -94,6 +97,9 @@ pub struct Rules {
     pub memory_bytes: u64,
     /// How old an acknowledgement may be that no commit holds, when nothing hinders commits.
     pub commit_within: Duration,
+    /// With the classic protocol the others' commits wait behind their requests to join while the group waits for a member that is dead or
+    /// stands still: for its session at most. None where nobody waits so (KIP-848).
+    pub joins_wait: Option<Duration>,
 }
 
 /// Everything that is known of a round.
@@ -132,9 +138,6 @@ pub struct History {
     pub letters_refused: Vec<(Micros, Micros)>,
     /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
     pub letters_deleted: Vec<Micros>,
-    /// Times in which a client of the classic protocol may notice that the source has more partitions. That disturbs nobody by itself: it
-    /// explains lost partitions, and a worker that did not get out of its group in order.
-    pub grown: Vec<Disturbance>,
     /// The last fault was over.
     pub healed: Micros,
     /// Everything was committed to the end of every partition; `None` if that never came.
@@ -358,6 +361,14 @@ impl History {
     /// All of them.
     pub fn disturbances_of(&self, worker: u32, from: Micros, until: Micros) -> impl Iterator<Item = &Disturbance> {
         self.disturbances.iter().filter(move |one| one.befell(worker) && one.from <= until && one.until >= from)
+    }
+
+    /// How long, within the span, that worker's commits may have waited for another member: see [`Rules::joins_wait`].
+    pub fn waits_to_join(&self, worker: u32, from: Micros, until: Micros) -> Micros {
+        let Some(session) = self.rules.joins_wait.map(micros) else { return 0 };
+        let others = self.disturbances.iter().filter(|one| one.worker.is_some_and(|other| other != worker));
+        let spans = others.map(|one| (one.from, one.until.min(one.from.saturating_add(session + JOIN))));
+        spans.map(|(begin, end)| end.min(until).saturating_sub(begin.max(from))).sum()
     }
 
     /// How often the processor of that worker went down within the span: so many calls may have broken there unseen.

@@ -17,7 +17,7 @@ use crate::cluster::{COMPACTED, Cluster, STAMPED, Topic};
 use crate::error::{During as _, Error, Result};
 use crate::fleet::{Fleet, GRACE, Lives, MEMORY_BYTES, Names};
 use crate::history::{Call, Disturbance, History, Late, Micros, OnExhausted, Rules, explained};
-use crate::plan::Plan;
+use crate::plan::{Plan, SESSION_TIMEOUT};
 use crate::processor::{Processor, Unseen, now};
 use crate::produce::Producer;
 use conductor::{Conducted, Conductor};
@@ -232,7 +232,6 @@ impl Evidence<'_> {
             unread: unseen.unread,
             letters_refused: live.letters_refused,
             letters_deleted: live.letters_deleted,
-            grown: live.grown,
             healed: live.healed,
             caught_up: live.caught_up,
             watched_until: live.watched_until,
@@ -262,5 +261,6 @@ fn rules(plan: &Plan) -> Rules {
         output: plan.output,
         memory_bytes: MEMORY_BYTES,
         commit_within: COMMIT_WITHIN,
+        joins_wait: plan.classic.then_some(SESSION_TIMEOUT),
     }
 }

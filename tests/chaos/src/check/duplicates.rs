@@ -58,7 +58,8 @@ fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, knew: &Call) -> Optio
         return Some("called again although the worker that had its answer was not disturbed".to_owned());
     };
     let unsaid = disturbance.from.saturating_sub(done);
-    let limit = micros(facts.rules().commit_within) + history.late.within(done, disturbance.from);
+    let waited = history.waits_to_join(knew.worker, done, disturbance.from);
+    let limit = micros(facts.rules().commit_within) + waited + history.late.within(done, disturbance.from);
     (unsaid > limit)
         .then(|| format!("called again although {} ms passed between its end and {}", unsaid / 1000, disturbance.what))
 }

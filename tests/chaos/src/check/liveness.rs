@@ -180,14 +180,13 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
 }
 
 /// Whether something kept it from finishing what it had: a broker away, a dead letter that nobody takes, a call that hangs, a machine
-/// that is late; or, with the classic protocol, from leaving a group that is joining anew because the topic has grown.
+/// that is late.
 fn may_be_cut_short(history: &History, number: usize, worker: &Worker) -> bool {
     let (Ok(number), Some(told)) = (u32::try_from(number), worker.told) else { return false };
     let until = worker.ended.map_or(Micros::MAX, |(ended, _)| ended);
     let hung = |call: &Call| call.worker == number && call.answer == Answer::Gone && call.end >= told;
     history.disturbed(number, told, until).is_some()
         || history.late.within(told, until) > 0
-        || history.grown.iter().any(|grown| grown.from <= until && grown.until >= told)
         || history.letters_refused.iter().any(|(from, to)| *from <= until && *to >= told)
         || history.calls.iter().any(hung)
 }

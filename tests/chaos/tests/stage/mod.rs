@@ -16,6 +16,7 @@ use penstock_chaos::fleet::{Names, worker_program};
 use penstock_chaos::history::{Commit, Forwarded};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
+use rustix::process::{Pid, Signal, kill_process};
 
 /// Longest wait for anything on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -43,6 +44,14 @@ pub(crate) struct Stage {
 
 /// Kills its worker when it goes.
 pub(crate) struct Worker(Child);
+
+impl Worker {
+    /// Tells it to stop, and waits for its end; its exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
+        self.0.wait().unwrap().code()
+    }
+}
 
 impl Drop for Worker {
     fn drop(&mut self) {

@@ -1,5 +1,7 @@
 //! The same for what excuses what.
 
+use std::time::Duration;
+
 use super::story::{ACK, Story, at, owned};
 use crate::history::{Answer, Disturbance, Late, explained};
 
@@ -75,17 +77,19 @@ fn l3_an_end_may_be_as_late_as_the_machine() {
 }
 
 #[test]
-fn l3_whoever_leaves_while_the_topic_grows_may_be_cut_short() {
-    let story = |from| {
-        let story = Story::of(&[1]).rest(0, 0);
+fn s7_with_the_classic_protocol_commits_wait_for_a_dead_member() {
+    let story = |joins_wait: Option<Duration>, other: i64| {
+        let story = Story::of(&[1]).call(0, 1, 0, 5, ACK).killed(1, other).killed(0, 6_000);
+        let story = story.call_by((2, 2), 0, 1, (9_000, 9_005), ACK).commit_with(1, 9_010, &owned(2));
         story.with(|history| {
-            history.workers[1].ended = Some((at(95_000), Some(3)));
-            history.grown =
-                vec![Disturbance { worker: None, from: at(from), until: at(from + 6_000), what: String::new() }];
+            history.workers.push(history.workers[1].clone());
+            history.rules.joins_wait = joins_wait;
         })
     };
-    story(91_000).holds();
-    story(80_000).breaks("L3");
+    let session = Some(Duration::from_secs(6));
+    story(session, 3_000).holds();
+    story(session, 5_500).breaks("S7");
+    story(None, 3_000).breaks("S7");
 }
 
 #[test]

@@ -44,6 +44,7 @@ impl Story {
             output: false,
             memory_bytes: 64 << 20,
             commit_within: Duration::from_secs(4),
+            joins_wait: None,
         };
         let ended =
             Worker { started: at(0), told: Some(at(90_000)), ended: Some((at(90_100), Some(0))), ..Worker::default() };
@@ -64,7 +65,6 @@ impl Story {
             unread: BTreeMap::new(),
             letters_refused: Vec::new(),
             letters_deleted: Vec::new(),
-            grown: Vec::new(),
             healed: at(50_000),
             caught_up: Some(at(60_000)),
             watched_until: at(60_000),
