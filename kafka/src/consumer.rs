@@ -16,7 +16,7 @@
 mod committed;
 mod types;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -50,6 +50,8 @@ const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 /// Longest time that a consumer which is given up may take to leave its group, and how often it looks meanwhile.
 const LEAVE_MAX: Duration = Duration::from_secs(10);
 const LEAVE_LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Longest wait for a join that is under way, before a member without partitions is closed all the same.
+const UNSUBSCRIBE_MAX: Duration = Duration::from_secs(3);
 
 /// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
 const ANY_PARTITION: i32 = -1;
@@ -63,14 +65,18 @@ const REVOKE_PARTITIONS: ErrorCode = ErrorCode(-174);
 pub struct Consumer {
     partitions: HashMap<TopicPartition, Split>,
     topics: HashSet<Arc<str>>,
+    /// Partitions of topics that were made anew, to be told.
+    made_anew: VecDeque<TopicPartition>,
     rebalances: u64,
     /// Whether the group's protocol is the classic one.
     classic: bool,
     /// Asked back, and not given yet.
     revoking: HashSet<TopicPartition>,
+    /// By which generation, until the next thing is told; not with KIP-848.
+    asked_in: Option<i32>,
     closing: bool,
-    /// To be closed when the group has been told.
-    unsubscribed: bool,
+    /// To be closed when the group has been told, at the latest by then.
+    unsubscribed: Option<Instant>,
     last_poll: Instant,
     questions: Questions,
     events: Queue,
@@ -85,6 +91,14 @@ struct Split {
     queue: Queue,
     topic: CString,
     assigned: bool,
+    /// The topic was made anew: what is buffered lies in another log, at an offset that means nothing there.
+    made_anew: bool,
+}
+
+impl Split {
+    fn maybe_ready(&self) -> bool {
+        self.assigned && !self.made_anew && self.queue.maybe()
+    }
 }
 
 impl Consumer {
@@ -97,11 +111,13 @@ impl Consumer {
         Ok(Self {
             partitions: HashMap::new(),
             topics: HashSet::new(),
+            made_anew: VecDeque::new(),
             rebalances: 0,
             classic: config.get("group.protocol") != Some("consumer"),
             revoking: HashSet::new(),
+            asked_in: None,
             closing: false,
-            unsubscribed: false,
+            unsubscribed: None,
             last_poll: Instant::now(),
             questions: Questions::new(waker.clone()),
             events: Queue::consumer(&client, waker.clone())?,
@@ -132,10 +148,14 @@ impl Consumer {
             let error = KafkaError { code: ErrorCode::UNSUPPORTED_FEATURE, text, fatal: true };
             return Some(ConsumerEvent::Error(error));
         }
-        if self.unsubscribed
+        if self.unsubscribed.is_some()
             && let Err(error) = self.close_when_left()
         {
             return Some(ConsumerEvent::Error(error));
+        }
+        self.look_for_topics_made_anew();
+        if let Some(partition) = self.made_anew.pop_front() {
+            return Some(ConsumerEvent::PartitionError(partition, KafkaError::of(ErrorCode::UNKNOWN_TOPIC_ID)));
         }
         loop {
             let event = match self.poll_events() {
@@ -149,6 +169,17 @@ impl Consumer {
         }
     }
 
+    fn look_for_topics_made_anew(&mut self) {
+        for topic in self.client.overheard().take_made_anew() {
+            for (partition, split) in &mut self.partitions {
+                if split.assigned && !split.made_anew && *partition.topic == *topic {
+                    split.made_anew = true;
+                    self.made_anew.push_back(partition.clone());
+                }
+            }
+        }
+    }
+
     fn poll_events(&mut self) -> Option<Heard> {
         let now = Instant::now();
         if !self.events.maybe() && now.duration_since(self.last_poll) < POLL_AT_LEAST_EVERY && !self.closing {
@@ -158,7 +189,7 @@ impl Consumer {
         let event = self.events.poll()?;
         let heard = hear(&event, &self.client, &mut self.topics, &mut self.rebalances);
         drop(event);
-        Some(self.in_order(heard))
+        Some(self.check_order(heard))
     }
 
     fn poll_replies(&mut self) -> Option<Heard> {
@@ -168,25 +199,31 @@ impl Consumer {
         let event = self.replies.poll()?;
         let heard = hear(&event, &self.client, &mut self.topics, &mut self.rebalances);
         drop(event);
-        Some(self.in_order(heard))
+        Some(self.check_order(heard))
     }
 
-    /// With the classic protocol librdkafka joins again whenever the metadata of its topics changes, also while a revocation waits for
-    /// its answer (`rd_kafka_cgrp_metadata_update_check` in rdkafka_cgrp.c, 2.12.1). The group gives what was asked back to others, and
-    /// the client is told the next thing; whatever is answered then, it believes for ever that a rebalance is under way, and takes part
-    /// in no other. So whoever is told something before the last revocation was answered must begin anew.
-    fn in_order(&mut self, heard: Heard) -> Heard {
-        let Heard::Event(ConsumerEvent::Rebalance(rebalance)) = &heard else { return heard };
-        if rebalance.assignment_lost {
-            self.revoking.clear();
-        } else if !self.revoking.is_empty() && !self.closing {
+    /// With the classic protocol librdkafka joins again whenever the metadata of its topics changes, also before a revocation was answered
+    /// (`rd_kafka_cgrp_metadata_update_check` in rdkafka_cgrp.c, 2.12.1). The group then gives to others what was asked back, and the
+    /// client keeps the assignment that was to follow (`rkcg_rebalance_incr_assignment`): it believes for ever that a rebalance is under
+    /// way, and takes part in no other. So whoever is told something else before a revocation was answered, or by another generation
+    /// before it was followed by its assignment, must begin anew.
+    fn check_order(&mut self, heard: Heard) -> Heard {
+        let Heard::Event(ConsumerEvent::Rebalance(rebalance)) = heard else { return heard };
+        let asked_in = self.asked_in.take().filter(|_| rebalance.kind == RebalanceKind::Assign);
+        let joined_again = asked_in.is_some() && asked_in != self.client.generation();
+        if (joined_again || !self.revoking.is_empty()) && !self.closing {
             let text = "the group went on although a revocation was not answered: its partitions are lost".to_owned();
-            return Heard::Event(ConsumerEvent::Error(KafkaError { code: ErrorCode::STATE, text, fatal: true }));
+            let error = KafkaError { code: ErrorCode::STATE, text, fatal: true };
+            // Whoever waits for an answer cannot leave.
+            return Heard::Event(ConsumerEvent::Error(self.agree(&rebalance).err().unwrap_or(error)));
         }
         if rebalance.kind == RebalanceKind::Revoke {
             self.revoking.extend(rebalance.partitions.iter().cloned());
+            if self.classic && !rebalance.assignment_lost {
+                self.asked_in = self.client.generation();
+            }
         }
-        heard
+        Heard::Event(ConsumerEvent::Rebalance(rebalance))
     }
 
     /// Confirms an assignment (or adds partitions by hand): reading starts at these offsets. An empty list confirms an
@@ -214,7 +251,7 @@ impl Consumer {
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
-        self.partitions.insert(partition.clone(), Split { queue, topic, assigned });
+        self.partitions.insert(partition.clone(), Split { queue, topic, assigned, made_anew: false });
         Ok(())
     }
 
@@ -272,7 +309,7 @@ impl Consumer {
 
     /// The partition's queue may hold something: it was signalled since it was last found empty.
     pub fn maybe_ready(&self, partition: &TopicPartition) -> bool {
-        self.partitions.get(partition).is_some_and(|split| split.assigned && split.queue.maybe())
+        self.partitions.get(partition).is_some_and(Split::maybe_ready)
     }
 
     /// There may be something to take: look before you sleep. `with_credit` says whether a partition's records are wanted
@@ -280,20 +317,25 @@ impl Consumer {
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
         self.questions.some()
             || self.client.overheard().protocol_missing()
+            || self.client.overheard().any_made_anew()
+            || !self.made_anew.is_empty()
             || self.events.maybe()
             || self.replies.maybe()
-            || self
-                .partitions
-                .iter()
-                .any(|(partition, split)| split.assigned && split.queue.maybe() && with_credit(partition))
+            || self.partitions.iter().any(|(partition, split)| split.maybe_ready() && with_credit(partition))
     }
 
-    /// Hands buffered records of one partition to `sink`, without waiting and without asking the broker.
+    /// Hands buffered records of one partition to `sink`, without waiting and without asking the broker. What `sink` got counts only as
+    /// far as [`Fetched::records`] says: nothing, where the topic was found to be made anew.
     pub fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, sink: &mut impl RecordSink) -> Fetched {
         let Some(split) = self.partitions.get(partition).filter(|split| split.assigned) else {
             return Fetched { empty: true, ..Fetched::default() };
         };
         let taken = split.queue.take(limit.max_records, limit.max_bytes, sink);
+        // Afterwards: a record of the new topic is never here before the word that the topic is new.
+        self.look_for_topics_made_anew();
+        if self.partitions.get(partition).is_some_and(|split| split.made_anew) {
+            return Fetched::default();
+        }
         Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }
     }
 
@@ -321,24 +363,24 @@ impl Consumer {
         // With the classic protocol librdkafka says nothing to the group when a member without partitions is closed, and the others wait
         // for it until its session ends (rd_kafka_cgrp_assignment_done in rdkafka_cgrp.c, 2.12.1: only its twin for KIP-848 leaves then).
         // To unsubscribe it does say so, as soon as a join that is under way has ended.
-        self.unsubscribed = self.classic && self.partitions.values().all(|split| !split.assigned);
-        if self.unsubscribed {
+        if self.classic && self.partitions.values().all(|split| !split.assigned) {
+            self.unsubscribed = Some(Instant::now() + UNSUBSCRIBE_MAX);
             self.client.unsubscribe()?;
         }
         self.close_when_left()
     }
 
     fn close_when_left(&mut self) -> Result<(), KafkaError> {
-        if self.unsubscribed && self.client.is_member() {
+        if self.unsubscribed.is_some_and(|limit| Instant::now() < limit && self.client.is_member()) {
             return Ok(());
         }
-        self.unsubscribed = false;
+        self.unsubscribed = None;
         self.client.close(&self.replies)
     }
 
     /// The group was left, the consumer can be dropped.
     pub fn is_closed(&self) -> bool {
-        !self.unsubscribed && self.client.is_closed()
+        self.unsubscribed.is_none() && self.client.is_closed()
     }
 
     /// Gives the consumer up: it [leaves](Self::leave) on a thread of its own.
@@ -354,7 +396,7 @@ impl Consumer {
     }
 
     /// Leaves the group at once, agreeing to whatever is asked, so that its partitions are given to others now and not when the session
-    /// ends; waits until that is done, ten seconds at most. Whether it was done.
+    /// ends; waits until that is done, ten seconds at most. Whether it was done: after a fatal error of librdkafka's it cannot be.
     pub fn leave(mut self) -> bool {
         let deadline = Instant::now() + LEAVE_MAX;
         let mut result = self.close();

@@ -6,6 +6,7 @@
 mod support;
 
 #[path = "support/mock.rs"]
+#[allow(dead_code, reason = "each test program uses its part")]
 mod mock;
 
 use std::time::{Duration, Instant};

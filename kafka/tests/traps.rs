@@ -12,7 +12,7 @@ mod mock;
 
 use std::time::{Duration, Instant};
 
-use mock::Mock;
+use mock::{Mock, Request};
 use penstock_kafka::consumer::{CommitOffset, RebalanceKind};
 use penstock_kafka::producer::{OutgoingRecord, Producer};
 use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
@@ -21,6 +21,8 @@ use penstock_kafka::{ErrorCode, TopicPartition};
 use support::{Member, PATIENCE, connection, settings};
 
 const TOPIC: &str = "orders";
+/// A topic that is made in the course of a test.
+const LATER: &str = "later";
 
 /// Headers of a record.
 type Headers<'a> = &'a [(&'a [u8], Option<&'a [u8]>)];
@@ -130,13 +132,10 @@ fn commits_while_another_member_joins_bring_no_further_rebalance() {
     second.close();
 }
 
-/// Whoever is asked for partitions and sees the metadata of its topics change before it has answered joins again all the same, with
-/// the classic protocol, and is of no use to its group any more. It is told, and leaves at once although nobody waits for it.
-#[test]
-fn a_topic_that_appears_while_a_revocation_is_unanswered_costs_the_consumer_and_no_partition() {
-    let mock = Mock::new(1);
+/// Two members of the classic protocol, of which the first is asked for partitions and does not answer. They subscribe to a topic that
+/// is not there yet, too.
+fn asked_for_partitions(mock: &Mock) -> (Member, Member) {
     mock.topic(TOPIC, 4);
-    let topics = [TOPIC, "later"];
     let settings = |client_id| ConsumerSettings {
         session_timeout: Duration::from_secs(4), // as long as the mock cluster waits for those who have to join again
         ..support::settings("g", client_id, GroupProtocol::Classic)
@@ -144,12 +143,17 @@ fn a_topic_that_appears_while_a_revocation_is_unanswered_costs_the_consumer_and_
     let often = [("topic.metadata.refresh.interval.ms", "100"), ("heartbeat.interval.ms", "500")];
     let often = often.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     let connection = Connection::resolve(Some(&mock.bootstrap()), None, None, &often).unwrap();
-    let mut first = Member::join_by(&connection, &settings("first"), &topics);
+    let join = |name| Member::join_by(&connection, &settings(name), &[TOPIC, LATER]);
+    let mut first = join("first");
     assert!(first.run(PATIENCE, |member| member.owned.len() == 4), "{:?}", first.rebalances);
     first.hold_revocations = true;
-    let mut second = Member::join_by(&connection, &settings("second"), &topics);
+    let mut second = join("second");
     assert!(run_both(&mut first, &mut second, |first, _| !first.held.is_empty()), "{:?}", first.rebalances);
-    mock.topic("later", 2);
+    (first, second)
+}
+
+/// The first is told that it must begin anew, and leaves; then the second has everything.
+fn begins_anew(mut first: Member, mut second: Member) {
     let told = |first: &Member, _: &Member| first.errors.iter().any(|error| error.fatal);
     assert!(run_both(&mut first, &mut second, told), "{:?} {:?}", first.rebalances, first.errors);
     assert_eq!(first.errors.iter().find(|error| error.fatal).unwrap().code, ErrorCode::STATE);
@@ -157,6 +161,29 @@ fn a_topic_that_appears_while_a_revocation_is_unanswered_costs_the_consumer_and_
     assert!(second.run(PATIENCE, |second| second.owned.len() == 6), "{:?}", second.rebalances);
     assert!(first.join().unwrap(), "it leaves, whatever librdkafka believes of itself");
     second.close();
+}
+
+/// Whoever is asked for partitions and sees the metadata of its topics change before it has answered joins again all the same, with
+/// the classic protocol, and is of no use to its group any more. It is told, and leaves at once although nobody waits for it.
+#[test]
+fn a_topic_that_appears_while_a_revocation_is_unanswered_costs_the_consumer_and_no_partition() {
+    let mock = Mock::new(1);
+    let (first, second) = asked_for_partitions(&mock);
+    mock.topic(LATER, 2);
+    begins_anew(first, second);
+}
+
+/// The same when it answers in the middle of joining again: that comes too late.
+#[test]
+fn a_revocation_that_is_answered_while_the_client_joins_again_costs_the_consumer_too() {
+    let mock = Mock::new(1);
+    let (mut first, mut second) = asked_for_partitions(&mock);
+    mock.count_requests();
+    mock.topic(LATER, 2);
+    assert!(run_both(&mut first, &mut second, |_, _| mock.counted(Request::JoinGroup) >= 2), "both join again");
+    first.hold_revocations = false;
+    first.release_held();
+    begins_anew(first, second);
 }
 
 /// Turns both loops until `done`; whether it was done in time.

@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "calls librdkafka's consumer functions")]
 
 use std::ffi::CString;
-use std::ptr::{null_mut, without_provenance_mut};
+use std::ptr::{NonNull, null_mut, without_provenance_mut};
 use std::time::Duration;
 
 use rdkafka_sys::bindings as sys;
@@ -91,6 +91,17 @@ impl Client {
             let named = !id.is_null() && *id != 0;
             sys::rd_kafka_mem_free(self.ptr(), id.cast());
             named
+        }
+    }
+
+    /// The group's generation that it belongs to (classic), or its member epoch (KIP-848); none for no member.
+    pub(crate) fn generation(&self) -> Option<i32> {
+        // SAFETY: a valid client; the metadata returned, if any, is ours to destroy.
+        unsafe {
+            let metadata = NonNull::new(sys::rd_kafka_consumer_group_metadata(self.ptr()))?;
+            let generation = sys::rd_kafka_consumer_group_metadata_generation_id(metadata.as_ptr());
+            sys::rd_kafka_consumer_group_metadata_destroy(metadata.as_ptr());
+            Some(generation)
         }
     }
 

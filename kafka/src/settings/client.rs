@@ -88,10 +88,11 @@ impl Connection {
         match settings.protocol {
             GroupProtocol::Consumer => {
                 layers.always("group.protocol", "consumer");
-                layers.always("debug", overheard::GROUP);
+                layers.always("debug", format!("{},{}", overheard::GROUP, overheard::TOPICS));
             }
             GroupProtocol::Classic => {
                 layers.always("group.protocol", "classic");
+                layers.always("debug", overheard::TOPICS);
                 layers.always("partition.assignment.strategy", "cooperative-sticky");
                 layers.by_default("session.timeout.ms", settings.session_timeout.as_millis());
             }

@@ -15,6 +15,7 @@ pub(crate) enum Request {
     Produce = 0,
     OffsetCommit = 8,
     OffsetFetch = 9,
+    JoinGroup = 11,
     ConsumerGroupHeartbeat = 68,
 }
 
@@ -55,6 +56,25 @@ impl Mock {
         // SAFETY: a valid cluster and an array of that many codes, which is copied.
         unsafe {
             sys::rd_kafka_mock_push_request_errors_array(self.cluster, request as i16, codes.len(), codes.as_mut_ptr());
+        }
+    }
+
+    /// Counts requests from now on.
+    pub(crate) fn count_requests(&self) {
+        // SAFETY: a valid cluster.
+        unsafe { sys::rd_kafka_mock_start_request_tracking(self.cluster) };
+    }
+
+    /// How many requests of this kind were counted.
+    pub(crate) fn counted(&self, request: Request) -> usize {
+        let mut count = 0;
+        // SAFETY: a valid cluster and an out-pointer; the array of that many requests is ours to destroy.
+        unsafe {
+            let all = sys::rd_kafka_mock_get_requests(self.cluster, &raw mut count);
+            let of_kind = |index| sys::rd_kafka_mock_request_api_key(*all.add(index)) == request as i16;
+            let found = (0..count).filter(|index| of_kind(*index)).count();
+            sys::rd_kafka_mock_request_destroy_array(all, count);
+            found
         }
     }
 

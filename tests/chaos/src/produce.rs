@@ -171,7 +171,7 @@ impl<'a> Producer<'a> {
     }
 
     /// Some transactions are aborted on purpose; one that breaks is aborted too, and its records are nobody's. Whether the producer is of
-    /// further use: it is not if it cannot abort, as when the broker did so already and the answer was lost.
+    /// further use: it is not if it cannot send or abort, as when the broker aborted already and the answer was lost.
     fn transaction(
         &self,
         producer: &ThreadedProducer<Refused>,
@@ -181,7 +181,9 @@ impl<'a> Producer<'a> {
         let drawn = crate::rng::hashed(&[self.plan.seed, numbers.start, 0x7478]) % 1000;
         producer.begin_transaction().during("beginning a transaction")?;
         for number in numbers {
-            self.send(producer, number, self.due(number))?;
+            if self.send(producer, number, self.due(number)).is_err() {
+                return Ok(false);
+            }
         }
         let committed = if drawn < aborted { false } else { insist(|| producer.commit_transaction(PATIENCE)).is_ok() };
         Ok(committed || insist(|| producer.abort_transaction(PATIENCE)).is_ok())

@@ -6,10 +6,10 @@
 mod stage;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use stage::{Request, Stage};
+use stage::{Request, Stage, lock};
 
 const PARTITIONS: i32 = 2;
 const RECORDS: usize = 300;
@@ -30,10 +30,6 @@ struct Seen {
 
 /// By idempotency key.
 type Book = Arc<Mutex<BTreeMap<String, Seen>>>;
-
-fn lock(book: &Book) -> MutexGuard<'_, BTreeMap<String, Seen>> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Fails each record's first two calls, and poison always.
 fn answer(request: &Request, book: &Book) -> u16 {

@@ -5,14 +5,14 @@
 
 mod stage;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use penstock_crds::checkpoint::{HoldReason, Lost, Place, decode};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use stage::Stage;
+use stage::{Stage, lock};
 
 /// Values that the processor has taken.
 type Taken = Arc<Mutex<Vec<usize>>>;
@@ -30,7 +30,7 @@ impl Story {
         let port = stage.serve({
             let taken = Arc::clone(&taken);
             move |request| {
-                taken.lock().unwrap_or_else(PoisonError::into_inner).push(request.body().parse().unwrap());
+                lock(&taken).push(request.body().parse().unwrap());
                 204
             }
         });
@@ -54,7 +54,7 @@ impl Story {
 
     /// What was taken since the last look.
     fn take(&self) -> Vec<usize> {
-        std::mem::take(&mut self.taken.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut lock(&self.taken))
     }
 
     /// What the checkpoint of the last commit says to be lost.
@@ -104,14 +104,16 @@ fn what_retention_took_stops_the_partition_until_somebody_says_resume() {
 fn a_topic_that_was_made_anew_is_another_log() {
     let story = Story::new("anew");
     story.produce(0..10);
-    story.work_off("Resume");
+    let worker = story.stage.start(&story.pipeline("Resume"));
+    story.stage.wait("the first log", || story.stage.is_done(&story.stage.name, &story.stage.name));
     assert_eq!(story.take(), (0..10).collect::<Vec<_>>());
     story.stage.cluster.delete(&story.stage.name).unwrap();
     story.stage.cluster.create(&story.stage.name, 1, &[]).unwrap();
 
-    // As many records, so that the offset that was committed is no offset out of range.
+    // More records than before, so that the position of the worker, which lives on, is no offset out of range.
     story.produce(100..120);
-    story.work_off("Resume");
+    story.stage.wait("the other log", || lock(&story.taken).len() >= 20);
     assert_eq!(story.take(), (100..120).collect::<Vec<_>>());
+    drop(worker);
     story.stage.end();
 }

@@ -7,9 +7,10 @@ mod stage;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use stage::{Request, Stage};
+use stage::{Request, Stage, lock};
 
 const PARTITIONS: i32 = 2;
 const KEYS: usize = 10;
@@ -18,13 +19,11 @@ const EACH: usize = 30;
 /// Keys whose first record fails until the processor is mended; one in each partition.
 const BAD: [usize; 2] = [3, 6];
 const ATTEMPTS: usize = 2;
+/// How long a call takes: the first worker is to be killed in the middle.
+const CALL: Duration = Duration::from_millis(30);
 
 /// What came of a key: the numbers of its records, and whether they were taken.
 type Book = Mutex<BTreeMap<usize, Vec<(usize, bool)>>>;
-
-fn lock(book: &Book) -> MutexGuard<'_, BTreeMap<usize, Vec<(usize, bool)>>> {
-    book.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Key and number of the record are its value.
 fn answer(request: &Request, book: &Book, mended: bool) -> u16 {
@@ -32,6 +31,7 @@ fn answer(request: &Request, book: &Book, mended: bool) -> u16 {
     let (key, number) = (key.parse().unwrap(), number.parse().unwrap());
     let taken = mended || number > 0 || !BAD.contains(&key);
     lock(book).entry(key).or_default().push((number, taken));
+    std::thread::sleep(CALL);
     if taken { 204 } else { 500 }
 }
 
@@ -86,6 +86,7 @@ fn a_key_is_parked_behind_its_failed_record_and_comes_back_in_order() {
     let first = stage.start(&pipeline);
     stage.wait("a third of the records", || lock(&book).values().map(Vec::len).sum::<usize>() >= KEYS * EACH / 3);
     drop(first);
+    assert!(!stage.is_done(name, name), "the kill came too late to be one");
     let second = stage.start(&pipeline);
     stage.wait("the end", || stage.is_done(name, name));
     let all: Vec<usize> = (0..EACH).collect();

@@ -29,10 +29,10 @@ pub(crate) struct Cli {
 enum Commands {
     /// Bring the lab up and wait until it is ready; quick if it is up already
     Up {
-        /// Kafka nodes, 1 to 5; 3 survive the loss of one [default: 1, or what runs]
+        /// Kafka nodes, 1 to 5; 3 survive the loss of one [default: what runs, else 1]
         #[arg(long)]
         brokers: Option<u8>,
-        /// No Kubernetes: for measurements that nothing else is to disturb
+        /// No Kubernetes: for measurements that nothing else is to disturb [brokers: 1, unless said]
         #[arg(long)]
         brokers_only: bool,
     },
@@ -77,8 +77,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode> {
     let progress = Progress::new();
     match cli.command {
         Commands::Up { brokers, brokers_only } => {
-            let node = Shape { brokers: brokers.unwrap_or(1), kubernetes: !brokers_only };
-            Lab::up(&dir, (brokers.is_some() || brokers_only).then_some(node), &progress).map(drop)?;
+            let shape = Shape { brokers: brokers.unwrap_or(1), kubernetes: !brokers_only };
+            Lab::up(&dir, (brokers.is_some() || brokers_only).then_some(shape), &progress).map(drop)?;
         }
         Commands::Down => penstock_lab::down(&dir, &progress)?,
         Commands::Status => return status::show(&dir),

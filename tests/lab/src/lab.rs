@@ -21,7 +21,12 @@ pub struct Shape {
     /// Kafka nodes, 1 to [`MAX_BROKERS`](crate::MAX_BROKERS).
     pub brokers: u8,
     /// Whether there is a Kubernetes beside them.
+    #[serde(default = "yes")] // a lab of an earlier version is up
     pub kubernetes: bool,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 impl Shape {

@@ -42,7 +42,7 @@ struct Lane {
     /// Calls and forwards of earlier assignments that have not ended.
     holds: u32,
     /// Records taken since the last one that was not, and one: what a call may hold of the lane where it may hold several.
-    stretch: u32,
+    batch_limit: u32,
 }
 
 /// What joining a lane means for the entry.
@@ -70,7 +70,7 @@ impl Lanes {
         if self.idle > IDLE_MAX {
             self.sweep();
         }
-        let lane = Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0, stretch: u32::MAX };
+        let lane = Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0, batch_limit: u32::MAX };
         let index = self.free.pop().unwrap_or_else(|| {
             self.table.push(lane);
             u32::try_from(self.table.len() - 1).unwrap_or(u32::MAX) // one lane per held record: the window is far smaller
@@ -124,15 +124,15 @@ impl Lanes {
     }
 
     /// How many of its records one call may hold, where it may hold several. What stands behind a failure is sent in vain, so after one
-    /// it is a single record, and twice as many with each call that is taken as a whole.
-    pub(crate) fn stretch(&self, id: LaneId) -> usize {
-        self.table.get(id.0 as usize).map_or(1, |lane| lane.stretch as usize)
+    /// it is a single record, and twice as many with each call that is taken as a whole. Outages and overload count as failures here.
+    pub(crate) fn batch_limit(&self, id: LaneId) -> usize {
+        self.table.get(id.0 as usize).map_or(1, |lane| lane.batch_limit as usize)
     }
 
     /// A call has taken a record of the lane, or has not.
-    pub(crate) fn pace(&mut self, id: LaneId, taken: bool) {
+    pub(crate) fn adjust_batch_limit(&mut self, id: LaneId, taken: bool) {
         if let Some(lane) = self.table.get_mut(id.0 as usize) {
-            lane.stretch = if taken { lane.stretch.saturating_add(1) } else { 1 };
+            lane.batch_limit = if taken { lane.batch_limit.saturating_add(1) } else { 1 };
         }
     }
 

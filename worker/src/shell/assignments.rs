@@ -84,6 +84,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             RebalanceKind::Assign => {
                 self.refused = None;
                 self.state.joined();
+                self.end_revocations(&tps, now);
                 // Answered already. Each partition follows when its checkpoint is there.
                 if count > 0 && !self.is_leaving() {
                     let partitions = tps.iter().map(|tp| self.assignment(*tp)).collect();
@@ -124,10 +125,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let mut fresh = Vec::new();
         let mut result = Ok(());
         let revoking = !self.assignments.revoking.is_empty();
-        let later = |(tp, ..): &(Tp, u64, StartAt)| revoking && self.partitions.get(*tp).reading;
-        let (later, starts): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.assignments.starts).into_iter().partition(later);
-        self.assignments.starts = later;
+        let has_to_wait = |(tp, ..): &(Tp, u64, StartAt)| revoking && self.partitions.get(*tp).reading;
+        let (waiting, starts): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.assignments.starts).into_iter().partition(has_to_wait);
+        self.assignments.starts = waiting;
         for (tp, seq, start) in starts {
             let partition = self.partitions.get_mut(tp);
             let offset = start.offset;
@@ -154,15 +155,21 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
     }
 
-    fn unassign(&mut self, tps: &[Tp], now: Instant) {
-        self.assignments.starts.retain(|(tp, ..)| !tps.contains(tp));
+    /// Nobody waits for these partitions any more.
+    fn end_revocations(&mut self, tps: &[Tp], now: Instant) {
         self.assignments.revoking.retain_mut(|revocation| {
             revocation.tps.retain(|tp| !tps.contains(tp));
-            if revocation.tps.is_empty() {
+            let over = revocation.tps.is_empty();
+            if over {
                 self.metrics.revoke_seconds.observe(now.since(revocation.began).as_secs_f64());
             }
-            !revocation.tps.is_empty()
+            !over
         });
+    }
+
+    fn unassign(&mut self, tps: &[Tp], now: Instant) {
+        self.assignments.starts.retain(|(tp, ..)| !tps.contains(tp));
+        self.end_revocations(tps, now);
         for tp in tps {
             self.partitions.get_mut(*tp).end();
         }
@@ -183,7 +190,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if self.assignments.rebuild_at.is_some() {
             return;
         }
-        tracing::warn!(%error, "the consumer is of no further use: making another one");
+        tracing::warn!(%error, "the consumer is of no further use");
         self.metrics.clients_rebuilt.with_label_values(&["consumer"]).inc();
         let delay = match self.assignments.rebuilt {
             Some((last, delay)) if now.since(last) < REBUILD_FORGIVEN => {
@@ -191,8 +198,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
             _ => Duration::ZERO,
         };
-        self.assignments.rebuilt = Some((now, delay));
-        self.assignments.rebuild_at = Some(now + delay);
+        // Whoever is about to leave leaves with what there is: another consumer would join, and nobody would close it.
+        if !self.is_draining() {
+            self.assignments.rebuilt = Some((now, delay));
+            self.assignments.rebuild_at = Some(now + delay);
+        }
         self.assignments.starts.clear();
         let tps = self.partitions.owned();
         for tp in &tps {
@@ -207,6 +217,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     pub(super) fn rebuild_if_due(&mut self, now: Instant) -> bool {
+        if self.is_draining() {
+            self.assignments.rebuild_at = None;
+        }
         if self.assignments.rebuild_at.is_none_or(|at| at > now) {
             return false;
         }

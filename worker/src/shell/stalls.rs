@@ -147,7 +147,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             return; // the next look takes note
         }
         if self.assignments.is_rebalancing() {
-            return; // silence is right, and to take a partition again would answer a revocation
+            // Silence is right, and to take a partition again would answer a revocation: begin anew.
+            partition.watch = Watch::at(position, now);
+            return;
         }
         let (cure, name) = (partition.watch.answered(end.ok(), now), partition.name.clone());
         match cure {

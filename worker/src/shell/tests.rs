@@ -89,6 +89,17 @@ fn a_failed_consumer_is_made_anew_and_goes_on() {
 }
 
 #[test]
+fn a_consumer_that_fails_while_the_worker_stops_is_not_made_anew() {
+    let mut world = World::new(3, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    world.shell.calls.stuck = true;
+    world.run_for(Duration::from_millis(50));
+    world.shell.io.fail();
+    assert!(world.stop().is_some(), "it ends");
+    assert_eq!(world.shell.io.count("rebuild"), 0);
+}
+
+#[test]
 fn stopping_waits_for_calls_and_leaves_what_it_did_not_start() {
     let mut world = World::new(11, Chaos::none());
     world.run_for(Duration::from_millis(100));

@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use penstock_chaos::cluster::{Cluster, Topic};
@@ -20,6 +20,11 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// Longest wait for anything on a busy machine.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// What a test and its processor share.
+pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a processor is asked.
 pub(crate) struct Request {

@@ -45,7 +45,7 @@ impl Engine {
             self.partitions[claim.tp.index()].usage.end(ended.first, now);
             self.learn(call, &claim, &outcome, ended.cancelled, now);
             if self.policy.batch.same_lane && !stopped {
-                self.partitions[claim.tp.index()].lanes.pace(claim.lane, is_taken(&outcome));
+                self.partitions[claim.tp.index()].lanes.adjust_batch_limit(claim.lane, is_taken(&outcome));
             }
             if stopped {
                 self.partitions[claim.tp.index()].back_to_its_lane(claim.seq);

@@ -104,8 +104,11 @@ impl Engine {
         }
         draft.deliveries.extend(one);
         let mut full = draft.deliveries.is_empty();
+        let mut added = true;
         while !full {
-            self.add_followers(&mut draft, now, effects);
+            if added {
+                self.add_followers(&mut draft, now, effects);
+            }
             full = draft.deliveries.len() >= records_max
                 || draft.bytes >= self.policy.batch.max_bytes
                 || !self.has_place();
@@ -114,14 +117,15 @@ impl Engine {
             }
             let Some(Picked::One(tp, seq, _)) = self.pick_plain() else { break };
             let delivery = self.add(&mut draft, tp, seq, now, effects);
+            added = delivery.is_some();
             draft.deliveries.extend(delivery);
         }
         self.send_draft(draft, None, effects);
     }
 
-    /// Under `sameLane`, the records behind the last one follow it into the batch, as many as the lane's [`stretch`] allows.
+    /// Under `sameLane`, the records behind the last one follow it into the batch, as many as the lane's [`batch_limit`] allows.
     ///
-    /// [`stretch`]: crate::lanes::Lanes::stretch
+    /// [`batch_limit`]: crate::lanes::Lanes::batch_limit
     fn add_followers(&mut self, draft: &mut Draft, now: Instant, effects: &mut Vec<Effect>) {
         if !self.policy.batch.same_lane {
             return;
@@ -129,8 +133,8 @@ impl Engine {
         let records_max = self.policy.batch.max_records as usize;
         let Some((tp, mut last)) = self.last_of(draft) else { return };
         let partition = &self.partitions[tp.index()];
-        let stretch = partition.ledger.get(last).map_or(1, |entry| partition.lanes.stretch(entry.lane));
-        for _ in 1..stretch {
+        let limit = partition.ledger.get(last).map_or(1, |entry| partition.lanes.batch_limit(entry.lane));
+        for _ in 1..limit {
             let whole = draft.deliveries.len() >= records_max || draft.bytes >= self.policy.batch.max_bytes;
             if whole || !self.has_place() {
                 return;
