@@ -4,7 +4,9 @@
 
 mod client;
 
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::Router;
@@ -203,6 +205,47 @@ fn a_server_that_closes_after_each_answer_is_connected_to_again() {
     for _ in 0..20 {
         let outcome = client.value(b"v");
         assert!(matches!(outcome, Outcome::Ack), "{outcome:?}");
+    }
+}
+
+/// The server closes an idle connection in the very turn in which the loop begins a call: the request is given to the connection and not
+/// taken up. It must not wait for an answer that never comes.
+#[test]
+fn a_request_that_a_closing_connection_did_not_take_up_is_sent_on_another() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let (go_on, told) = mpsc::channel::<()>();
+    let (closed, is_closed) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        while told.recv().is_ok() {
+            let (mut stream, _) = listener.accept().unwrap();
+            assert!(stream.read(&mut [0; 64 * 1024]).unwrap() > 0);
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            told.recv().unwrap();
+            drop(stream);
+            closed.send(()).unwrap();
+        }
+    });
+    let bell = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::of(&format!("http://{address}/"));
+    go_on.send(()).unwrap();
+    assert!(matches!(client.value(b"v"), Ack));
+    for number in 0..5 {
+        go_on.send(()).unwrap();
+        is_closed.recv().unwrap();
+        go_on.send(()).unwrap();
+        let mut rope = std::net::TcpStream::connect(bell.local_addr().unwrap()).unwrap();
+        let (readable, _) = bell.accept().unwrap();
+        readable.set_nonblocking(true).unwrap();
+        rope.write_all(b"!").unwrap();
+        client.start_when_readable(readable, 0, NewRecord { key: Some(b"k"), ..NewRecord::default() });
+        let (begin, mut finished) = (Instant::now(), Vec::new());
+        while finished.is_empty() {
+            assert!(begin.elapsed() < Duration::from_secs(10), "call {number} waits for ever");
+            client.sleep_for(Duration::from_millis(100));
+            client.calls.take_finished(&mut finished);
+        }
+        assert!(matches!(finished[0].outcome, Ack), "{finished:?}");
     }
 }
 

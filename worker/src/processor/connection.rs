@@ -25,9 +25,9 @@ type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 /// A connection that is open, or was when last looked at.
 pub(super) struct Connection {
     sender: http1::SendRequest<Full<Bytes>>,
-    driver: Pin<Box<Driver>>,
-    /// The driver is done and must not be polled again.
-    ended: bool,
+    /// None when it has ended. It is dropped then: a request that it had not taken up is given back by that alone, and would wait for
+    /// ever otherwise (chaos found it: a server that closes idle connections just as they are used).
+    driver: Option<Pin<Box<Driver>>>,
     /// When the last answer ended; `None` before the first.
     used: Option<Instant>,
 }
@@ -63,27 +63,27 @@ impl Connection {
         stream.set_nodelay(true).map_err(|error| error.to_string())?;
         let (sender, driver) =
             http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-        Ok(Self { sender, driver: Box::pin(driver), ended: false, used: None })
+        Ok(Self { sender, driver: Some(Box::pin(driver)), used: None })
     }
 
     /// Resolves when the server has closed the idle connection.
     pub(super) async fn closed(&mut self) {
-        if !self.ended {
-            let _how = self.driver.as_mut().await;
-            self.ended = true;
+        if let Some(driver) = &mut self.driver {
+            let _how = driver.as_mut().await;
+            self.driver = None;
         }
     }
 
     /// Whether another request may be tried on it.
     pub(super) fn is_open(&self) -> bool {
-        !self.ended && !self.sender.is_closed()
+        self.driver.is_some() && !self.sender.is_closed()
     }
 
     /// Sends one request and reads the whole answer.
     pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
-        let Self { sender, driver, ended, used } = self;
+        let Self { sender, driver, used } = self;
         let rested = used.is_some_and(|used| used.elapsed() >= RESTED);
-        let answer = driven(driver, ended, async {
+        let answer = driven(driver, async {
             let response = match sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => {
@@ -128,18 +128,19 @@ async fn read(response: Response<Incoming>) -> Result<Answer, Broken> {
 }
 
 /// Polls the connection beside what uses it, in one task: no task is spawned for it, and none is woken across threads.
-async fn driven<T>(driver: &mut Pin<Box<Driver>>, ended: &mut bool, exchange: impl Future<Output = T>) -> T {
+async fn driven<T>(driver: &mut Option<Pin<Box<Driver>>>, exchange: impl Future<Output = T>) -> T {
     let mut exchange = pin!(exchange);
     std::future::poll_fn(move |context: &mut Context<'_>| {
         loop {
             if let Poll::Ready(done) = exchange.as_mut().poll(context) {
                 return Poll::Ready(done);
             }
-            if *ended || driver.as_mut().poll(context).is_pending() {
+            let Some(open) = driver else { return Poll::Pending };
+            if open.as_mut().poll(context).is_pending() {
                 return Poll::Pending;
             }
             // The connection ended; the exchange learns of it in the next round.
-            *ended = true;
+            *driver = None;
         }
     })
     .await

@@ -27,7 +27,8 @@ use crate::contract::items::suspect;
 use crate::contract::request::{Endpoint, Origin};
 use crate::metrics::Metrics;
 
-/// Longest wait for a connection, whatever `delivery.timeout` says.
+/// Longest wait for a connection; half of `delivery.timeout` where that is shorter, so that a processor that cannot be reached is no call
+/// that took too long, which would be charged.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// What requests hold.
@@ -213,7 +214,7 @@ impl Shared {
         loop {
             let connection = match kept {
                 Some(connection) if connection.is_open() => connection,
-                _ => match Connection::open(&self.address, self.timeout.min(CONNECT_MAX)).await {
+                _ => match Connection::open(&self.address, (self.timeout / 2).min(CONNECT_MAX)).await {
                     Ok(connection) => kept.insert(connection),
                     Err(detail) => return Err(Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, &detail))),
                 },

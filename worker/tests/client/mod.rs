@@ -64,37 +64,29 @@ impl Client {
 
     /// One call with all of them.
     pub(crate) fn start_all(&mut self, slot: u32, records: &[(NewRecord<'_>, Headers<'_>)]) -> CallId {
-        self.serial += 1;
-        let call = CallId { slot, serial: self.serial };
-        let mut arena = ArenaBuilder::default();
-        for (new, headers) in records {
-            arena.push(*new).unwrap();
-            for (name, value) in *headers {
-                arena.header(name, *value).unwrap();
-            }
-        }
-        let arena = arena.finish();
-        let delivery = |item: usize| Delivery {
-            ticket: Ticket { call, item: u32::try_from(item).unwrap() },
-            tp: Tp(0),
-            attempt: 1,
-            owner: 1,
-            record: arena.record(item).unwrap(),
-        };
-        let deliveries = match records.len() {
-            1 => DeliveryList::One(delivery(0)),
-            count => DeliveryList::Many((0..count).map(delivery).collect()),
-        };
-        let deadline = Instant::from_millis(10_000);
-        let origin = Arc::new(Origin::new("orders".into(), 0, "c", "t"));
-        self.calls.start(Start { call, deadline, deliveries }, Instant::ZERO, &|_| Arc::clone(&origin));
-        call
+        start(&mut self.calls, &mut self.serial, slot, records)
+    }
+
+    /// A call that the loop begins in the turn in which the socket is found to be readable, and whatever has happened to the
+    /// connections of the slots meanwhile: their tasks have not seen it.
+    #[allow(dead_code, reason = "each test program uses its part")]
+    pub(crate) fn start_when_readable(&mut self, socket: std::net::TcpStream, slot: u32, new: NewRecord<'_>) {
+        let Self { calls, here, serial, .. } = self;
+        here.block_on(async {
+            tokio::net::TcpStream::from_std(socket).unwrap().readable().await.unwrap();
+            start(calls, serial, slot, &[(new, &[])]);
+        });
     }
 
     /// Sleeps as the loop does until something has ended. Calls get on meanwhile.
     pub(crate) fn sleep(&mut self) {
+        self.sleep_for(Duration::from_secs(20));
+    }
+
+    /// The same, for so long at most.
+    pub(crate) fn sleep_for(&mut self, most: Duration) {
         let (calls, sleeper) = (&self.calls, &self.sleeper);
-        self.here.block_on(sleeper.sleep_unless(|| calls.maybe_ready(), || Duration::from_secs(20)));
+        self.here.block_on(sleeper.sleep_unless(|| calls.maybe_ready(), || most));
     }
 
     /// Sleeps as the loop does until `count` calls have ended.
@@ -125,4 +117,32 @@ impl Client {
         assert!(finished.iter().enumerate().all(|(place, one)| one.ticket.item as usize == place), "{finished:?}");
         finished.into_iter().map(|one| one.outcome).collect()
     }
+}
+
+fn start(calls: &mut HttpProcessor, serial: &mut u32, slot: u32, records: &[(NewRecord<'_>, Headers<'_>)]) -> CallId {
+    *serial += 1;
+    let call = CallId { slot, serial: *serial };
+    let mut arena = ArenaBuilder::default();
+    for (new, headers) in records {
+        arena.push(*new).unwrap();
+        for (name, value) in *headers {
+            arena.header(name, *value).unwrap();
+        }
+    }
+    let arena = arena.finish();
+    let delivery = |item: usize| Delivery {
+        ticket: Ticket { call, item: u32::try_from(item).unwrap() },
+        tp: Tp(0),
+        attempt: 1,
+        owner: 1,
+        record: arena.record(item).unwrap(),
+    };
+    let deliveries = match records.len() {
+        1 => DeliveryList::One(delivery(0)),
+        count => DeliveryList::Many((0..count).map(delivery).collect()),
+    };
+    let deadline = Instant::from_millis(10_000);
+    let origin = Arc::new(Origin::new("orders".into(), 0, "c", "t"));
+    calls.start(Start { call, deadline, deliveries }, Instant::ZERO, &|_| Arc::clone(&origin));
+    call
 }
