@@ -138,6 +138,8 @@ pub struct History {
     pub letters_refused: Vec<(Micros, Micros)>,
     /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
     pub letters_deleted: Vec<Micros>,
+    /// When the processor as a whole was away or busy.
+    pub outages: Vec<(Micros, Micros)>,
     /// The last fault was over.
     pub healed: Micros,
     /// Everything was committed to the end of every partition; `None` if that never came.

@@ -113,6 +113,7 @@ struct Live {
     lives: Lives,
     disturbances: Vec<Disturbance>,
     grown: Vec<Disturbance>,
+    outages: Vec<(Micros, Micros)>,
     letters_refused: Vec<(Micros, Micros)>,
     letters_deleted: Vec<Micros>,
     healed: Micros,
@@ -155,7 +156,7 @@ fn unwatched(
         let rest = scope.spawn(|| producer.write_rest());
         conductor.conduct(scope, rest)
     })?;
-    let Conducted { mut fleet, letters_refused, letters_deleted, more, grown } = conducted;
+    let Conducted { mut fleet, letters_refused, letters_deleted, more, grown, outages } = conducted;
     *since = laps.end("faults", *since);
     let healed = now();
     let mut sources = Vec::new();
@@ -171,6 +172,7 @@ fn unwatched(
         lives: fleet.finish()?,
         disturbances: more,
         grown,
+        outages,
         letters_refused,
         letters_deleted,
         healed,
@@ -232,6 +234,7 @@ impl Evidence<'_> {
             unread: unseen.unread,
             letters_refused: live.letters_refused,
             letters_deleted: live.letters_deleted,
+            outages: live.outages,
             healed: live.healed,
             caught_up: live.caught_up,
             watched_until: live.watched_until,

@@ -93,8 +93,9 @@ fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Fin
         // By owner: a partition that changes hands stands still for a drain, and that is no key's doing.
         for calls in blocker.calls.chunk_by(|one, next| one.owner == next.owner) {
             let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
-            // While the processor is away nobody is called, whatever holds what.
-            let outage = calls.iter().any(|call| call.answer == Answer::Unavailable);
+            // While the processor is away nobody is called, whatever holds what, nor until it is seen to be back.
+            let mut outages = facts.history.outages.iter();
+            let outage = outages.any(|(from, until)| *from <= last.end && *until >= first.end);
             if first.end.saturating_add(BLOCKED) >= last.end || outage {
                 continue;
             }

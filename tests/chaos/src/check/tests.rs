@@ -311,7 +311,9 @@ fn l4_a_key_that_holds_up_another() {
     };
     story(Answer::Overload, 20).holds();
     story(Answer::Overload, 8_010).breaks("L4");
-    story(Answer::Unavailable, 8_010).holds(); // the processor is away: it is not the key that holds
+    let away = |from| story(Answer::Overload, 8_010).with(|history| history.outages = vec![(at(from), at(from + 500))]);
+    away(2_000).holds(); // the processor is away: it is not the key that holds
+    away(9_000).breaks("L4");
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub(super) struct Conductor<'a> {
     letters_refused: Vec<(Micros, Micros)>,
     letters_deleted: Vec<Micros>,
     grown: Vec<Disturbance>,
+    outages: Vec<(Micros, Micros)>,
 }
 
 /// What was done.
@@ -44,6 +45,8 @@ pub(super) struct Conducted<'a> {
     pub(super) more: Vec<Disturbance>,
     /// What disturbs nobody by itself, but may cost a member of the classic protocol its partitions: see `Theme::GrowthInDrains`.
     pub(super) grown: Vec<Disturbance>,
+    /// When the processor as a whole was away or busy.
+    pub(super) outages: Vec<(Micros, Micros)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +68,9 @@ impl<'a> Conductor<'a> {
         processor: &'a Processor,
         fleet: Fleet<'a>,
     ) -> Self {
-        let (later, letters_refused, letters_deleted, grown) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { cluster, plan, names, processor, fleet, later, letters_refused, letters_deleted, grown }
+        let (later, letters_refused, letters_deleted) = (Vec::new(), Vec::new(), Vec::new());
+        let (grown, outages) = (Vec::new(), Vec::new());
+        Self { cluster, plan, names, processor, fleet, later, letters_refused, letters_deleted, grown, outages }
     }
 
     /// Starts the workers, lets everything befall them, and heals.
@@ -104,8 +108,8 @@ impl<'a> Conductor<'a> {
         }
         // Whoever was killed last is replaced, as a Deployment would.
         self.fleet.scale(self.plan.workers)?;
-        let Self { fleet, letters_refused, letters_deleted, grown, .. } = self;
-        Ok(Conducted { fleet, letters_refused, letters_deleted, more, grown })
+        let Self { fleet, letters_refused, letters_deleted, grown, outages, .. } = self;
+        Ok(Conducted { fleet, letters_refused, letters_deleted, more, grown, outages })
     }
 
     fn begin<'scope, 'env>(
@@ -136,6 +140,7 @@ impl<'a> Conductor<'a> {
                 return Ok(Some(scope.spawn(move || aside::broker_away(cluster, id, how, lasting))));
             }
             Fault::Outage { how, lasting } => {
+                self.outages.push((now(), now() + micros(lasting)));
                 self.processor.outage(Some(how));
                 self.later.push((at + lasting, Undo::EndOutage));
             }

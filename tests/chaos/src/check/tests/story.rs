@@ -65,6 +65,7 @@ impl Story {
             unread: BTreeMap::new(),
             letters_refused: Vec::new(),
             letters_deleted: Vec::new(),
+            outages: Vec::new(),
             healed: at(50_000),
             caught_up: Some(at(60_000)),
             watched_until: at(60_000),
