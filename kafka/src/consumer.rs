@@ -65,8 +65,8 @@ const REVOKE_PARTITIONS: ErrorCode = ErrorCode(-174);
 pub struct Consumer {
     partitions: HashMap<TopicPartition, Split>,
     topics: HashSet<Arc<str>>,
-    /// Partitions of topics that were made anew, to be told.
-    made_anew: VecDeque<TopicPartition>,
+    /// Partitions of topics that were re-created, to be told.
+    recreated: VecDeque<TopicPartition>,
     rebalances: u64,
     /// Whether the group's protocol is the classic one.
     classic: bool,
@@ -91,13 +91,13 @@ struct Split {
     queue: Queue,
     topic: CString,
     assigned: bool,
-    /// The topic was made anew: what is buffered lies in another log, at an offset that means nothing there.
-    made_anew: bool,
+    /// The topic was re-created: what is buffered lies in another log, at an offset that means nothing there.
+    recreated: bool,
 }
 
 impl Split {
     fn maybe_ready(&self) -> bool {
-        self.assigned && !self.made_anew && self.queue.maybe()
+        self.assigned && !self.recreated && self.queue.maybe()
     }
 }
 
@@ -111,7 +111,7 @@ impl Consumer {
         Ok(Self {
             partitions: HashMap::new(),
             topics: HashSet::new(),
-            made_anew: VecDeque::new(),
+            recreated: VecDeque::new(),
             rebalances: 0,
             classic: config.get("group.protocol") != Some("consumer"),
             revoking: HashSet::new(),
@@ -153,8 +153,8 @@ impl Consumer {
         {
             return Some(ConsumerEvent::Error(error));
         }
-        self.look_for_topics_made_anew();
-        if let Some(partition) = self.made_anew.pop_front() {
+        self.look_for_recreated_topics();
+        if let Some(partition) = self.recreated.pop_front() {
             return Some(ConsumerEvent::PartitionError(partition, KafkaError::of(ErrorCode::UNKNOWN_TOPIC_ID)));
         }
         loop {
@@ -169,12 +169,12 @@ impl Consumer {
         }
     }
 
-    fn look_for_topics_made_anew(&mut self) {
-        for topic in self.client.overheard().take_made_anew() {
+    fn look_for_recreated_topics(&mut self) {
+        for topic in self.client.overheard().take_recreated() {
             for (partition, split) in &mut self.partitions {
-                if split.assigned && !split.made_anew && *partition.topic == *topic {
-                    split.made_anew = true;
-                    self.made_anew.push_back(partition.clone());
+                if split.assigned && !split.recreated && *partition.topic == *topic {
+                    split.recreated = true;
+                    self.recreated.push_back(partition.clone());
                 }
             }
         }
@@ -251,7 +251,7 @@ impl Consumer {
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
-        self.partitions.insert(partition.clone(), Split { queue, topic, assigned, made_anew: false });
+        self.partitions.insert(partition.clone(), Split { queue, topic, assigned, recreated: false });
         Ok(())
     }
 
@@ -317,23 +317,23 @@ impl Consumer {
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
         self.questions.some()
             || self.client.overheard().protocol_missing()
-            || self.client.overheard().any_made_anew()
-            || !self.made_anew.is_empty()
+            || self.client.overheard().any_recreated()
+            || !self.recreated.is_empty()
             || self.events.maybe()
             || self.replies.maybe()
             || self.partitions.iter().any(|(partition, split)| split.maybe_ready() && with_credit(partition))
     }
 
     /// Hands buffered records of one partition to `sink`, without waiting and without asking the broker. What `sink` got counts only as
-    /// far as [`Fetched::records`] says: nothing, where the topic was found to be made anew.
+    /// far as [`Fetched::records`] says: nothing, where the topic was found to be re-created.
     pub fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, sink: &mut impl RecordSink) -> Fetched {
         let Some(split) = self.partitions.get(partition).filter(|split| split.assigned) else {
             return Fetched { empty: true, ..Fetched::default() };
         };
         let taken = split.queue.take(limit.max_records, limit.max_bytes, sink);
         // Afterwards: a record of the new topic is never here before the word that the topic is new.
-        self.look_for_topics_made_anew();
-        if self.partitions.get(partition).is_some_and(|split| split.made_anew) {
+        self.look_for_recreated_topics();
+        if self.partitions.get(partition).is_some_and(|split| split.recreated) {
             return Fetched::default();
         }
         Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }

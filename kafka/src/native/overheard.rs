@@ -3,7 +3,7 @@
 //! * A broker that does not advertise KIP-848's heartbeat: the client asks for the coordinator for ever, and raises no error
 //!   (rdkafka_request.c, rd_kafka_ConsumerGroupHeartbeatRequest).
 //! * Which requests a broker knows: no function returns that.
-//! * A topic that was deleted and made anew: the client goes on at the offset where it stood in the old one (rdkafka_topic.c,
+//! * A topic that was deleted and re-created: the client goes on at the offset where it stood in the old one (rdkafka_topic.c,
 //!   rd_kafka_topic_metadata_update: "FIXME: an offset reset must be triggered"). It fetches by topic id, so its log tells before the
 //!   first record of the new topic comes.
 //!
@@ -29,16 +29,16 @@ pub(crate) const FEATURES: &str = "feature";
 pub(crate) struct Overheard {
     protocol_missing: AtomicBool,
     protocol_offered: AtomicBool,
-    any_made_anew: AtomicBool,
-    made_anew: Mutex<Vec<String>>,
+    any_recreated: AtomicBool,
+    recreated: Mutex<Vec<String>>,
     waker: Waker,
 }
 
 impl Overheard {
     pub(crate) fn new(waker: Waker) -> Self {
         let (protocol_missing, protocol_offered) = (AtomicBool::new(false), AtomicBool::new(false));
-        let (any_made_anew, made_anew) = (AtomicBool::new(false), Mutex::default());
-        Self { protocol_missing, protocol_offered, any_made_anew, made_anew, waker }
+        let (any_recreated, recreated) = (AtomicBool::new(false), Mutex::default());
+        Self { protocol_missing, protocol_offered, any_recreated, recreated, waker }
     }
 
     pub(crate) fn line(&self, facility: &str, line: &str) {
@@ -47,10 +47,10 @@ impl Overheard {
             self.waker.wake();
         }
         if facility == "METADATA"
-            && let Some(topic) = made_anew(line)
+            && let Some(topic) = recreated(line)
         {
-            self.made_anew.lock().unwrap_or_else(PoisonError::into_inner).push(topic.to_owned());
-            self.any_made_anew.store(true, SeqCst);
+            self.recreated.lock().unwrap_or_else(PoisonError::into_inner).push(topic.to_owned());
+            self.any_recreated.store(true, SeqCst);
             self.waker.wake();
         }
         if facility == "APIVERSION" && offers_heartbeat(line) {
@@ -68,17 +68,17 @@ impl Overheard {
         self.protocol_missing.swap(false, SeqCst)
     }
 
-    /// There are topics that were made anew, not told yet.
-    pub(crate) fn any_made_anew(&self) -> bool {
-        self.any_made_anew.load(SeqCst)
+    /// There are topics that were re-created, not told yet.
+    pub(crate) fn any_recreated(&self) -> bool {
+        self.any_recreated.load(SeqCst)
     }
 
-    /// Topics that were made anew, each told once.
-    pub(crate) fn take_made_anew(&self) -> Vec<String> {
-        if !self.any_made_anew.swap(false, SeqCst) {
+    /// Topics that were re-created, each told once.
+    pub(crate) fn take_recreated(&self) -> Vec<String> {
+        if !self.any_recreated.swap(false, SeqCst) {
             return Vec::new();
         }
-        std::mem::take(&mut self.made_anew.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.recreated.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A broker of this client offers the protocol, in the version that librdkafka speaks.
@@ -88,7 +88,7 @@ impl Overheard {
 }
 
 /// `[thrd:main]: Topic orders changed id from IadO0ORhQ62QN_9EKzaTIg to …`, but for the first id that is heard of.
-fn made_anew(line: &str) -> Option<&str> {
+fn recreated(line: &str) -> Option<&str> {
     let (before, after) = line.split_once(" changed id from ")?;
     let topic = before.rsplit(' ').next()?;
     (!after.starts_with(NO_ID)).then_some(topic)
@@ -106,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_is_made_anew_when_it_had_an_id_before() {
+    fn a_topic_is_recreated_when_it_had_an_id_before() {
         let line = |from| format!("[thrd:main]: Topic orders.eu changed id from {from} to zCyQ6jFrQ1yXf3nMUV0Ztg");
-        assert_eq!(made_anew(&line("IadO0ORhQ62QN_9EKzaTIg")), Some("orders.eu"));
-        assert_eq!(made_anew(&line(NO_ID)), None);
-        assert_eq!(made_anew("[thrd:main]: Topic orders [0] leader 1"), None);
+        assert_eq!(recreated(&line("IadO0ORhQ62QN_9EKzaTIg")), Some("orders.eu"));
+        assert_eq!(recreated(&line(NO_ID)), None);
+        assert_eq!(recreated("[thrd:main]: Topic orders [0] leader 1"), None);
     }
 
     #[test]

@@ -369,8 +369,15 @@ impl History {
     pub fn waits_to_join(&self, worker: u32, from: Micros, until: Micros) -> Micros {
         let Some(session) = self.rules.joins_wait.map(micros) else { return 0 };
         let others = self.disturbances.iter().filter(|one| one.worker.is_some_and(|other| other != worker));
-        let spans = others.map(|one| (one.from, one.until.min(one.from.saturating_add(session + JOIN))));
-        spans.map(|(begin, end)| end.min(until).saturating_sub(begin.max(from))).sum()
+        let mut spans: Vec<_> = others.map(|one| (one.from, one.until.min(one.from + session + JOIN))).collect();
+        spans.sort_unstable();
+        // Two that are dead at once are waited for once.
+        let (mut waited, mut end) = (0, from);
+        for (begin, over) in spans {
+            waited += over.min(until).saturating_sub(begin.max(end));
+            end = end.max(over);
+        }
+        waited
     }
 
     /// How often the processor of that worker went down within the span: so many calls may have broken there unseen.

@@ -198,11 +198,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
             _ => Duration::ZERO,
         };
-        // Whoever is about to leave leaves with what there is: another consumer would join, and nobody would close it.
-        if !self.is_draining() {
-            self.assignments.rebuilt = Some((now, delay));
-            self.assignments.rebuild_at = Some(now + delay);
-        }
+        self.assignments.rebuilt = Some((now, delay));
+        self.assignments.rebuild_at = Some(now + delay);
         self.assignments.starts.clear();
         let tps = self.partitions.owned();
         for tp in &tps {
@@ -218,6 +215,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
 
     pub(super) fn rebuild_if_due(&mut self, now: Instant) -> bool {
         if self.is_draining() {
+            // Whoever is about to leave leaves with what there is: another consumer would join, and nobody would close it.
             self.assignments.rebuild_at = None;
         }
         if self.assignments.rebuild_at.is_none_or(|at| at > now) {

@@ -96,29 +96,22 @@ impl Engine {
 
     /// Fills a batch up, if there are batches: one record per lane, or a lane's next ones too.
     fn complete_draft(&mut self, mut draft: Draft, one: Option<Delivery>, now: Instant, effects: &mut Vec<Effect>) {
-        let records_max = self.policy.batch.max_records as usize;
         let whole = self.circuit.is_open().is_none() && self.fuse.is_blown().is_none();
         let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && whole;
-        if records_max <= 1 || !plain {
+        if self.policy.batch.max_records <= 1 || !plain {
             return self.send_draft(draft, one, effects);
         }
-        draft.deliveries.extend(one);
-        let mut full = draft.deliveries.is_empty();
-        let mut added = true;
-        while !full {
-            if added {
+        let mut next = one;
+        loop {
+            if let Some(delivery) = next {
+                draft.deliveries.push(delivery);
                 self.add_followers(&mut draft, now, effects);
             }
-            full = draft.deliveries.len() >= records_max
-                || draft.bytes >= self.policy.batch.max_bytes
-                || !self.has_place();
-            if full {
+            if draft.deliveries.is_empty() || self.is_full(&draft) {
                 break;
             }
             let Some(Picked::One(tp, seq, _)) = self.pick_plain() else { break };
-            let delivery = self.add(&mut draft, tp, seq, now, effects);
-            added = delivery.is_some();
-            draft.deliveries.extend(delivery);
+            next = self.add(&mut draft, tp, seq, now, effects);
         }
         self.send_draft(draft, None, effects);
     }
@@ -130,13 +123,11 @@ impl Engine {
         if !self.policy.batch.same_lane {
             return;
         }
-        let records_max = self.policy.batch.max_records as usize;
         let Some((tp, mut last)) = self.last_of(draft) else { return };
         let partition = &self.partitions[tp.index()];
         let limit = partition.ledger.get(last).map_or(1, |entry| partition.lanes.batch_limit(entry.lane));
         for _ in 1..limit {
-            let whole = draft.deliveries.len() >= records_max || draft.bytes >= self.policy.batch.max_bytes;
-            if whole || !self.has_place() {
+            if self.is_full(draft) {
                 return;
             }
             let partition = &mut self.partitions[tp.index()];
@@ -146,6 +137,12 @@ impl Engine {
             draft.deliveries.push(delivery);
             last = next;
         }
+    }
+
+    /// Whether a batch takes no further record.
+    fn is_full(&self, draft: &Draft) -> bool {
+        let batch = &self.policy.batch;
+        draft.deliveries.len() >= batch.max_records as usize || draft.bytes >= batch.max_bytes || !self.has_place()
     }
 
     fn last_of(&self, draft: &Draft) -> Option<(Tp, u64)> {

@@ -90,6 +90,11 @@ fn s7_with_the_classic_protocol_commits_wait_for_a_dead_member() {
     story(session, 3_000).holds();
     story(session, 5_500).breaks("S7");
     story(None, 3_000).breaks("S7");
+    let two = |other: i64| {
+        story(session, other).with(|history| history.workers.push(history.workers[1].clone())).killed(3, other)
+    };
+    two(3_000).holds();
+    two(4_500).breaks("S7"); // waited for once, not twice
 }
 
 #[test]
