@@ -14,6 +14,8 @@
 //! that was not closed leaves its group only when the session ends.
 
 mod committed;
+mod hear;
+mod leave;
 mod types;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -25,7 +27,6 @@ use rdkafka_sys::bindings as sys;
 
 use crate::error::{ErrorCode, KafkaError};
 use crate::native::client::{Client, Kind, c_string};
-use crate::native::event::Event;
 use crate::native::partitions::PartitionList;
 use crate::native::queue::Queue;
 use crate::record::{RecordSink, TopicPartition};
@@ -33,6 +34,7 @@ use crate::settings::ClientConfig;
 use crate::wake::Waker;
 
 use committed::{Answer, Questions};
+use hear::{Heard, hear};
 pub use types::{
     CommitOffset, CommitReply, Committed, CommittedPart, CommittedReply, ConsumerEvent, FetchLimit, Fetched, Rebalance,
     RebalanceKind, StartAt, Watermarks,
@@ -47,18 +49,8 @@ const EVENTS: i32 = sys::RD_KAFKA_EVENT_REBALANCE
 /// How often the consumer's queue is polled although nothing was signalled. Polling is what tells librdkafka that we live.
 const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
-/// Longest time that a consumer which is given up may take to leave its group, and how often it looks meanwhile.
-const LEAVE_MAX: Duration = Duration::from_secs(10);
-const LEAVE_LOOK_EVERY: Duration = Duration::from_millis(50);
-/// Longest wait for a join that is under way, before a member without partitions is closed all the same.
-const UNSUBSCRIBE_MAX: Duration = Duration::from_secs(3);
-
 /// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
 const ANY_PARTITION: i32 = -1;
-
-/// librdkafka's codes for the two kinds of rebalance.
-const ASSIGN_PARTITIONS: ErrorCode = ErrorCode(-175);
-const REVOKE_PARTITIONS: ErrorCode = ErrorCode(-174);
 
 /// A member of a consumer group, or a reader of partitions assigned by hand.
 #[derive(Debug)]
@@ -356,139 +348,10 @@ impl Consumer {
     pub fn fatal_error(&self) -> Option<KafkaError> {
         self.client.fatal_error()
     }
-
-    /// Starts leaving the group. Go on taking events (the last revocation is one) until [`Consumer::is_closed`].
-    pub fn close(&mut self) -> Result<(), KafkaError> {
-        self.closing = true;
-        // With the classic protocol librdkafka says nothing to the group when a member without partitions is closed, and the others wait
-        // for it until its session ends (rd_kafka_cgrp_assignment_done in rdkafka_cgrp.c, 2.12.1: only its twin for KIP-848 leaves then).
-        // To unsubscribe it does say so, as soon as a join that is under way has ended.
-        if self.classic && self.partitions.values().all(|split| !split.assigned) {
-            self.unsubscribed = Some(Instant::now() + UNSUBSCRIBE_MAX);
-            self.client.unsubscribe()?;
-        }
-        self.close_when_left()
-    }
-
-    fn close_when_left(&mut self) -> Result<(), KafkaError> {
-        if self.unsubscribed.is_some_and(|limit| Instant::now() < limit && self.client.is_member()) {
-            return Ok(());
-        }
-        self.unsubscribed = None;
-        self.client.close(&self.replies)
-    }
-
-    /// The group was left, the consumer can be dropped.
-    pub fn is_closed(&self) -> bool {
-        self.unsubscribed.is_none() && self.client.is_closed()
-    }
-
-    /// Gives the consumer up: it [leaves](Self::leave) on a thread of its own.
-    pub fn retire(self) {
-        let leaving = std::thread::Builder::new().name("kafka-leave".to_owned()).spawn(move || {
-            if !self.leave() {
-                tracing::debug!("a consumer that was given up could not leave its group");
-            }
-        });
-        if let Err(error) = leaving {
-            tracing::warn!(%error, "no thread to leave the group on: it will notice when the session ends");
-        }
-    }
-
-    /// Leaves the group at once, agreeing to whatever is asked, so that its partitions are given to others now and not when the session
-    /// ends; waits until that is done, ten seconds at most. Whether it was done: after a fatal error of librdkafka's it cannot be.
-    pub fn leave(mut self) -> bool {
-        let deadline = Instant::now() + LEAVE_MAX;
-        let mut result = self.close();
-        while result.is_ok() && !self.is_closed() && Instant::now() < deadline {
-            let event = match self.next_event() {
-                Some(event) => Heard::Event(event),
-                None => self.wait_reply(LEAVE_LOOK_EVERY),
-            };
-            if let Heard::Event(ConsumerEvent::Rebalance(rebalance)) = event {
-                result = self.agree(&rebalance);
-            }
-        }
-        self.is_closed()
-    }
-
-    fn wait_reply(&mut self, timeout: Duration) -> Heard {
-        let event = self.replies.wait(timeout);
-        event.map_or(Heard::Nothing, |event| hear(&event, &self.client, &mut self.topics, &mut self.rebalances))
-    }
-
-    fn agree(&mut self, rebalance: &Rebalance) -> Result<(), KafkaError> {
-        match rebalance.kind {
-            RebalanceKind::Assign => self.assign(&[]),
-            RebalanceKind::Revoke => self.unassign(&rebalance.partitions),
-        }
-    }
 }
 
 /// Waits until every client that was dropped (of any kind, in the whole process) is freed; false if that takes longer than
 /// `timeout`. Worth a second before a process exits, so that no thread of librdkafka is in the middle of something.
 pub fn wait_freed(timeout: Duration) -> bool {
     crate::native::client::wait_freed(timeout)
-}
-
-enum Heard {
-    Event(ConsumerEvent),
-    /// Something that concerns nobody.
-    Nothing,
-}
-
-fn hear(event: &Event<'_>, client: &Client, topics: &mut HashSet<Arc<str>>, rebalances: &mut u64) -> Heard {
-    let mut intern = |topic: &str, partition: i32| intern(topics, topic, partition);
-    let event = match event.kind() {
-        sys::RD_KAFKA_EVENT_REBALANCE => {
-            let kind = match event.code() {
-                ASSIGN_PARTITIONS => RebalanceKind::Assign,
-                REVOKE_PARTITIONS => RebalanceKind::Revoke,
-                code => {
-                    // Documented as possible, never seen: start over.
-                    return Heard::Event(ConsumerEvent::Error(
-                        client.unassign_all().err().unwrap_or_else(|| KafkaError::of(code)),
-                    ));
-                }
-            };
-            *rebalances += 1;
-            ConsumerEvent::Rebalance(Rebalance {
-                kind,
-                partitions: event.partitions().map(|entry| intern(entry.topic(), entry.partition())).collect(),
-                assignment_lost: client.assignment_lost(),
-                seq: *rebalances,
-            })
-        }
-        sys::RD_KAFKA_EVENT_OFFSET_COMMIT => ConsumerEvent::Committed(commit_reply(event, intern)),
-        sys::RD_KAFKA_EVENT_ERROR => match (event.error(), event.partition()) {
-            (Some(error), Some((topic, partition))) => ConsumerEvent::PartitionError(intern(&topic, partition), error),
-            (Some(error), None) => ConsumerEvent::Error(error),
-            (None, _) => return Heard::Nothing,
-        },
-        _ => return Heard::Nothing,
-    };
-    Heard::Event(event)
-}
-
-fn commit_reply(event: &Event<'_>, mut intern: impl FnMut(&str, i32) -> TopicPartition) -> CommitReply {
-    let error = event.error();
-    let whole = error.as_ref().map(|error| error.code);
-    let partitions = event.partitions().map(|entry| {
-        // A request that failed as a whole leaves its partitions without a code of their own.
-        let result = entry.result().and_then(|()| whole.map_or(Ok(()), Err));
-        (intern(entry.topic(), entry.partition()), entry.offset().unwrap_or(-1), result)
-    });
-    CommitReply { seq: event.opaque(), partitions: partitions.collect(), error }
-}
-
-/// One `Arc` for each topic name.
-fn intern(topics: &mut HashSet<Arc<str>>, topic: &str, partition: i32) -> TopicPartition {
-    let topic = if let Some(topic) = topics.get(topic) {
-        Arc::clone(topic)
-    } else {
-        let topic: Arc<str> = topic.into();
-        topics.insert(Arc::clone(&topic));
-        topic
-    };
-    TopicPartition { topic, partition }
 }
