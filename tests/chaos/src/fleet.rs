@@ -15,6 +15,8 @@ use crate::history::{Disturbance, Micros, Worker, micros};
 use crate::plan::{Plan, SESSION_TIMEOUT, SLOTS};
 use crate::processor::{Processor, now};
 
+/// The worker's program, as short as Linux's limit of 15 bytes for the name of a process.
+const PROGRAM: &str = "penstock-worker";
 /// What a worker may use.
 pub const MEMORY_BYTES: u64 = 96 << 20;
 /// From SIGTERM to the end, by Kubernetes' default.
@@ -94,8 +96,8 @@ impl Live {
 pub fn worker_program() -> Result<PathBuf> {
     // Programs are beside this one, and one folder above tests.
     let own = std::env::current_exe().during("finding this program")?;
-    let mut beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("penstock-worker"));
-    let what = || format!("no penstock-worker near {}; build it: cargo build --release --bins", own.display());
+    let mut beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(PROGRAM));
+    let what = || format!("no {PROGRAM} near {}; build it: cargo build --release --bins", own.display());
     beside.find(|program| program.is_file()).ok_or_else(|| Error::Evidence(what()))
 }
 
@@ -256,7 +258,8 @@ impl<'a> Fleet<'a> {
     /// Notes who has ended, and how much memory the others have.
     pub fn look(&mut self) {
         for live in self.live.iter_mut().filter(|live| live.worker.ended.is_none()) {
-            if let Some(peak) = memory_peak(live.child.id()) {
+            let status = fs::read_to_string(format!("/proc/{}/status", live.child.id()));
+            if let Some(peak) = status.ok().as_deref().and_then(memory_peak) {
                 live.worker.memory_peak = live.worker.memory_peak.max(peak);
             }
             if let Ok(Some(status)) = live.child.try_wait() {
@@ -285,14 +288,24 @@ impl<'a> Fleet<'a> {
         for (number, live) in (0..).zip(&self.live) {
             lost.extend(losses(number, &live.log)?);
         }
-        let workers = self.live.into_iter().map(|live| live.worker).collect();
+        let workers: Vec<Worker> = self.live.into_iter().map(|live| live.worker).collect();
+        if workers.iter().all(|worker| worker.memory_peak == 0) {
+            return Err(Error::Evidence(format!(
+                "no process by the name of {PROGRAM} was seen: how much memory did they have?"
+            )));
+        }
         Ok(Lives { workers, disturbances: self.disturbances, losses: lost })
     }
 }
 
-/// The most memory that a process ever had, bytes.
-fn memory_peak(process: u32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+/// The most memory that a worker ever had, bytes, by what Linux says of it; none before it is a worker.
+///
+/// A child that was spawned shares its parent's memory until it runs its own program, and Linux wakes the parent a moment before that
+/// (`exec_mmap`: `mm_release` first, the new `mm` later): the memory seen in between is the harness's. The program's name changes last.
+fn memory_peak(status: &str) -> Option<u64> {
+    if status.lines().next()?.strip_prefix("Name:\t")? != PROGRAM {
+        return None;
+    }
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
 }
@@ -314,4 +327,17 @@ fn losses(worker: u32, log: &Path) -> Result<Vec<Disturbance>> {
         losses.push(Disturbance { worker: Some(worker), from, until, what: "partitions lost".to_owned() });
     }
     Ok(losses)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::memory_peak;
+
+    #[test]
+    fn memory_is_a_workers_only_once_it_runs_its_own_program() {
+        let status = |name: &str| format!("Name:\t{name}\nUmask:\t0022\nVmHWM:\t  199680 kB\nVmRSS:\t  1024 kB\n");
+        assert_eq!(memory_peak(&status("penstock-worker")), Some(195 << 20));
+        assert_eq!(memory_peak(&status("chaos")), None);
+        assert_eq!(memory_peak("Name:\tpenstock-worker\nState:\tZ (zombie)\n"), None);
+    }
 }

@@ -134,18 +134,28 @@ pub struct History {
     /// Calls of one record whose worker had hung up before the harness came to read them: by partition, offset and how many. The worker
     /// charged them at a time that nobody saw; the processor did nothing.
     pub unread: BTreeMap<(Tp, i64), u32>,
-    /// When the dead-letter topic took nothing: what was settled then could not be finished.
-    pub letters_refused: Vec<(Micros, Micros)>,
-    /// When the dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
-    pub letters_deleted: Vec<Micros>,
-    /// When the processor as a whole was away or busy.
-    pub outages: Vec<(Micros, Micros)>,
+    /// What was done to the pipeline's surroundings.
+    pub injected: Injected,
     /// The last fault was over.
     pub healed: Micros,
     /// Everything was committed to the end of every partition; `None` if that never came.
     pub caught_up: Option<Micros>,
     /// When it was given up waiting for that, or when it came.
     pub watched_until: Micros,
+}
+
+/// When faults that befall no worker and no broker were in force, each until everybody has heard of its end.
+#[derive(Clone, Debug, Default)]
+pub struct Injected {
+    /// The dead-letter topic took nothing: what was settled then could not be finished.
+    pub letters_refused: Vec<(Micros, Micros)>,
+    /// The dead-letter topic was deleted, with all that was in it: whatever was settled by then may have its dead letter lost.
+    pub letters_deleted: Vec<Micros>,
+    /// The processor as a whole was away or busy.
+    pub outages: Vec<(Micros, Micros)>,
+    /// Partitions were added. That disturbs nobody by itself, but may cost a member of the classic protocol its partitions: see
+    /// `Theme::GrowthInDrains`.
+    pub growths: Vec<Disturbance>,
 }
 
 /// What lies in a partition of a source topic.
@@ -405,7 +415,7 @@ impl History {
 
     /// Whether a dead letter of a record that was given up then may have been in the topic when that was deleted.
     pub fn letter_may_be_gone(&self, given_up: Micros) -> bool {
-        self.letters_deleted.iter().any(|deleted| given_up <= *deleted)
+        self.injected.letters_deleted.iter().any(|deleted| given_up <= *deleted)
     }
 }
 

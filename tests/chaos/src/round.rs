@@ -16,7 +16,7 @@ use crate::check::{Findings, check};
 use crate::cluster::{COMPACTED, Cluster, STAMPED, Topic};
 use crate::error::{During as _, Error, Result};
 use crate::fleet::{Fleet, GRACE, Lives, MEMORY_BYTES, Names};
-use crate::history::{Call, Disturbance, History, Late, Micros, OnExhausted, Rules, explained};
+use crate::history::{Call, Disturbance, History, Injected, Late, Micros, OnExhausted, Rules, explained};
 use crate::plan::{Plan, SESSION_TIMEOUT};
 use crate::processor::{Processor, Unseen, now};
 use crate::produce::Producer;
@@ -112,10 +112,7 @@ fn create(cluster: &Cluster, plan: &Plan, names: &Names) -> Result<Vec<u128>> {
 struct Live {
     lives: Lives,
     disturbances: Vec<Disturbance>,
-    grown: Vec<Disturbance>,
-    outages: Vec<(Micros, Micros)>,
-    letters_refused: Vec<(Micros, Micros)>,
-    letters_deleted: Vec<Micros>,
+    injected: Injected,
     healed: Micros,
     caught_up: Option<Micros>,
     watched_until: Micros,
@@ -156,7 +153,7 @@ fn unwatched(
         let rest = scope.spawn(|| producer.write_rest());
         conductor.conduct(scope, rest)
     })?;
-    let Conducted { mut fleet, letters_refused, letters_deleted, more, grown, outages } = conducted;
+    let Conducted { mut fleet, injected, more } = conducted;
     *since = laps.end("faults", *since);
     let healed = now();
     let mut sources = Vec::new();
@@ -171,10 +168,7 @@ fn unwatched(
     Ok(Live {
         lives: fleet.finish()?,
         disturbances: more,
-        grown,
-        outages,
-        letters_refused,
-        letters_deleted,
+        injected,
         healed,
         caught_up,
         watched_until,
@@ -200,7 +194,7 @@ impl Evidence<'_> {
         let mut disturbances = [live.lives.disturbances, live.disturbances].concat();
         disturbances.extend(late.standstills());
         let losses = live.lives.losses.len();
-        let causes = [disturbances.as_slice(), &live.grown].concat();
+        let causes = [disturbances.as_slice(), &live.injected.growths].concat();
         let explained = explained(live.lives.losses, &causes);
         let unexplained = losses - explained.len();
         disturbances.extend(explained);
@@ -232,9 +226,7 @@ impl Evidence<'_> {
             late,
             downs: unseen.downs,
             unread: unseen.unread,
-            letters_refused: live.letters_refused,
-            letters_deleted: live.letters_deleted,
-            outages: live.outages,
+            injected: live.injected,
             healed: live.healed,
             caught_up: live.caught_up,
             watched_until: live.watched_until,

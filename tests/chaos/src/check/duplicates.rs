@@ -124,7 +124,7 @@ fn repeated_forward(facts: &Facts<'_>, record: &RecordFacts<'_>, workers: &BTree
         Answer::Reject => true,
         _ => call.attempt >= last,
     };
-    let refused = &facts.history.letters_refused;
+    let refused = &facts.history.injected.letters_refused;
     let one_each = |what: &str, forwarded: &[&Forwarded], causes: usize, refused: &[(Micros, Micros)]| {
         let [first, .., last] = forwarded else { return None };
         let span = (start_of(first.appended).saturating_sub(NEARLY), start_of(last.appended) + NEARLY);

@@ -61,7 +61,7 @@ impl Facts<'_> {
     /// by what it had: then it has what something lies in or above.
     fn letters_fit(&self, partition: i32) -> bool {
         let history = self.history;
-        if history.letters_deleted.is_empty() {
+        if history.injected.letters_deleted.is_empty() {
             return partition < history.letter_partitions;
         }
         history.letters.iter().any(|letter| letter.landed >= partition)

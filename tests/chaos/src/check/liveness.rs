@@ -94,7 +94,7 @@ fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Fin
         for calls in blocker.calls.chunk_by(|one, next| one.owner == next.owner) {
             let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
             // While the processor is away nobody is called, whatever holds what, nor until it is seen to be back.
-            let mut outages = facts.history.outages.iter();
+            let mut outages = facts.history.injected.outages.iter();
             let outage = outages.any(|(from, until)| *from <= last.end && *until >= first.end);
             if first.end.saturating_add(BLOCKED) >= last.end || outage {
                 continue;
@@ -188,6 +188,6 @@ fn may_be_cut_short(history: &History, number: usize, worker: &Worker) -> bool {
     let hung = |call: &Call| call.worker == number && call.answer == Answer::Gone && call.end >= told;
     history.disturbed(number, told, until).is_some()
         || history.late.within(told, until) > 0
-        || history.letters_refused.iter().any(|(from, to)| *from <= until && *to >= told)
+        || history.injected.letters_refused.iter().any(|(from, to)| *from <= until && *to >= told)
         || history.calls.iter().any(hung)
 }

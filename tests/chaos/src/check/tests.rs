@@ -33,7 +33,7 @@ fn s1_a_dead_letter_that_is_not_there() {
 fn s1_a_dead_letter_that_went_with_its_topic() {
     let story = |deleted| {
         let story = Story::of(&[1]).call(0, 1, 0, 5, Answer::Reject);
-        story.with(|history| history.letters_deleted.push(at(deleted)))
+        story.with(|history| history.injected.letters_deleted.push(at(deleted)))
     };
     story(20).holds();
     story(2).breaks("S1");
@@ -311,7 +311,9 @@ fn l4_a_key_that_holds_up_another() {
     };
     story(Answer::Overload, 20).holds();
     story(Answer::Overload, 8_010).breaks("L4");
-    let away = |from| story(Answer::Overload, 8_010).with(|history| history.outages = vec![(at(from), at(from + 500))]);
+    let away = |from| {
+        story(Answer::Overload, 8_010).with(|history| history.injected.outages = vec![(at(from), at(from + 500))])
+    };
     away(2_000).holds(); // the processor is away: it is not the key that holds
     away(9_000).breaks("L4");
 }

@@ -7,7 +7,7 @@ use super::aside::{self, Aside};
 use crate::cluster::{Cluster, STAMPED};
 use crate::error::{Error, Result};
 use crate::fleet::{Fleet, Names};
-use crate::history::{Disturbance, Micros, micros};
+use crate::history::{Disturbance, Injected, Micros, micros};
 use crate::plan::{Fault, Plan};
 use crate::processor::{Processor, now};
 
@@ -30,23 +30,15 @@ pub(super) struct Conductor<'a> {
     fleet: Fleet<'a>,
     /// What has to be undone, and when.
     later: Vec<(Duration, Undo)>,
-    letters_refused: Vec<(Micros, Micros)>,
-    letters_deleted: Vec<Micros>,
-    grown: Vec<Disturbance>,
-    outages: Vec<(Micros, Micros)>,
+    injected: Injected,
 }
 
 /// What was done.
 pub(super) struct Conducted<'a> {
     pub(super) fleet: Fleet<'a>,
-    pub(super) letters_refused: Vec<(Micros, Micros)>,
-    pub(super) letters_deleted: Vec<Micros>,
+    pub(super) injected: Injected,
     /// Disturbances beside the fleet's own.
     pub(super) more: Vec<Disturbance>,
-    /// What disturbs nobody by itself, but may cost a member of the classic protocol its partitions: see `Theme::GrowthInDrains`.
-    pub(super) grown: Vec<Disturbance>,
-    /// When the processor as a whole was away or busy.
-    pub(super) outages: Vec<(Micros, Micros)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,9 +60,7 @@ impl<'a> Conductor<'a> {
         processor: &'a Processor,
         fleet: Fleet<'a>,
     ) -> Self {
-        let (later, letters_refused, letters_deleted) = (Vec::new(), Vec::new(), Vec::new());
-        let (grown, outages) = (Vec::new(), Vec::new());
-        Self { cluster, plan, names, processor, fleet, later, letters_refused, letters_deleted, grown, outages }
+        Self { cluster, plan, names, processor, fleet, later: Vec::new(), injected: Injected::default() }
     }
 
     /// Starts the workers, lets everything befall them, and heals.
@@ -104,12 +94,11 @@ impl<'a> Conductor<'a> {
         for aside in asides {
             let aside = joined(aside)?;
             more.extend(aside.disturbance);
-            self.letters_refused.extend(aside.letters_refused);
+            self.injected.letters_refused.extend(aside.letters_refused);
         }
         // Whoever was killed last is replaced, as a Deployment would.
         self.fleet.scale(self.plan.workers)?;
-        let Self { fleet, letters_refused, letters_deleted, grown, outages, .. } = self;
-        Ok(Conducted { fleet, letters_refused, letters_deleted, more, grown, outages })
+        Ok(Conducted { fleet: self.fleet, injected: self.injected, more })
     }
 
     fn begin<'scope, 'env>(
@@ -140,7 +129,7 @@ impl<'a> Conductor<'a> {
                 return Ok(Some(scope.spawn(move || aside::broker_away(cluster, id, how, lasting))));
             }
             Fault::Outage { how, lasting } => {
-                self.outages.push((now(), now() + micros(lasting)));
+                self.injected.outages.push((now(), now() + micros(lasting)));
                 self.processor.outage(Some(how));
                 self.later.push((at + lasting, Undo::EndOutage));
             }
@@ -153,7 +142,7 @@ impl<'a> Conductor<'a> {
             Fault::LettersDeleted { lasting } => {
                 let from = now();
                 self.cluster.delete(&self.names.letters)?;
-                self.letters_deleted.push(now() + micros(GONE));
+                self.injected.letters_deleted.push(now() + micros(GONE));
                 self.later.push((at + lasting, Undo::MakeLetters(from)));
             }
             Fault::LeadersMoved { turn } => {
@@ -169,7 +158,8 @@ impl<'a> Conductor<'a> {
                 let from = now();
                 self.cluster.grow(self.names.first_source(), to)?;
                 let (until, what) = (now() + micros(NOTICED), "partitions added".to_owned());
-                self.grown.extend(self.plan.classic.then_some(Disturbance { worker: None, from, until, what }));
+                let growth = Disturbance { worker: None, from, until, what };
+                self.injected.growths.extend(self.plan.classic.then_some(growth));
             }
         }
         Ok(None)
@@ -183,12 +173,12 @@ impl<'a> Conductor<'a> {
                 Undo::EndOutage => self.processor.outage(None),
                 Undo::TakeLetters(from) => {
                     self.cluster.set(&self.names.letters, "min.insync.replicas", "1")?;
-                    self.letters_refused.push((from, now() + micros(HEARD)));
+                    self.injected.letters_refused.push((from, now() + micros(HEARD)));
                 }
                 Undo::MakeLetters(from) => {
                     let most = self.plan.topics().max().unwrap_or(1);
                     self.cluster.create(&self.names.letters, most, &STAMPED)?;
-                    self.letters_refused.push((from, now() + micros(HEARD)));
+                    self.injected.letters_refused.push((from, now() + micros(HEARD)));
                 }
             }
         }

@@ -151,7 +151,7 @@ fn s7_brokers_that_fail_excuse_any_number() {
     story().breaks("S7");
     story().with(|history| history.disturbances.push(away(None))).holds();
     story().with(|history| history.disturbances.push(away(Some(1)))).breaks("S7");
-    story().with(|history| history.letters_refused.push((at(0), at(1_000)))).holds();
+    story().with(|history| history.injected.letters_refused.push((at(0), at(1_000)))).holds();
 }
 
 #[test]
@@ -188,6 +188,6 @@ fn s9_a_dead_letter_lies_in_its_own_partition_where_there_is_one() {
     assert!(!landed(story(2, 3)));
     assert!(landed(story(1, 3)));
     assert!(!landed(story(1, 2)), "it has no such partition");
-    let deleted = story(1, 3).with(|history| history.letters_deleted.push(at(2)));
+    let deleted = story(1, 3).with(|history| history.injected.letters_deleted.push(at(2)));
     assert!(!landed(deleted), "it may have had fewer");
 }

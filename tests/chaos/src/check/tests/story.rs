@@ -7,8 +7,8 @@ use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Failing, Place, encode};
 
 use super::super::{check, output_body, output_digest};
 use crate::history::{
-    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Late, Log, Micros, OnExhausted, Ordering, Record,
-    Rules, Tp, Worker,
+    Answer, Call, Commit, Disturbance, Fate, Forwarded, History, Injected, Late, Log, Micros, OnExhausted, Ordering,
+    Record, Rules, Tp, Worker,
 };
 
 /// All times are milliseconds after this one.
@@ -63,9 +63,7 @@ impl Story {
             late: Late::default(),
             downs: Vec::new(),
             unread: BTreeMap::new(),
-            letters_refused: Vec::new(),
-            letters_deleted: Vec::new(),
-            outages: Vec::new(),
+            injected: Injected::default(),
             healed: at(50_000),
             caught_up: Some(at(60_000)),
             watched_until: at(60_000),
