@@ -17,6 +17,9 @@ use crate::timers::Alarm;
 /// Times a suspect may break in company before it runs alone.
 const SUSPICION_IN_COMPANY: u32 = 1;
 
+/// While fresh work waits, retries take one slot, or where there are fewer slots one turn, in so many.
+const RETRIES_SHARE: u32 = 4;
+
 /// What the next call is made of.
 pub(super) enum Picked {
     One(Tp, u64, Kind),
@@ -90,6 +93,12 @@ impl Engine {
     }
 
     pub(super) fn pick(&mut self) -> Option<Picked> {
+        // A probe asks about the processor; a record that broke a connection would tell about itself.
+        if self.circuit.is_open().is_some()
+            && let Some(probe) = self.next_of(Kind::Fresh)
+        {
+            return Some(probe);
+        }
         if !self.suspects.is_empty() && self.taken.suspects == 0 {
             match self.pick_suspect() {
                 Suspected::Start(picked) => return Some(picked),
@@ -104,10 +113,15 @@ impl Engine {
 
     /// A retry or a fresh record.
     pub(super) fn pick_plain(&mut self) -> Option<Picked> {
+        let (first, second) =
+            if self.retries_may_start() { (Kind::Again, Kind::Fresh) } else { (Kind::Fresh, Kind::Again) };
+        self.next_of(first).or_else(|| self.next_of(second))
+    }
+
+    /// The next of the partitions' fresh records, or of their retries, that may start.
+    fn next_of(&mut self, kind: Kind) -> Option<Picked> {
         loop {
-            let retry_first = !self.again.is_empty() && (self.fresh.is_empty() || self.retries_may_start());
-            let (rota, kind) =
-                if retry_first { (&mut self.again, Kind::Again) } else { (&mut self.fresh, Kind::Fresh) };
+            let rota = if kind == Kind::Fresh { &mut self.fresh } else { &mut self.again };
             let tp = rota.pop_front()?;
             let partition = &mut self.partitions[tp.index()];
             let (picked, more) = partition.pick(kind, self.room);
@@ -122,8 +136,9 @@ impl Engine {
     }
 
     fn retries_may_start(&self) -> bool {
-        let quarter = self.limiter.limit() / 4;
-        if quarter > 0 { self.taken.again + self.taken.suspects < quarter } else { self.taken.fresh_in_a_row >= 3 }
+        let share = self.limiter.limit() / RETRIES_SHARE;
+        let fresh_before = self.taken.fresh_in_a_row;
+        if share > 0 { self.taken.again + self.taken.suspects < share } else { fresh_before >= RETRIES_SHARE - 1 }
     }
 
     fn pick_suspect(&mut self) -> Suspected {
