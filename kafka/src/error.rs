@@ -180,4 +180,28 @@ impl KafkaError {
     pub fn of(code: ErrorCode) -> Self {
         Self { code, text: code.description().to_owned(), fatal: false }
     }
+
+    /// Where the log was cut off, if that is why the position is not in it. It may have grown beyond since. librdkafka says so in
+    /// words alone (`rd_kafka_handle_OffsetForLeaderEpoch` of rdkafka_offset.c, 2.12).
+    pub fn truncated_at(&self) -> Option<i64> {
+        let (_, end) = self.text.split_once("broker end offset is ")?;
+        let length = end.find(|one: char| !one.is_ascii_digit()).unwrap_or(end.len());
+        end[..length].parse().ok().filter(|_| self.text.contains("log truncation"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_truncation_says_where() {
+        let said = |text: &str| KafkaError { text: text.to_owned(), ..KafkaError::of(ErrorCode::AUTO_OFFSET_RESET) };
+        let cut = "Partition log truncation detected at offset 90 (leader epoch 5): broker end offset is 80 (offset leader epoch 4). \
+                   Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
+        assert_eq!(said(cut).truncated_at(), Some(80));
+        let none = "No epoch found less or equal to offset 90 (leader epoch 5): broker end offset is -1 (offset leader epoch -1).";
+        assert_eq!(said(none).truncated_at(), None);
+        assert_eq!(said("fetch failed due to requested offset not available on the broker").truncated_at(), None);
+    }
 }

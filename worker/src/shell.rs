@@ -62,8 +62,6 @@ pub struct Settings {
     pub delay_topics: Vec<DelayTopic>,
     /// Where answers go.
     pub output: Option<String>,
-    /// Partitions of all source topics together.
-    pub partition_count: u32,
     /// `offset.metadata.max.bytes` of the brokers, where they tell.
     pub metadata_limit: Option<u32>,
     /// Most records sent and not confirmed.
@@ -141,7 +139,6 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             state,
         };
         shell.metrics.processor_up.set(1);
-        shell.tell(Event::PartitionCount { total: shell.settings.partition_count.max(1) }, now);
         shell.tell(Event::ForwardRoom { slots: shell.settings.forward_slots }, now);
         if let Some(bytes) = shell.settings.metadata_limit {
             shell.tell(Event::MetadataLimit { bytes }, now);
@@ -278,6 +275,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     /// Takes what one partition has, within its credit, if it was signalled or is to be looked at without that.
     fn fetch(&mut self, index: usize, unsignalled: bool, now: Instant) -> bool {
         let Some(partition) = self.partitions.reading_at(index) else { return false };
+        if partition.failed.is_some() {
+            return false; // nothing comes, and where it stands says nothing
+        }
         let most = if self.calls_in_progress > 0 { FETCH_BETWEEN_CALLS } else { FETCH };
         let Some(limit) = partition.fetch_limit(most) else { return false };
         if !unsignalled && !self.io.has_records(&partition.name) {

@@ -54,6 +54,14 @@ pub struct Lost {
     pub found: i64,
 }
 
+impl Lost {
+    /// As whoever goes on at that offset has to tell it: what was received above it by somebody else is gone with them.
+    #[must_use]
+    pub fn as_of(self, offset: i64) -> Self {
+        if self.found > self.wanted { Self { wanted: self.wanted.min(offset), ..self } } else { self }
+    }
+}
+
 /// Why a partition gets nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum HoldReason {

@@ -57,14 +57,30 @@ impl Story {
         std::mem::take(&mut lock(&self.taken))
     }
 
-    /// What the checkpoint of the last commit says to be lost.
-    fn lost(&self) -> Option<Lost> {
+    /// Who made the last commit, and what its checkpoint says to be lost.
+    fn told(&self) -> Option<(u64, Lost)> {
         let topic_id = self.stage.cluster.describe(&self.stage.name).unwrap().id;
         let commit = self.stage.commits().pop()?;
         let (offset, leader_epoch) = (commit.offset, commit.leader_epoch);
         let place = Place { cluster_id: &self.stage.cluster.id, topic_id, partition: 0, offset, leader_epoch };
-        let hold = decode(&commit.metadata, &place).ok()?.hold.filter(|hold| hold.reason == HoldReason::DataLoss)?;
-        hold.lost
+        let checkpoint = decode(&commit.metadata, &place).ok()?;
+        let hold = checkpoint.hold.filter(|hold| hold.reason == HoldReason::DataLoss)?;
+        Some((checkpoint.owner, hold.lost?))
+    }
+
+    /// Waits until an owner behind that one says what is lost; says who.
+    fn await_told(&self, before: u64, lost: Lost) -> u64 {
+        let told = || self.told().filter(|(owner, _)| *owner > before);
+        self.stage.wait("the checkpoint that tells", || told().is_some());
+        let (owner, found) = told().unwrap();
+        assert_eq!(found, lost);
+        owner
+    }
+
+    /// The topic is deleted and made anew.
+    fn make_anew(&self) {
+        self.stage.cluster.delete(&self.stage.name).unwrap();
+        self.stage.cluster.create(&self.stage.name, 1, &[]).unwrap();
     }
 
     /// What retention does, in no time.
@@ -90,8 +106,7 @@ fn what_retention_took_stops_the_partition_until_somebody_says_resume() {
     story.delete_before(40);
 
     let stopped = story.stage.start(&story.pipeline("Stop"));
-    story.stage.wait("the checkpoint that tells", || story.lost().is_some());
-    assert_eq!(story.lost(), Some(Lost { wanted: 10, found: 40 }));
+    story.await_told(0, Lost { wanted: 10, found: 40 });
     drop(stopped);
     assert_eq!(story.take(), Vec::<usize>::new(), "nothing is skipped without a word");
 
@@ -107,13 +122,36 @@ fn a_topic_that_was_made_anew_is_another_log() {
     let worker = story.stage.start(&story.pipeline("Resume"));
     story.stage.wait("the first log", || story.stage.is_done(&story.stage.name, &story.stage.name));
     assert_eq!(story.take(), (0..10).collect::<Vec<_>>());
-    story.stage.cluster.delete(&story.stage.name).unwrap();
-    story.stage.cluster.create(&story.stage.name, 1, &[]).unwrap();
+    story.make_anew();
 
     // More records than before, so that the position of the worker, which lives on, is no offset out of range.
     story.produce(100..120);
     story.stage.wait("the other log", || lock(&story.taken).len() >= 20);
     assert_eq!(story.take(), (100..120).collect::<Vec<_>>());
     drop(worker);
+    story.stage.end();
+}
+
+#[test]
+fn a_topic_that_was_made_anew_stops_the_partition_until_somebody_says_resume() {
+    let story = Story::new("anew-stop");
+    story.produce(0..10);
+    let worker = story.stage.start(&story.pipeline("Stop"));
+    story.stage.wait("the first log", || story.stage.is_done(&story.stage.name, &story.stage.name));
+    assert_eq!(story.take(), (0..10).collect::<Vec<_>>());
+    story.make_anew();
+    story.produce(100..120);
+    let lost = Lost { wanted: 10, found: 0 };
+    let owner = story.await_told(0, lost);
+    drop(worker);
+
+    // Nobody has decided, so the next worker goes on with nothing either.
+    let next = story.stage.start(&story.pipeline("Stop"));
+    story.await_told(owner, lost);
+    drop(next);
+    assert_eq!(story.take(), Vec::<usize>::new(), "nothing is skipped without a word");
+
+    story.work_off("Resume");
+    assert_eq!(story.take(), (100..120).collect::<Vec<_>>(), "from where the other log begins");
     story.stage.end();
 }

@@ -123,6 +123,8 @@ pub(crate) struct UnderWay {
     pub(crate) offset: i64,
     pub(crate) chars: usize,
     pub(crate) sent: Instant,
+    /// The log that it speaks of.
+    pub(crate) log: u32,
 }
 
 /// Slot time, for the operator's estimate of capacity.

@@ -76,6 +76,7 @@ pub struct Origin {
     pub partition: i32,
     /// `<cluster>/<topic id>/<partition>/`: with the offset behind it, it names a record for all time.
     pub id_prefix: String,
+    cluster_id: String,
     pub(super) event: Template,
     source: String,
     /// What the heads of all its requests say.
@@ -97,7 +98,14 @@ impl Origin {
         event_head.attribute(&name::CE_TYPE, EVENT_TYPE.as_bytes());
         event_head.attribute(&name::CE_SOURCE, source.as_bytes());
         let (head, event_head) = (head.finish(), event_head.finish());
-        Self { topic, partition, id_prefix, event, source, head, event_head }
+        let cluster_id = cluster_id.to_owned();
+        Self { topic, partition, id_prefix, cluster_id, event, source, head, event_head }
+    }
+
+    /// The origin of the records of the same partition, if their topic has that id: it may have been deleted and made anew.
+    #[must_use]
+    pub fn in_topic(&self, topic_id: &str) -> Self {
+        Self::new(Arc::clone(&self.topic), self.partition, &self.cluster_id, topic_id)
     }
 
     /// The name of one record for all time: `<cluster>/<topic id>/<partition>/<offset>`.

@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_engine::seam::{LoadFailed, Loaded, Tp};
+use penstock_engine::seam::{LoadFailed, Loaded, TopicId, Tp};
 use penstock_engine::{Event, Instant};
-use penstock_kafka::KafkaError;
+use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
 use super::commits::is_refusal;
+use super::partitions::Gone;
 use crate::contract::request::Origin;
 use crate::kafka::{KafkaEvent, KafkaIo, topic_id_text};
 use crate::processor::Calls;
 
+/// How long nobody asks again where a log begins and ends.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// A broker that knows a topic made anew by its old id is asked so often before it is believed.
+const UNHEARD_MAX: u32 = 5;
 /// The same trouble is logged once in this time.
 const LOG_AGAIN: Duration = Duration::from_secs(10);
 
@@ -40,16 +45,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
             KafkaEvent::Ends { partition, seq, result } => {
                 let tp = self.partitions.number(&partition);
-                match result {
-                    Ok((start, end, topic_id)) => {
-                        tracing::warn!(%partition, start, end, "the offset to read from is not in the log");
-                        self.tell(Event::OffsetLost { tp, seq, start, end, topic_id }, now);
-                    }
-                    Err(error) => {
-                        tracing::warn!(%partition, error, "the ends of the log could not be read: asking again");
-                        self.io.find_ends(&partition, seq);
-                    }
-                }
+                self.ends(tp, seq, result, now);
             }
             KafkaEvent::ReadableEnd { partition, seq, result } => {
                 let tp = self.partitions.number(&partition);
@@ -62,11 +58,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
             KafkaEvent::Trouble(error) => self.trouble(&error, now),
             KafkaEvent::ConsumerFailed(error) => self.consumer_failed(&error, now),
-            KafkaEvent::ProducerFailed(error) => {
-                tracing::warn!(%error, "the producer is of no further use: making another one");
-                self.metrics.clients_rebuilt.with_label_values(&["producer"]).inc();
-                self.io.rebuild_producer();
-            }
+            KafkaEvent::ProducerFailed(error) => self.producer_failed(&error),
         }
     }
 
@@ -89,11 +81,48 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     pub(super) fn partition_failed(&mut self, tp: Tp, error: &KafkaError, now: Instant) {
         let partition = self.partitions.get_mut(tp);
         if error.code.is_offset_lost() {
-            partition.failed = true;
+            let (made_anew, cut_at) = (error.code == ErrorCode::UNKNOWN_TOPIC_ID, error.truncated_at());
+            partition.failed = Some(Gone { made_anew, cut_at, ..Gone::default() });
             let (name, seq) = (partition.name.clone(), partition.seq);
             self.io.find_ends(&name, seq);
         } else {
             self.trouble(error, now);
+        }
+    }
+
+    /// Where the log of a partition begins and ends whose offset is not in it.
+    fn ends(&mut self, tp: Tp, seq: u64, result: Result<(i64, i64, TopicId), String>, now: Instant) {
+        let partition = self.partitions.get_mut(tp);
+        let reading = partition.reading && partition.seq == seq;
+        let Some(gone) = partition.failed.as_mut().filter(|_| reading) else { return };
+        let name = &partition.name;
+        let (start, end, topic_id) = match result {
+            Ok(ends) => ends,
+            Err(error) => {
+                tracing::warn!(partition = %name, error, "the ends of the log could not be read: asking again");
+                gone.ask_at = Some(now + ASK_AGAIN);
+                return;
+            }
+        };
+        let id = topic_id_text(topic_id);
+        let origin = partition.origin.as_ref().map(|origin| origin.in_topic(&id));
+        let same = |new: &Origin| partition.origin.as_ref().is_some_and(|old| old.id_prefix == new.id_prefix);
+        if gone.made_anew && origin.as_ref().is_some_and(same) && gone.unheard < UNHEARD_MAX {
+            (gone.ask_at, gone.unheard) = (Some(now + ASK_AGAIN), gone.unheard + 1);
+            return;
+        }
+        let end = gone.cut_at.map_or(end, |cut| end.min(cut).max(start));
+        tracing::warn!(partition = %name, start, end, topic_id = id, "the offset to read from is not in the log");
+        partition.origin = origin.map(Arc::new);
+        self.tell(Event::OffsetLost { tp, seq, start, end, topic_id }, now);
+    }
+
+    /// Asks for the ends of a log once more, when it is time.
+    pub(super) fn ask_again_for_ends(&mut self, index: usize, now: Instant) {
+        let Some(partition) = self.partitions.reading_at(index) else { return };
+        let due = |gone: &mut Gone| gone.ask_at.take_if(|at| *at <= now);
+        if partition.failed.as_mut().and_then(due).is_some() {
+            self.io.find_ends(&partition.name, partition.seq);
         }
     }
 

@@ -36,9 +36,22 @@ pub(super) struct Partition {
     position: i64,
     /// Where reading began, and stands until something is delivered.
     pub(super) begins_at: i64,
-    /// It cannot be read on from where it stands.
-    pub(super) failed: bool,
+    /// It cannot be read on from where it stands: what is known of why.
+    pub(super) failed: Option<Gone>,
     pub(super) watch: Watch,
+}
+
+/// An offset that is not in the log.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Gone {
+    /// The topic is another one by the same name.
+    pub(super) made_anew: bool,
+    /// The log was cut off here. It may have grown since.
+    pub(super) cut_at: Option<i64>,
+    /// The brokers did not say where the log begins and ends now, or not all of them knew yet: when to ask again.
+    pub(super) ask_at: Option<Instant>,
+    /// How often they did not know.
+    pub(super) unheard: u32,
 }
 
 /// All partitions that this process has ever seen. A number is never given twice.
@@ -84,7 +97,7 @@ impl Partition {
         self.reading = true;
         self.position = -1;
         self.begins_at = offset;
-        self.failed = false;
+        self.failed = None;
         self.watch = Watch::at(offset, now);
     }
 
@@ -116,7 +129,7 @@ impl Partitions {
             credit: 0,
             position: -1,
             begins_at: -1,
-            failed: false,
+            failed: None,
             watch: Watch::at(-1, Instant::ZERO),
         });
         tp

@@ -102,10 +102,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         // While a rebalance waits for its answer, librdkafka delivers nothing of any partition.
         let calm = !self.assignments.is_rebalancing() && !self.is_draining();
         for index in 0..self.partitions.len() {
+            self.ask_again_for_ends(index, now);
             let Some(partition) = self.partitions.reading_at(index) else { continue };
             let position = self.io.position(&partition.name).unwrap_or(partition.begins_at);
             let high = self.io.high_watermark(&partition.name);
-            let expected = calm && partition.has_credit() && !partition.failed;
+            let expected = calm && partition.has_credit() && partition.failed.is_none();
             if partition.watch.see(Seen { position, high, expected }, now) {
                 self.look_into(index, now);
                 found = true;

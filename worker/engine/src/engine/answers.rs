@@ -367,7 +367,8 @@ impl Engine {
     pub(super) fn done_late(&mut self, claim: &Claim) {
         let partition = &mut self.partitions[claim.tp.index()];
         let (offset, leader_epoch, log) = (claim.offset, claim.leader_epoch, claim.log);
-        if partition.phase == Phase::Loading || !partition.ledger.is_past(offset) {
+        let here = log == partition.log.generation && !partition.ledger.is_past(offset);
+        if partition.phase == Phase::Loading || here {
             partition.facts.push(Fact { offset, leader_epoch, log });
         } else if let Some(seq) = partition.same_record(claim) {
             self.complete(claim.tp, seq);

@@ -3,7 +3,7 @@
 use core::ops::Range;
 use core::time::Duration;
 
-use penstock_crds::checkpoint::{self, Checkpoint, ErrorClass, HoldReason, Lost, Place, Rejected};
+use penstock_crds::checkpoint::{self, Checkpoint, ErrorClass, Hold, HoldReason, Lost, Place, Rejected};
 
 use super::{Engine, Processor};
 use crate::ledger::Ledger;
@@ -60,9 +60,10 @@ impl Engine {
             return;
         };
         let checkpoint = partition.read_checkpoint(&loaded);
+        let made_anew = matches!(checkpoint, Err(Rejected::OtherLog)) && partition.knows_another_log(&loaded);
         self.counters.checkpoints_rejected +=
             u64::from(matches!(&checkpoint, Err(rejected) if *rejected != Rejected::Empty));
-        let Checkpoint { owner, done, mut failing, mut parked, .. } = checkpoint.unwrap_or_default();
+        let Checkpoint { owner, done, mut failing, mut parked, hold, .. } = checkpoint.unwrap_or_default();
         if forget_attempts {
             failing.clear();
         }
@@ -70,15 +71,26 @@ impl Engine {
         if !self.policy.parks_keys() || self.breaks(Wrong::ParkedKeysLostOnRebalance) {
             parked.clear();
         }
-        let (offset, leader_epoch) = (loaded.offset, loaded.leader_epoch);
+        // Our own last commit may have come too late for its log: what it says is no place in the one that is there now.
+        let (offset, leader_epoch) = if made_anew { (0, -1) } else { (loaded.offset, loaded.leader_epoch) };
+        let lost = match hold.filter(|hold| hold.reason == HoldReason::DataLoss) {
+            Some(Hold { lost, .. }) => Some(lost.map(|lost| lost.as_of(offset))),
+            None => made_anew.then_some(Some(Lost { wanted: loaded.offset, found: 0 })),
+        };
+        let stopped = lost.filter(|_| self.policy.on_offset_loss == OnOffsetLoss::Stop);
         let partition = &mut self.partitions[tp.index()];
         partition.enter_log(&loaded);
         partition.owner = owner.saturating_add(1);
         partition.open(Ledger::new(offset, leader_epoch, done), Troubles::restore(&failing, now));
         partition.parking = Parking::restore(parked);
-        partition.phase = Phase::Flowing;
-        effects.push(Effect::Assign { tp, seq, offset: offset + skip, leader_epoch });
-        self.creditors.push(tp);
+        if let Some(lost) = stopped {
+            // Nobody has decided yet: who resets the offset leaves no checkpoint, and who says `Resume` has another policy.
+            partition.stop(lost, now);
+        } else {
+            partition.phase = Phase::Flowing;
+            effects.push(Effect::Assign { tp, seq, offset: offset + skip, leader_epoch });
+            self.creditors.push(tp);
+        }
         self.send_commit(tp, now, effects);
     }
 
@@ -132,14 +144,18 @@ impl Engine {
             self.counters.stray += 1;
             return;
         }
-        if self.policy.on_offset_loss == OnOffsetLoss::Stop {
-            return self.stop(tp, log, now);
-        }
+        let stops = self.policy.on_offset_loss == OnOffsetLoss::Stop;
         let partition = &mut self.partitions[tp.index()];
         let re_created = topic_id != partition.log.topic_id;
         let next = partition.ledger.next_offset();
+        let found = if re_created || log.start > next { log.start } else { log.end };
+        let lost = Some(Lost { wanted: next, found });
         if !re_created && log.start >= next {
             // Overtaken by retention: what was received before is still here to be done.
+            if stops {
+                self.uncommitted = true;
+                return partition.hold_for_loss(lost, now);
+            }
             self.counters.offsets_lost += (log.start - next).cast_unsigned();
             partition.ledger.position(log.start);
             self.uncommitted = true;
@@ -148,28 +164,26 @@ impl Engine {
         // Cut short, the log goes on at its end; made anew, it begins. Offsets mean other records from here on.
         let frontier = partition.ledger.frontier();
         let offset = if re_created { log.start } else { frontier.clamp(log.start, log.end.max(log.start)) };
+        // A commit that is under way must not come last, and the shell has the credit still.
+        let (under_way, credit) = (partition.commits.under_way.take(), partition.credit);
         self.give_back(tp);
         let partition = &mut self.partitions[tp.index()];
         partition.log = Log { topic_id, generation: partition.log.generation + 1, ..partition.log.clone() };
-        partition.phase = Phase::Flowing;
         partition.open(Ledger::new(offset, -1, Vec::new()), Troubles::default());
-        effects.push(Effect::Assign { tp, seq, offset, leader_epoch: -1 });
-        self.creditors.push(tp);
-        self.send_commit(tp, now, effects);
-    }
-
-    /// Leaves a partition alone until a human decides, and says so.
-    fn stop(&mut self, tp: Tp, log: Range<i64>, now: Instant) {
-        let partition = &mut self.partitions[tp.index()];
-        partition.phase = Phase::Stopped;
-        let wanted = partition.ledger.next_offset();
-        let found = if log.start > wanted { log.start } else { log.end };
-        let lost = Some(Lost { wanted, found });
-        partition.hold = Some(Held { reason: HoldReason::DataLoss, class: ErrorClass::Unknown, since: now, lost });
-        partition.fresh.seqs.clear();
-        partition.again.seqs.clear();
-        partition.commits.changed = true;
-        self.uncommitted = true;
+        (partition.commits.under_way, partition.credit) = (under_way, credit);
+        if stops {
+            // What is committed from here on is a place in this log: whoever resumes skips nothing of it.
+            partition.stop(lost, now);
+        } else {
+            partition.phase = Phase::Flowing;
+            effects.push(Effect::Assign { tp, seq, offset, leader_epoch: -1 });
+            self.creditors.push(tp);
+        }
+        if self.partitions[tp.index()].may_commit(now) {
+            self.send_commit(tp, now, effects);
+        } else {
+            self.uncommitted = true;
+        }
     }
 
     /// Asks the processor for a sign of life.
@@ -192,6 +206,27 @@ impl Engine {
 }
 
 impl Partition {
+    /// Leaves it alone until a human decides, and says so.
+    fn stop(&mut self, lost: Option<Lost>, since: Instant) {
+        self.phase = Phase::Stopped;
+        self.fresh.seqs.clear();
+        self.again.seqs.clear();
+        self.hold_for_loss(lost, since);
+    }
+
+    /// Says that nothing more is read until a human decides.
+    fn hold_for_loss(&mut self, lost: Option<Lost>, since: Instant) {
+        self.hold = Some(Held { reason: HoldReason::DataLoss, class: ErrorClass::Unknown, since, lost });
+        self.commits.changed = true;
+    }
+
+    /// Whether this process has read the topic when it was another one.
+    fn knows_another_log(&self, loaded: &Loaded) -> bool {
+        let Log { cluster_id, topic_id, .. } = &self.log;
+        let known = [*topic_id, loaded.topic_id].iter().all(|id| id.0 != 0);
+        known && *cluster_id == loaded.cluster_id && *topic_id != loaded.topic_id
+    }
+
     fn read_checkpoint(&self, loaded: &Loaded) -> Result<Checkpoint, Rejected> {
         let place = Place {
             cluster_id: &loaded.cluster_id,

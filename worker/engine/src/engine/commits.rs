@@ -14,6 +14,8 @@ use crate::wrong::Wrong;
 /// Wait after the first commit that failed; doubles up to [`RETRY_MAX`].
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// With nothing left to do a round comes after this part of the interval: see [`Engine::round_due`].
+const EARLY_SHARE: u32 = 5;
 
 impl Engine {
     /// Commits what has changed since the last round, and a sign of life for what runs long.
@@ -46,7 +48,8 @@ impl Engine {
     /// and a crash repeats little.
     pub(super) fn round_due(&self) -> Instant {
         let nothing_left = self.calls.len() == 0 && self.partitions.iter().all(|one| one.ledger.undone() == 0);
-        let early = if nothing_left { self.policy.commit_interval / 5 * 4 } else { Duration::ZERO };
+        let early =
+            if nothing_left { self.policy.commit_interval / EARLY_SHARE * (EARLY_SHARE - 1) } else { Duration::ZERO };
         self.next_round - early
     }
 
@@ -83,7 +86,8 @@ impl Engine {
         self.counters.attempts_left_out += encoded.failing_left_out as u64;
         self.commit_number += 1;
         let commit = CommitId(self.commit_number);
-        partition.commits.under_way = Some(UnderWay { id: commit, offset, chars: encoded.text.len(), sent: now });
+        let (chars, log) = (encoded.text.len(), partition.log.generation);
+        partition.commits.under_way = Some(UnderWay { id: commit, offset, chars, sent: now, log });
         partition.commits.changed = false;
         partition.commits.last_sent = now;
         let since = *partition.commits.unanswered_since.get_or_insert(now);
@@ -105,6 +109,10 @@ impl Engine {
             self.counters.stray += 1;
             return;
         };
+        if sent.log != partition.log.generation {
+            self.uncommitted = true; // what was waiting for this reply
+            return;
+        }
         match result {
             CommitResult::Ok => {
                 self.counters.commits += 1;
