@@ -113,8 +113,9 @@ pub fn output_headers(origin: &Origin, record: &Record, number: usize, pipeline:
     ])
 }
 
-/// The record itself, with more headers, for `partition` of `topic`.
-pub fn dead_letter<T>(
+/// The record itself, with more headers, for `partition` of a dead-letter or delay topic. Its own time is in a header: retention goes
+/// by the time of the copy, or it would take the dead letter of an old record as soon as it is written. The delay counts from then too.
+pub fn copy<T>(
     record: &Record,
     own: &Own,
     (topic, partition): (&str, Option<i32>),
@@ -127,18 +128,8 @@ pub fn dead_letter<T>(
         key: record.key(),
         value: record.value(),
         headers: &headers,
-        timestamp: millis(record.timestamp()),
+        timestamp: None,
     })
-}
-
-/// The record itself, with more headers, for `partition` of a delay topic. Its time is the topic's: the delay counts from then.
-pub fn delayed<T>(
-    record: &Record,
-    own: &Own,
-    (topic, partition): (&str, Option<i32>),
-    send: impl FnOnce(&OutgoingRecord<'_>) -> T,
-) -> T {
-    dead_letter(record, own, (topic, partition), |outgoing| send(&OutgoingRecord { timestamp: None, ..*outgoing }))
 }
 
 /// One record of an answer, for the partition that its key gives. It keeps the time of the record that it answers, as
@@ -193,8 +184,8 @@ mod tests {
         let failure = *Failure::new(ErrorClass::Rejected, "HTTP 422");
         let cause = Undelivered { attempts: 1, failing_for: Duration::from_secs(2), failure };
         let own = dead_letter_headers(&origin, &record, &cause, "shop/orders");
-        dead_letter(&record, &own, ("dlq", Some(3)), |sent| {
-            assert_eq!((sent.topic, sent.partition, sent.timestamp), ("dlq", Some(3), Some(7)));
+        copy(&record, &own, ("dlq", Some(3)), |sent| {
+            assert_eq!((sent.topic, sent.partition, sent.timestamp), ("dlq", Some(3), None));
             assert_eq!((sent.key, sent.value), (Some(&b""[..]), None));
             assert_eq!(&sent.headers[..2], &[(&b"a"[..], None), (&b"a"[..], Some(&b"\xff"[..]))]);
             let text: Vec<_> = sent.headers[2..]

@@ -2,6 +2,7 @@
 //! takes connections. Each is waited for, and says in the log what it waits for.
 
 mod delays;
+mod fit;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -119,6 +120,7 @@ async fn written(config: &Config, admin: &AdminClient, largest: i32) -> Result<B
             topic = describe_one(admin, &dead_letter.topic).await?;
         }
         let topic = found(&dead_letter.topic, topic, "create it, or set delivery.deadLetter.create")?;
+        fit::check(admin, ("dead-letter", &dead_letter.topic), fit::compacted).await?;
         written.insert(dead_letter.topic.clone(), count(&topic));
     }
     Ok(written)

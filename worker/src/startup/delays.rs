@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use penstock_crds::pipeline::DelayTopic;
-use penstock_kafka::admin::{AdminClient, AdminError, ConfigResource};
+use penstock_kafka::admin::{AdminClient, AdminError};
 
-use super::{TIMEOUT, count, create_topic, describe_one, found};
+use super::{count, create_topic, describe_one, fit, found};
 use crate::config::Config;
-use crate::failure::{Failure, TOPIC_UNFIT};
+use crate::failure::Failure;
 
 /// The delay topics with their partitions.
 pub(super) async fn topics(
@@ -25,33 +25,16 @@ pub(super) async fn topics(
             topic = describe_one(admin, name).await?;
         }
         let topic = found(name, topic, "it was made just now and is not visible yet")?;
-        fits(admin, delay).await?;
+        fit::check(admin, ("delay", name), |settings| unfit(delay, settings)).await?;
         topics.insert(name.clone(), count(&topic));
     }
     Ok(topics)
 }
 
-/// Whether a record that waits in the topic will still be there when it is due, and is due when it should be. Where the configuration
-/// may not be read nobody knows.
-async fn fits(admin: &AdminClient, delay: &DelayTopic) -> Result<(), Failure> {
-    let resource = [ConfigResource::Topic(delay.topic.clone())];
-    let entries = match admin.describe_configs(&resource, TIMEOUT).await {
-        Ok(answers) => answers.into_iter().next().and_then(|(_, entries)| entries.ok()),
-        Err(_) => None,
-    };
-    let Some(entries) = entries else {
-        tracing::warn!(topic = delay.topic, "its configuration may not be read (ACL DescribeConfigs): taken as right");
-        return Ok(());
-    };
-    let value = |name: &str| entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.as_deref());
-    unfit(delay, value)
-        .map_or(Ok(()), |what| Err(Failure::new(TOPIC_UNFIT, format!("the delay topic {} {what}", delay.topic))))
-}
-
-/// What is wrong with the configuration of a topic, and what would be right.
-fn unfit<'a>(delay: &DelayTopic, value: impl Fn(&str) -> Option<&'a str>) -> Option<String> {
-    if value("cleanup.policy").is_some_and(|policy| policy.contains("compact")) {
-        return Some("is compacted, which takes records that wait: set cleanup.policy to delete".to_owned());
+/// Why a record that waits in the topic may not be there when it is due, or is due at another time.
+fn unfit(delay: &DelayTopic, value: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    if let Some(compacted) = fit::compacted(value) {
+        return Some(compacted);
     }
     if value("message.timestamp.type").is_some_and(|kind| kind != "LogAppendTime") {
         return Some("keeps the time of producers: set message.timestamp.type to LogAppendTime".to_owned());
@@ -71,9 +54,9 @@ fn unfit<'a>(delay: &DelayTopic, value: impl Fn(&str) -> Option<&'a str>) -> Opt
 mod tests {
     use super::*;
 
-    fn judged(given: &[(&str, &'static str)]) -> Option<String> {
+    fn judged(given: &[(&str, &str)]) -> Option<String> {
         let delay = DelayTopic { topic: "g.retry.1m".to_owned(), delay: Duration::from_secs(60) };
-        unfit(&delay, |name| given.iter().find(|(one, _)| *one == name).map(|(_, value)| *value))
+        unfit(&delay, &|name| given.iter().find(|(one, _)| *one == name).map(|(_, value)| (*value).to_owned()))
     }
 
     #[test]
