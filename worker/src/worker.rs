@@ -8,6 +8,7 @@ use std::time::Duration;
 use penstock_crds::pipeline::Processor;
 use penstock_engine::Engine;
 use penstock_kafka::memory::Load;
+use penstock_kafka::producer::MAX_RECORDS;
 use penstock_kafka::settings::ConsumerSettings;
 use penstock_kafka::wake;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -33,8 +34,6 @@ use crate::startup::{self, Cluster};
 /// Forwards that may be outstanding, for each call that may be in progress: answers are confirmed more slowly than given. A
 /// batch has as many as it may have records, if those are more.
 const FORWARDS_PER_CALL: u32 = 16;
-/// Forwards that may be outstanding in all. What the producer's queue does not take waits beside it.
-const FORWARDS_MAX: u32 = 100_000;
 /// A call that takes no time needs no limit on how many are in progress; larger turns of the engine cost less a record.
 const DISCARD_CONCURRENCY: u32 = 1024;
 
@@ -175,6 +174,7 @@ impl Parts<'_> {
             delays,
         };
         let records_per_call = pipeline.delivery.batch.as_ref().map_or(1, |batch| batch.max_records);
+        let forwards_max = u32::try_from(MAX_RECORDS).unwrap_or(u32::MAX); // the producer's queue takes no more
         let settings = Settings {
             pipeline: config.pipeline_name(),
             drain: pipeline.delivery.drain,
@@ -187,9 +187,8 @@ impl Parts<'_> {
                 .map(|one| DelayTopic { topic: one.topic.clone(), delay: one.delay })
                 .collect(),
             output: pipeline.output.clone(),
-            partition_count: cluster.partitions,
             metadata_limit: cluster.metadata_limit,
-            forward_slots: concurrency.saturating_mul(FORWARDS_PER_CALL.max(records_per_call)).min(FORWARDS_MAX),
+            forward_slots: concurrency.saturating_mul(FORWARDS_PER_CALL.max(records_per_call)).min(forwards_max),
         };
         let mut policy = config.policy(args.memory_bytes, &load, incarnation());
         policy.concurrency = concurrency;

@@ -3,9 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-use penstock_engine::seam::{Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded};
+use penstock_engine::seam::{
+    Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded, OutputRecord,
+};
 use penstock_engine::{Event, Instant};
-use penstock_kafka::producer::SendError;
+use penstock_kafka::producer::{MAX_BYTES, MAX_RECORDS, SendError};
 use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
@@ -85,6 +87,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
         let (settings, io) = (&self.settings, &mut self.io);
         match &forward.to {
+            Destination::Output(answer) if !may_ever_fit(&answer.records) => {
+                let text = "one answer has more records or bytes than the producer's queue".to_owned();
+                let error = KafkaError { code: RECORD_LIST_TOO_LARGE, text, fatal: false };
+                Err(("output", SendError::Refused(error)))
+            }
             Destination::Output(answer) => {
                 let topic = settings.output.as_deref().unwrap_or_default();
                 let mut left = 0;
@@ -112,14 +119,14 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                     |letters: &DeadLetters| letters.headers(origin, record, cause, forward.parked, &settings.pipeline);
                 let own = letters.map(headers).unwrap_or_default();
                 let partition = self.forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
-                let sent = forward::dead_letter(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
+                let sent = forward::copy(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
                 one_sent(sent, "dead_letter", topic, partition)
             }
             Destination::Delay { tier, cause } => {
                 let topic = settings.delay_topics.get(*tier).map_or("", |one| one.topic.as_str());
                 let own = delay::headers(origin, record, cause, &settings.pipeline);
                 let partition = self.forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
-                let sent = forward::delayed(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
+                let sent = forward::copy(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
                 one_sent(sent, "delay", topic, partition)
             }
         }
@@ -143,6 +150,16 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             self.forwards.absent.insert(place, now + ABSENT);
         }
         self.forwarded(id, pending.to, pending.failed.map_or(Ok(()), Err));
+    }
+
+    /// The producer is of no further use. What was on its way may be written or not: nobody will say, so it is sent again.
+    pub(super) fn producer_failed(&mut self, error: &KafkaError) {
+        tracing::warn!(%error, "the producer is of no further use: making another one");
+        self.metrics.clients_rebuilt.with_label_values(&["producer"]).inc();
+        self.io.rebuild_producer();
+        for (id, pending) in std::mem::take(&mut self.forwards.sent) {
+            self.forwarded(id, pending.to, Err(error.clone()));
+        }
     }
 
     fn forwarded(&mut self, id: ForwardId, to: &'static str, result: Result<(), KafkaError>) {
@@ -186,8 +203,16 @@ fn one_sent(
     sent.map(|()| Pending { left: 1, to, partition, failed: None }).map_err(|error| (to, error))
 }
 
+/// Whether the producer's queue could take an answer when it is empty.
+fn may_ever_fit(records: &[OutputRecord]) -> bool {
+    let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+    let bytes: usize = records.iter().map(|one| length(&one.key) + length(&one.value)).sum();
+    records.len() <= MAX_RECORDS && bytes <= MAX_BYTES
+}
+
 fn is_refused(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | INVALID_RECORD | RECORD_LIST_TOO_LARGE)
+    // An argument is invalid where a header's name holds a NUL.
+    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::INVALID_ARGUMENT | INVALID_RECORD | RECORD_LIST_TOO_LARGE)
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]
@@ -220,6 +245,17 @@ mod tests {
         assert_eq!(forwards.partition("dlq", Some(3), 2, at(59)), None);
         assert_eq!(forwards.partition("dlq", Some(3), 1, at(59)), Some(1), "the others are there");
         assert_eq!(forwards.partition("dlq", Some(3), 2, at(60)), Some(2));
+    }
+
+    #[test]
+    fn what_the_queue_can_never_take_is_refused() {
+        let records = |count: usize, bytes: usize| {
+            let value = Some(vec![0; bytes].into_boxed_slice());
+            vec![OutputRecord { key: None, value, headers: Vec::new() }; count]
+        };
+        assert!(may_ever_fit(&records(MAX_RECORDS, 1)) && may_ever_fit(&records(64, MAX_BYTES / 64)));
+        assert!(!may_ever_fit(&records(MAX_RECORDS + 1, 0)) && !may_ever_fit(&records(65, MAX_BYTES / 64)));
+        assert!([RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_ARGUMENT].into_iter().all(is_refused));
     }
 
     #[test]

@@ -100,6 +100,28 @@ fn a_consumer_that_fails_while_the_worker_stops_is_not_made_anew() {
 }
 
 #[test]
+fn what_a_failed_producer_did_not_confirm_is_sent_by_another() {
+    let mut world = World::new(3, Chaos::none());
+    while !world.shell.io.fail_producer() {
+        world.run_for(Duration::from_millis(1));
+    }
+    world.run_until_done();
+    assert_eq!(["rebuild producer", "rebuild"].map(|what| world.shell.io.count(what)), [1, 0]);
+    assert_eq!(world.stop(), Some(true));
+}
+
+#[test]
+fn what_finds_the_producer_full_waits_and_is_not_lost() {
+    let mut world = World::new(3, Chaos::none());
+    world.shell.io.full = true;
+    world.run_for(Duration::from_secs(2));
+    assert!(world.shell.metrics.forwards_in_progress.get() > 0, "the test needs dead letters that wait");
+    world.shell.io.full = false;
+    world.run_until_done();
+    assert_eq!(world.stop(), Some(true));
+}
+
+#[test]
 fn stopping_waits_for_calls_and_leaves_what_it_did_not_start() {
     let mut world = World::new(11, Chaos::none());
     world.run_for(Duration::from_millis(100));

@@ -38,6 +38,8 @@ pub(super) struct ModelKafka {
     closing: bool,
     /// librdkafka gave up; the shell will hear of it.
     failed: bool,
+    /// The producer's queue takes nothing.
+    pub(super) full: bool,
     /// Partitions that deliver nothing, and what ends that.
     pub(super) silent: BTreeMap<i32, Silence>,
     /// End of what can be read: below [`RECORDS`] while a transaction is open.
@@ -75,6 +77,7 @@ impl ModelKafka {
             next_trouble: Instant::from_millis(50),
             closing: false,
             failed: false,
+            full: false,
             silent: BTreeMap::new(),
             readable: RECORDS,
         };
@@ -120,6 +123,17 @@ impl ModelKafka {
         self.failed = true;
         let error = KafkaError { fatal: true, ..KafkaError::of(ErrorCode::FATAL) };
         self.later(KafkaEvent::ConsumerFailed(error));
+    }
+
+    /// The producer has a fatal error, if anything is on its way: nothing more is told of that.
+    pub(super) fn fail_producer(&mut self) -> bool {
+        let before = self.events.len();
+        self.events.retain(|(_, event)| !matches!(event, KafkaEvent::Sent { .. }));
+        let unheard = self.events.len() < before;
+        if unheard {
+            self.later(KafkaEvent::ProducerFailed(KafkaError { fatal: true, ..KafkaError::of(ErrorCode::FATAL) }));
+        }
+        unheard
     }
 
     fn later(&mut self, event: KafkaEvent) {
@@ -307,6 +321,9 @@ impl KafkaIo for ModelKafka {
 
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
         assert_eq!((record.topic, record.value), ("dlq", Some(VALUE)));
+        if self.full {
+            return Err(SendError::Full);
+        }
         if self.chaos.refusals && self.chance.one_in(10) {
             let error = KafkaError::of(ErrorCode::TIMED_OUT);
             self.later(KafkaEvent::Sent { token, result: Err(error) });
@@ -341,7 +358,10 @@ impl KafkaIo for ModelKafka {
         Ok(())
     }
 
-    fn rebuild_producer(&mut self) {}
+    fn rebuild_producer(&mut self) {
+        *self.counts.entry("rebuild producer").or_default() += 1;
+        self.events.retain(|(_, event)| !matches!(event, KafkaEvent::Sent { .. }));
+    }
 
     fn close(&mut self) -> Result<(), KafkaError> {
         self.closing = true;

@@ -109,7 +109,6 @@ impl World {
             dead_letter: Some(DeadLetters { topic: "dlq".to_owned(), group: "g".to_owned(), headers: Vec::new() }),
             delay_topics: Vec::new(),
             output: None,
-            partition_count: 3,
             metadata_limit: Some(4096),
             forward_slots: 64,
         };
