@@ -227,6 +227,7 @@ impl<'a> Fleet<'a> {
     pub fn resume(&mut self, slot: usize) -> Result<()> {
         let Some(live) = self.at(slot) else { return Ok(()) };
         let Some(from) = live.paused.take() else { return Ok(()) };
+        live.worker.stops.push((from, now()));
         live.signal(Signal::CONT)?;
         let worker = self.slots.get(slot).copied().flatten().and_then(|number| u32::try_from(number).ok());
         let until = now() + micros(SESSION_TIMEOUT);

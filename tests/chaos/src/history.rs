@@ -345,6 +345,8 @@ pub struct Worker {
     pub told: Option<Micros>,
     /// It was killed.
     pub killed: Option<Micros>,
+    /// It was stopped, and woken.
+    pub stops: Vec<(Micros, Micros)>,
     /// It ended, and with what code; none for a signal.
     pub ended: Option<(Micros, Option<i32>)>,
     /// The most memory it had, bytes.

@@ -31,7 +31,18 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
             }
         }
     }
+    epochs(partition, findings);
     owners(partition, findings);
+}
+
+/// S8: an offset behind a record is committed with that record's leader epoch, or nobody could tell that the log was truncated.
+fn epochs(partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let first = partition.records.first().map_or(i64::MAX, |record| record.record.offset);
+    for (commit, _) in partition.commits.iter().filter(|(commit, _)| commit.offset > first && commit.leader_epoch < 0) {
+        let (offset, at) = (commit.offset, clock(end_of(commit.at) - 999));
+        findings
+            .add("S8", || format!("partition {}: {offset} was committed at {at} without leader epoch", partition.tp));
+    }
 }
 
 /// S8: what a checkpoint says is done was done when it was written.

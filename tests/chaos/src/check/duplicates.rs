@@ -8,6 +8,8 @@ use super::Findings;
 use super::facts::{Facts, PartitionFacts, RecordFacts};
 use crate::history::{Answer, Call, Disturbance, Forwarded, History, Micros, OnExhausted, end_of, micros, start_of};
 
+/// What a worker was handing over when it was stopped is read so soon after it goes on: it does not know yet that it was.
+const ON_ITS_WAY: Micros = 20_000;
 /// A broker's clock and ours, and what was on its way, differ by less.
 const NEARLY: Micros = 1_000_000;
 
@@ -47,7 +49,7 @@ fn repeated_call(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> 
 fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, knew: &Call) -> Option<String> {
     let history = facts.history;
     let done = done_by(facts, record, knew)?;
-    let again = record.calls.iter().find(|call| call.start > done)?;
+    let again = record.calls.iter().find(|call| call.start > done && !was_on_its_way(history, call, knew))?;
     // What was written may be of a later call: then that one is judged.
     let later = |call: &&Call| call.answer.is_final() && (knew.end + 1..=done).contains(&call.end);
     if may_be_unheard(facts, knew) || record.calls.iter().copied().any(|call| later(&call)) {
@@ -62,6 +64,14 @@ fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, knew: &Call) -> Optio
     let limit = micros(facts.rules().commit_within) + waited + history.late.within(done, disturbance.from);
     (unsaid > limit)
         .then(|| format!("called again although {} ms passed between its end and {}", unsaid / 1000, disturbance.what))
+}
+
+/// Whether a call was decided before another worker's, by a worker that was stopped before it was out and woke behind that one's end.
+fn was_on_its_way(history: &History, call: &Call, knew: &Call) -> bool {
+    let begun = call.start.saturating_sub(ON_ITS_WAY);
+    let mut stops = history.workers.get(call.worker as usize).into_iter().flat_map(|life| &life.stops);
+    let stopped = stops.any(|(from, woken)| *from <= knew.end && (begun..=call.start).contains(woken));
+    stopped && call.worker != knew.worker
 }
 
 /// When the record was done by that call: once what it made of it was written. None if that never came, or it did not settle it.

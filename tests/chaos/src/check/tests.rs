@@ -10,7 +10,7 @@ mod charges;
 mod excuses;
 mod story;
 
-use story::{ACK, BEGIN, Story, TP, at, done, failing};
+use story::{ACK, BEGIN, Story, TP, at, done, failing, owned};
 
 #[test]
 fn a_clean_history_holds() {
@@ -191,6 +191,19 @@ fn s8_a_checkpoint_that_claims_what_is_not_done() {
 fn s8_a_checkpoint_of_another_log() {
     Story::of(&[1]).rest(0, 0).with(|history| history.topic_ids = vec![8]).breaks("S8");
     Story::of(&[1]).rest(0, 0).with(|history| history.commits[0].metadata.clear()).breaks("S8");
+}
+
+#[test]
+fn s8_an_offset_without_the_epoch_of_its_record() {
+    let epoch = |leader_epoch: i32| {
+        Story::of(&[1]).rest(0, 0).with(|history| {
+            let commit = &mut history.commits[0];
+            let place = Place { cluster_id: "c", topic_id: 7, partition: 0, offset: commit.offset, leader_epoch };
+            (commit.leader_epoch, commit.metadata) = (leader_epoch, encode(&owned(1), &place, 4096).text);
+        })
+    };
+    epoch(0).holds();
+    epoch(-1).breaks("S8");
 }
 
 #[test]

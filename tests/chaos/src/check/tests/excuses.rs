@@ -111,6 +111,20 @@ fn s7_a_repetition_that_had_a_reason_excuses_no_other() {
     story(Some(8_000)).breaks("S7");
 }
 
+/// Chaos seed 8311.
+#[test]
+fn s7_a_worker_that_was_stopped_in_the_middle_of_a_call_may_still_make_it() {
+    let story = |called: i64| {
+        let story = Story::of(&[1]).call_by(OTHER, 0, 1, (7_000, 7_005), ACK).commit_with(1, 7_010, &owned(2));
+        let story = story.call(0, 1, called, called + 5, ACK);
+        story.with(|history| history.workers[0].stops.push((at(500), at(9_000))))
+    };
+    story(9_002).holds();
+    story(9_021).breaks("S7");
+    story(8_990).breaks("S7");
+    story(9_002).with(|history| history.workers[0].stops[0].0 = at(7_020)).breaks("S7");
+}
+
 #[test]
 fn s7_a_dead_letter_that_comes_late_is_its_last_call_s() {
     // The first owner could not write it; the second one did, and was killed before it could tell.
