@@ -4,6 +4,7 @@
 mod alone;
 mod arm;
 mod cell;
+mod goals;
 mod measure;
 mod plot;
 mod report;

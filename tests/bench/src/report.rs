@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::alone::Figure;
 use crate::arm::Arm;
 use crate::cell::Cell;
+use crate::goals::{self, Goal, Medians};
 use crate::measure::Run;
 use crate::plot::{Bar, bars};
 
@@ -32,7 +33,9 @@ needs less CPU also leaves more to the broker. A topic has 8 partitions, 1,000 k
 the demo, thirty times. Time runs until everything is *committed* (the raw loop commits nothing: until it is read). For the arms over
 librdkafka it begins before the process starts, for those in Java at their first record, so that a JVM's start is not held against them. CPU
 is that of the consumer's whole process. \"Of the ceiling\" is 1,000 keys divided by the time a record takes, or, where it takes none, the
-raw loop's median. Spring Kafka and Parallel Consumer run at the settings that served them best here.
+raw loop's median. Spring Kafka and Parallel Consumer run at the settings that served them best here; neither calls a server, so they have
+no part in the cells with one, nor in what Penstock is measured alone by. Penstock runs with `onExhausted: Discard`, since nothing fails in
+these cells; the raw loop is `BaseConsumer::poll` of rust-rdkafka over the same librdkafka, with the allocator that Penstock has.
 
 An arm that is slow is measured over 12 s instead of over all records. Spring's eight consumers get their partitions only within the first
 half of that (KIP-848 moves them with heartbeats), so a service that has run for longer does up to twice as much: 8 divided by the time a record takes.
@@ -43,11 +46,12 @@ pub(crate) fn page(machine: &str, cells: &[Cell], runs: &[Run], figures: &[Figur
     let mut text = format!("{METHOD}\n{machine}\n\n");
     text.push_str(&tables(cells, runs, folder));
     if !figures.is_empty() {
-        text.push_str("### Penstock alone\n\n| what | bar | median (least to most) |\n|---|---|---|\n");
+        text.push_str("### Penstock alone\n\n| what | bar | median (least to most) | |\n|---|---|---|---|\n");
     }
     for Figure { name, bar, values } in figures {
         let Some(Spread { median, least, most }) = spread(values.clone()) else { continue };
-        let _ = writeln!(text, "| {name} | {bar} | {median:.2} ({least:.2} to {most:.2}) |");
+        let verdict = goals::is_within(median, bar).map_or("", goals::verdict);
+        let _ = writeln!(text, "| {name} | {bar} | {median:.2} ({least:.2} to {most:.2}) | {verdict} |");
     }
     text
 }
@@ -90,6 +94,11 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
             );
         }
         text.push_str(&in_words(cell, runs));
+        let goals = goals::of(cell, |arm| medians(runs, cell, arm));
+        if !goals.is_empty() {
+            text.push_str("\n| bar | measured | |\n|---|---|---|\n");
+            text.extend(goals.iter().map(Goal::row));
+        }
         let _ = writeln!(text, "\n![{0}]({folder}/{0}.svg)\n", cell.name);
     }
     text
@@ -97,30 +106,33 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
 
 /// Penstock beside the fastest of the rivals, and beside the one that needs the least CPU; who wins is named.
 fn in_words(cell: &Cell, runs: &[Run]) -> String {
-    let medians = |arm: Arm| {
-        let rate = figure(runs, cell, arm, |run| run.rate)?.median;
-        Some((arm, rate, figure(runs, cell, arm, |run| run.cpu_micros)?.median))
-    };
-    let rivals = || Arm::ALL.into_iter().filter(|arm| arm.is_rival()).filter_map(medians);
-    let fastest = rivals().max_by(|one, other| one.1.total_cmp(&other.1));
-    let leanest = rivals().min_by(|one, other| one.2.total_cmp(&other.2));
-    let Some((((_, rate, cpu), fastest), leanest)) = medians(Arm::Penstock).zip(fastest).zip(leanest) else {
+    let of = |arm: Arm| medians(runs, cell, arm).map(|medians| (arm, medians));
+    let rivals = || Arm::ALL.into_iter().filter(|arm| arm.is_rival()).filter_map(of);
+    let fastest = rivals().max_by(|one, other| one.1.rate.total_cmp(&other.1.rate));
+    let leanest = rivals().min_by(|one, other| one.1.cpu.total_cmp(&other.1.cpu));
+    let own = medians(runs, cell, Arm::Penstock);
+    let Some(((Medians { rate, cpu }, fastest), leanest)) = own.zip(fastest).zip(leanest) else {
         return String::new();
     };
     let mut text = format!(
         "\nPenstock does {:.1} times the records of the fastest rival ({}), with {:.2} times its CPU a record.",
-        rate / fastest.1,
+        rate / fastest.1.rate,
         fastest.0.name(),
-        cpu / fastest.2
+        cpu / fastest.1.cpu
     );
-    if fastest.1 > rate {
+    if fastest.1.rate > rate {
         let _ = write!(text, " **{} wins.**", fastest.0.name());
     }
-    if leanest.2 < cpu {
-        let _ = write!(text, " **{} wins on CPU: {:.2} µs against {cpu:.2}.**", leanest.0.name(), leanest.2);
+    if leanest.1.cpu < cpu {
+        let _ = write!(text, " **{} wins on CPU: {:.2} µs against {cpu:.2}.**", leanest.0.name(), leanest.1.cpu);
     }
     text.push('\n');
     text
+}
+
+fn medians(runs: &[Run], cell: &Cell, arm: Arm) -> Option<Medians> {
+    let rate = figure(runs, cell, arm, |run| run.rate)?.median;
+    Some(Medians { rate, cpu: figure(runs, cell, arm, |run| run.cpu_micros)?.median })
 }
 
 /// A cell's medians as bars, and its ceiling as a line.

@@ -7,6 +7,10 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
+/// As in the worker, for librdkafka allocates on one thread what the loop frees on another.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error>;
 
 #[expect(clippy::print_stdout, reason = "the harness reads these two words")]
