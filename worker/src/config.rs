@@ -21,6 +21,10 @@ const RECORDS_BYTES_MIN: u64 = 16 << 20;
 /// What a small record costs in librdkafka's queue, its own bytes included. Measured: 340 MB for 100-byte records where their
 /// bytes alone were counted, 75 MB with this.
 const QUEUED_RECORD_BYTES: u64 = 1024;
+/// One part in so many of what records may take is the engine's window; the rest is librdkafka's, and what calls copy.
+const WINDOW_SHARE: u64 = 4;
+/// The same for batches, whose bodies hold many records each.
+const WINDOW_SHARE_BATCHED: u64 = 8;
 /// The least of the window that a partition is given: some hundred small records, so that calls overlap.
 const PARTITION_WINDOW_MIN: u64 = 64 << 10;
 /// One part in so many of what consumers buffer is for delay topics, where there are any: their records wait anyway.
@@ -112,6 +116,7 @@ impl Config {
     /// What the engine goes by.
     pub fn policy(&self, memory_bytes: u64, load: &Load, incarnation: u64) -> Policy {
         let delivery = &self.pipeline.delivery;
+        let window_share = if delivery.batch.is_some() { WINDOW_SHARE_BATCHED } else { WINDOW_SHARE };
         Policy {
             ordering: match delivery.ordering {
                 Ordering::Key => policy::Ordering::Key,
@@ -145,7 +150,7 @@ impl Config {
                 OnOffsetLoss::Stop => policy::OnOffsetLoss::Stop,
                 OnOffsetLoss::Resume => policy::OnOffsetLoss::Resume,
             },
-            window_bytes: window(records_bytes(memory_bytes) / if delivery.batch.is_some() { 8 } else { 4 }, load),
+            window_bytes: window(records_bytes(memory_bytes) / window_share, load),
             incarnation,
             session_timeout: self.session_timeout(),
             ..Policy::default()

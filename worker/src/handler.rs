@@ -52,6 +52,36 @@ pub trait Handler: Send + Sync + 'static {
 }
 
 /// Is given several records at a time, as `spec.delivery.batch` has it.
+///
+/// ```no_run
+/// use std::fs::File;
+/// use std::io::Write as _;
+/// use std::time::Duration;
+///
+/// use penstock_worker::handler::{Answer, BatchHandler, Context, Done, Failed, Record};
+///
+/// struct Archive;
+///
+/// impl BatchHandler for Archive {
+///     type Value = String;
+///
+///     async fn handle(&self, records: Vec<Record<String>>, context: Context) -> Result<Vec<Answer>, Failed> {
+///         let mut archive = File::options().append(true).open("archive")?; // an error by `?` is the whole batch's
+///         let mut answers = Vec::with_capacity(records.len());
+///         for record in records {
+///             if context.remaining() < Duration::from_secs(1) {
+///                 break; // those behind come again
+///             }
+///             answers.push(writeln!(archive, "{}", record.value).map(|()| Done::Ack).map_err(Failed::retry));
+///         }
+///         Ok(answers)
+///     }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     penstock_worker::Program::batches(Archive).main()
+/// }
+/// ```
 pub trait BatchHandler: Send + Sync + 'static {
     /// As [`Handler::Value`]. Records that cannot be decoded are rejected and left out of the batch.
     type Value: Decode;

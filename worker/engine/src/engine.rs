@@ -204,7 +204,7 @@ impl Engine {
             Event::Lost { tps, seq } => self.lost(tps, seq, effects),
             Event::ProcessorHealth { ready } => self.processor_health(ready, now),
             Event::MetadataLimit { bytes } => self.metadata_limit(bytes),
-            Event::PartitionCount { total: _ } | Event::Tick => {}
+            Event::Tick => {}
             Event::Pause => self.paused = true,
             Event::Resume => self.paused = false,
             Event::Drain { deadline } => self.drain(deadline),

@@ -15,6 +15,9 @@ pub(crate) use trials::WHOLE;
 /// Overloads within this time after a decrease belong to the same wave.
 const WAVE: Duration = Duration::from_millis(250);
 
+/// One slot in so many goes with an overload.
+const OVERLOAD_SHARE: u32 = 5;
+
 #[derive(Debug)]
 pub(crate) struct Limiter {
     configured: u32,
@@ -62,7 +65,7 @@ impl Limiter {
         self.answers = 0;
         self.trials.interrupt(now);
         if now >= self.quiet_until {
-            self.limit = (self.limit - self.limit.div_ceil(5)).max(1);
+            self.limit = (self.limit - self.limit.div_ceil(OVERLOAD_SHARE)).max(1);
             self.quiet_until = now + WAVE;
         }
     }

@@ -20,6 +20,9 @@ pub struct EngineMetrics {
     parked_after: IntCounter,
     parkings_ended: IntCounter,
     parked_left_out: IntCounter,
+    attempts_left_out: IntCounter,
+    dead_letters_spared: IntCounter,
+    fenced: IntCounter,
     offsets_lost: IntCounter,
     checkpoints_cut: IntCounter,
     checkpoints_rejected: IntCounter,
@@ -69,6 +72,21 @@ impl EngineMetrics {
             )?,
             parkings_ended: counter(registry, "parkings_ended_total", "Parked keys whose dead letters all came back")?,
             parked_left_out: counter(registry, "parked_left_out_total", "Parked keys that did not fit a checkpoint")?,
+            attempts_left_out: counter(
+                registry,
+                "attempts_left_out_total",
+                "Failing records whose attempts did not fit a checkpoint",
+            )?,
+            dead_letters_spared: counter(
+                registry,
+                "dead_letters_spared_total",
+                "Failures that the fuse kept from ending in a dead letter",
+            )?,
+            fenced: counter(
+                registry,
+                "partitions_fenced_total",
+                "Times that a partition started nothing since its commits had gone unanswered for too long",
+            )?,
             offsets_lost: counter(registry, "offsets_lost_total", "Offsets gone from the log before they were read")?,
             checkpoints_cut: counter(registry, "checkpoints_cut_total", "Checkpoints that left out done records")?,
             checkpoints_rejected: counter(
@@ -131,6 +149,9 @@ impl EngineMetrics {
         self.parked_after.inc_by(rise(|c| c.parked_after));
         self.parkings_ended.inc_by(rise(|c| c.parkings_ended));
         self.parked_left_out.inc_by(rise(|c| c.parked_left_out));
+        self.attempts_left_out.inc_by(rise(|c| c.attempts_left_out));
+        self.dead_letters_spared.inc_by(rise(|c| c.dead_letters_spared));
+        self.fenced.inc_by(rise(|c| c.fenced));
         self.offsets_lost.inc_by(rise(|c| c.offsets_lost));
         self.checkpoints_cut.inc_by(rise(|c| c.checkpoints_cut));
         self.checkpoints_rejected.inc_by(rise(|c| c.checkpoints_rejected));

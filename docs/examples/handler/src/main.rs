@@ -29,7 +29,8 @@ impl Handler for Delays {
 
     async fn handle(&self, record: Record<Json<Flight>>, context: Context) -> Answer {
         if context.attempt() > 1 {
-            eprintln!("{} again: it is written by its id, so nothing happens twice", record.id());
+            let (id, left) = (record.id(), context.remaining().as_secs());
+            eprintln!("{id} again, within {left} s: it is written by its id, so nothing happens twice");
         }
         let Json(flight) = &record.value;
         let delay = delay(flight)?;

@@ -14,6 +14,9 @@ use crate::time::Instant;
 use crate::timers::Alarm;
 use crate::wrong::Wrong;
 
+/// A partition is given credit once one part in so many of its window is free: not for every record.
+const CREDIT_SHARE: u64 = 4;
+
 impl Engine {
     pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arc<Arena>, range: Range<u32>, now: Instant) {
         let ordering = self.policy.ordering;
@@ -89,7 +92,7 @@ impl Engine {
         let owned = self.partitions.iter().filter(|partition| partition.phase != Phase::Unowned).count();
         self.window = (self.policy.window_bytes / (owned.max(1) as u64)).max(1);
         self.fuse.owns(owned);
-        self.credit_mark = self.window - self.window.div_ceil(4);
+        self.credit_mark = self.window - self.window.div_ceil(CREDIT_SHARE);
         let flowing = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase == Phase::Flowing);
         self.creditors.extend(flowing.map(|(index, _)| Tp(index)));
     }

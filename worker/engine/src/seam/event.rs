@@ -110,11 +110,6 @@ pub enum Event {
         /// Bytes.
         bytes: u32,
     },
-    /// How many partitions all source topics have together: pipeline-wide limits are shared by partitions owned.
-    PartitionCount {
-        /// At least 1.
-        total: u32,
-    },
     /// Start nothing new until [`Event::Resume`].
     Pause,
     /// Undo [`Event::Pause`].
