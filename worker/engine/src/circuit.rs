@@ -64,6 +64,13 @@ impl Circuit {
         }
     }
 
+    /// A call's connection broke. That may be about its record: the next probe is another one, and comes as soon as the first did.
+    pub(crate) fn broke(&mut self, call: CallId, now: Instant) {
+        if let Some(open) = self.open.as_mut().filter(|open| open.probe == Some(call)) {
+            (open.probe, open.next_probe) = (None, now + PROBE_INITIAL);
+        }
+    }
+
     /// Whether a call may be started: any while closed, one at a time and not too often while open.
     pub(crate) fn admits(&self, now: Instant) -> bool {
         self.open.as_ref().is_none_or(|open| open.probe.is_none() && now >= open.next_probe)

@@ -43,6 +43,27 @@ fn a_probe_is_a_record_that_broke_nothing() {
     assert_eq!(stage.engine.view().circuit_open, None);
 }
 
+/// Chaos, seed 9205: nothing was left but records that break connections, and with each that did the next probe came later.
+#[test]
+fn where_all_records_are_suspects_probes_do_not_become_rare() {
+    let mut stage = stage(4, 12);
+    for _ in 0..3 {
+        stage.answer_all(|_| Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)));
+    }
+    while stage.engine.view().circuit_open.is_none() {
+        stage.pass(Duration::from_millis(100));
+        stage.answer_all(|_| Outcome::Unavailable(failure(ErrorClass::Unreachable)));
+    }
+    let mut probes = 0;
+    for _ in 0..50 {
+        stage.pass(Duration::from_millis(100));
+        probes += stage.running.len();
+        stage.answer_all(|_| Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)));
+    }
+    assert!(stage.engine.view().circuit_open.is_some());
+    assert!((8..=10).contains(&probes), "{probes} in five seconds");
+}
+
 /// While fresh work waits, retries take at most a quarter of the slots.
 #[test]
 fn retries_leave_three_quarters_of_the_slots_to_fresh_records() {

@@ -265,7 +265,8 @@ impl Engine {
                 let lane = hash::with(partition.lane_hash(claim), u64::from(claim.tp.0));
                 self.circuit.outage(call, lane, failure.class, now);
             }
-            Outcome::Cancelled | Outcome::ConnectionLost(_) => self.circuit.unanswered(call, now),
+            Outcome::ConnectionLost(_) => self.circuit.broke(call, now),
+            Outcome::Cancelled => self.circuit.unanswered(call, now),
             Outcome::Retry(_) | Outcome::BatchFailed(_) if cancelled.is_some() => self.circuit.unanswered(call, now),
             Outcome::Overload(_) => {
                 self.limiter.overloaded(now);
