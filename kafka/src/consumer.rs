@@ -67,8 +67,8 @@ pub struct Consumer {
     /// By which generation, until the next thing is told; not with KIP-848.
     asked_in: Option<i32>,
     closing: bool,
-    /// To be closed when the group has been told, at the latest by then.
-    unsubscribed: Option<Instant>,
+    /// To be closed when the group has been told.
+    leaving: Option<leave::Leaving>,
     last_poll: Instant,
     questions: Questions,
     events: Queue,
@@ -109,7 +109,7 @@ impl Consumer {
             revoking: HashSet::new(),
             asked_in: None,
             closing: false,
-            unsubscribed: None,
+            leaving: None,
             last_poll: Instant::now(),
             questions: Questions::new(waker.clone()),
             events: Queue::consumer(&client, waker.clone())?,
@@ -140,7 +140,7 @@ impl Consumer {
             let error = KafkaError { code: ErrorCode::UNSUPPORTED_FEATURE, text, fatal: true };
             return Some(ConsumerEvent::Error(error));
         }
-        if self.unsubscribed.is_some()
+        if self.leaving.is_some()
             && let Err(error) = self.close_when_left()
         {
             return Some(ConsumerEvent::Error(error));

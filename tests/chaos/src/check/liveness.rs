@@ -14,6 +14,8 @@ const MOURNING: Micros = 15_000_000;
 const BLOCKED: Micros = 5_000_000;
 /// Others are those not far behind the first record that is not done: the window that a partition may hold is bounded, and begins there.
 const NEAR: i64 = 200;
+/// A request to a broker that a late machine left unanswered is waited for so long (`socket.timeout.ms`), and others behind it.
+const UNANSWERED: Micros = 30_000_000;
 /// A process that is loaded and linked in so long listens to signals.
 const NEWBORN: Micros = 1_000_000;
 /// The program itself, which is not records.
@@ -187,7 +189,7 @@ fn may_be_cut_short(history: &History, number: usize, worker: &Worker) -> bool {
     let until = worker.ended.map_or(Micros::MAX, |(ended, _)| ended);
     let hung = |call: &Call| call.worker == number && call.answer == Answer::Gone && call.end >= told;
     history.disturbed(number, told, until).is_some()
-        || history.late.within(told, until) > 0
+        || history.late.within(told.saturating_sub(UNANSWERED), until) > 0
         || history.injected.letters_refused.iter().any(|(from, to)| *from <= until && *to >= told)
         || history.calls.iter().any(hung)
 }

@@ -76,6 +76,17 @@ fn l3_an_end_may_be_as_late_as_the_machine() {
     story(1_000).breaks("L3");
 }
 
+/// Chaos seed 9306.
+#[test]
+fn l3_a_request_that_a_late_machine_left_unanswered_may_cut_the_end_short() {
+    let story = |late: i64| {
+        let story = Story::of(&[1]).rest(0, 0).late(late, late + 1_500);
+        story.with(|history| history.workers[1].ended = Some((at(90_100), Some(3))))
+    };
+    story(80_000).holds();
+    story(50_000).breaks("L3");
+}
+
 #[test]
 fn s7_with_the_classic_protocol_commits_wait_for_a_dead_member() {
     let story = |joins_wait: Option<Duration>, other: i64| {
