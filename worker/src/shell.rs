@@ -180,7 +180,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
 
     /// Whether a turn would find something: to be asked between announcing a sleep and sleeping.
     pub fn has_work(&self) -> bool {
-        let readable = |partition: &Partition| partition.has_credit() && self.io.has_records(&partition.name);
+        let may_read = |partition: &Partition| partition.failed.is_none() && partition.has_credit();
+        let readable = |partition: &Partition| may_read(partition) && self.io.has_records(&partition.name);
         self.io.maybe_ready() || self.calls.maybe_ready() || self.partitions.reading().any(readable)
     }
 

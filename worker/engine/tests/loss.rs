@@ -137,6 +137,9 @@ fn a_commit_of_the_old_log_is_answered_before_one_of_the_new_is_sent() {
     stage.lose_offset(0..100);
     stage.pass(Duration::from_secs(2));
     assert_eq!(stage.unanswered, Some(old.clone()));
+    // Not even the last one, when the partition is asked back meanwhile.
+    let deadline = stage.now + Duration::from_secs(10);
+    stage.tell(Event::Revoking { tps: vec![TP], seq: 2, deadline });
     stage.unanswered = None;
     stage.tell(Event::Committed { tp: TP, commit: old[0].0, result: CommitResult::Ok });
     stage.pass(Duration::from_secs(2));

@@ -107,9 +107,14 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let id = topic_id_text(topic_id);
         let origin = partition.origin.as_ref().map(|origin| origin.in_topic(&id));
         let same = |new: &Origin| partition.origin.as_ref().is_some_and(|old| old.id_prefix == new.id_prefix);
-        if gone.made_anew && origin.as_ref().is_some_and(same) && gone.unheard < UNHEARD_MAX {
-            (gone.ask_at, gone.unheard) = (Some(now + ASK_AGAIN), gone.unheard + 1);
-            return;
+        if gone.made_anew && origin.as_ref().is_some_and(same) {
+            if gone.unheard < UNHEARD_MAX {
+                (gone.ask_at, gone.unheard) = (Some(now + ASK_AGAIN), gone.unheard + 1);
+                return;
+            }
+            // It was read as what it is now already, and nothing is lost; but this client will not read it on.
+            let text = format!("topic {} was made anew before it was read", name.topic);
+            return self.consumer_failed(&KafkaError { code: ErrorCode::STATE, text, fatal: true }, now);
         }
         let end = gone.cut_at.map_or(end, |cut| end.min(cut).max(start));
         tracing::warn!(partition = %name, start, end, topic_id = id, "the offset to read from is not in the log");

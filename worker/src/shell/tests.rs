@@ -7,6 +7,7 @@ mod world;
 
 use std::time::Duration;
 
+use penstock_crds::checkpoint::HoldReason;
 use penstock_kafka::TopicPartition;
 use penstock_kafka::consumer::StartAt;
 
@@ -192,6 +193,18 @@ fn a_consumer_that_stays_silent_is_made_anew() {
     world.run_until_done();
     assert_eq!(recoveries(&world), [0, 2, 1]);
     assert_eq!(world.shell.io.count("rebuild"), 1);
+}
+
+#[test]
+fn an_offset_that_is_lost_is_asked_about_without_haste_and_stops_its_partition_alone() {
+    let mut world = World::new(4, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    world.shell.io.lost.insert(1);
+    world.run_for(Duration::from_secs(30));
+    assert_eq!(world.shell.io.count("ends"), 3, "the first two were not answered");
+    let holds = world.shell.engine.partitions(world.now).map(|partition| partition.hold);
+    assert_eq!(holds.collect::<Vec<_>>(), [None, Some(HoldReason::DataLoss), None]);
+    assert_eq!([0, 2].map(|partition| world.shell.io.committed_offset(partition)), [world::RECORDS; 2]);
 }
 
 #[test]

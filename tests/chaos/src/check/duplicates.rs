@@ -52,7 +52,10 @@ fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, knew: &Call) -> Optio
     let again = record.calls.iter().find(|call| call.start > done && !was_on_its_way(history, call, knew))?;
     // What was written may be of a later call: then that one is judged.
     let later = |call: &&Call| call.answer.is_final() && (knew.end + 1..=done).contains(&call.end);
-    if may_be_unheard(facts, knew) || record.calls.iter().copied().any(|call| later(&call)) {
+    // What waited to be written for longer than a drain lasts may be written just when the partition is given up.
+    let drained = done.saturating_sub(knew.end) >= micros(facts.rules().drain) && again.owner > knew.owner;
+    let too_late = drained && again.start.saturating_sub(done) < NEARLY;
+    if may_be_unheard(facts, knew) || too_late || record.calls.iter().copied().any(|call| later(&call)) {
         return None;
     }
     let disturbed = history.disturbances_of(knew.worker, knew.end, again.start);

@@ -17,7 +17,7 @@ const NEAR: i64 = 200;
 /// A request to a broker that a late machine left unanswered is waited for so long (`socket.timeout.ms`), and others behind it.
 const UNANSWERED: Micros = 30_000_000;
 /// A process that is loaded and linked in so long listens to signals.
-const NEWBORN: Micros = 1_000_000;
+const NEWBORN: Micros = 3_000_000;
 /// The program itself, which is not records.
 const MEMORY_SLACK: u64 = 64 << 20;
 /// Stopped before everything was finished.

@@ -110,8 +110,7 @@ impl Engine {
             return;
         };
         if sent.log != partition.log.generation {
-            self.uncommitted = true; // what was waiting for this reply
-            return;
+            return self.send_commit(tp, now, effects); // it was waiting for this reply
         }
         match result {
             CommitResult::Ok => {

@@ -38,6 +38,8 @@ pub(super) struct ModelKafka {
     closing: bool,
     /// librdkafka gave up; the shell will hear of it.
     failed: bool,
+    /// Partitions whose position is not in the log.
+    pub(super) lost: BTreeSet<i32>,
     /// The producer's queue takes nothing.
     pub(super) full: bool,
     /// Partitions that deliver nothing, and what ends that.
@@ -77,6 +79,7 @@ impl ModelKafka {
             next_trouble: Instant::from_millis(50),
             closing: false,
             failed: false,
+            lost: BTreeSet::new(),
             full: false,
             silent: BTreeMap::new(),
             readable: RECORDS,
@@ -209,7 +212,8 @@ impl KafkaIo for ModelKafka {
 
     fn has_records(&self, partition: &TopicPartition) -> bool {
         // As in librdkafka, nothing is delivered while a rebalance waits for its answer.
-        let readable = |position: &i64| *position < self.readable;
+        let lost = self.lost.contains(&partition.partition);
+        let readable = |position: &i64| lost || *position < self.readable;
         self.unanswered.is_none()
             && !self.silent.contains_key(&partition.partition)
             && self.reading.get(&partition.partition).is_some_and(readable)
@@ -221,6 +225,10 @@ impl KafkaIo for ModelKafka {
             return fetched;
         }
         self.silent.remove(&partition.partition);
+        if self.lost.contains(&partition.partition) {
+            let error = Some(KafkaError::of(ErrorCode::AUTO_OFFSET_RESET));
+            return Fetched { empty: false, error, ..fetched };
+        }
         let Some(position) = self.reading.get_mut(&partition.partition) else { return fetched };
         while *position < self.readable {
             if fetched.records >= limit.max_records || fetched.bytes >= limit.max_bytes {
@@ -310,7 +318,9 @@ impl KafkaIo for ModelKafka {
     }
 
     fn find_ends(&mut self, partition: &TopicPartition, seq: u64) {
-        let result = Ok((0, RECORDS, TopicId(1)));
+        let asked = self.counts.entry("ends").or_default();
+        *asked += 1;
+        let result = if *asked <= 2 { Err("no leader".to_owned()) } else { Ok((0, RECORDS, TopicId(1))) };
         self.later(KafkaEvent::Ends { partition: partition.clone(), seq, result });
     }
 

@@ -122,6 +122,18 @@ fn s7_a_repetition_that_had_a_reason_excuses_no_other() {
     story(Some(8_000)).breaks("S7");
 }
 
+/// Chaos seed 12105.
+#[test]
+fn s7_an_output_that_is_written_when_the_drain_is_over_may_be_written_again() {
+    let story = |written: i64, again: i64| {
+        let story = Story::of(&[1]).call(0, 1, 0, 5, ACK).output(0, written);
+        story.call_by(OTHER, 0, 1, (again, again + 5), ACK).output(0, again + 8).commit_with(1, again + 10, &owned(2))
+    };
+    story(2_010, 2_900).holds();
+    story(2_010, 3_100).breaks("S7");
+    story(1_900, 2_800).breaks("S7");
+}
+
 /// Chaos seed 8311.
 #[test]
 fn s7_a_worker_that_was_stopped_in_the_middle_of_a_call_may_still_make_it() {
