@@ -179,6 +179,7 @@ impl Producer {
                 for Report { token, partition, offset, bytes, error } in reports {
                     self.bytes = self.bytes.saturating_sub(bytes);
                     self.reports.push_back(match error {
+                        None if offset < 0 => ProducerEvent::Failed { token, error: inferred() },
                         None => ProducerEvent::Delivered { token, partition, offset },
                         Some(error) => ProducerEvent::Failed { token, error },
                     });
@@ -215,4 +216,12 @@ fn hear(event: &Event<'_>) -> Heard {
 /// The bytes by which room is counted: those that a delivery report tells again. Headers are left out for that reason.
 fn size(record: &OutgoingRecord<'_>) -> usize {
     record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len)
+}
+
+/// librdkafka takes a batch for written when one behind it is (`rd_kafka_dr_implicit_ack` in rdkafka_broker.c, 2.12.1), though the broker
+/// refused it or never answered. That is false where the topic is made anew between the two: no log that begins with the second one
+/// misses the first. Such a record has no offset. It is sent again, and may then be there twice.
+fn inferred() -> KafkaError {
+    let text = "written by inference alone: the broker did not say so".to_owned();
+    KafkaError { code: ErrorCode::TIMED_OUT, text, fatal: false }
 }

@@ -283,6 +283,33 @@ fn a_record_that_is_refused_comes_back_as_failed() {
     assert_eq!((producer.in_flight(), producer.room().bytes), (0, penstock_kafka::producer::MAX_BYTES));
 }
 
+/// Chaos, seed 13103: dead letters that were under way while their topic was made anew.
+#[test]
+fn what_is_only_inferred_to_be_written_is_not_confirmed() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 1);
+    let (mut producer, _sleeper) = producer(&mock);
+    producer.send(&record(0, b"before"), 0).unwrap();
+    assert!(producer.flush(PATIENCE, |event| assert!(matches!(event, ProducerEvent::Delivered { .. }), "{event:?}")));
+    mock.count_requests();
+    mock.fail(Request::Produce, vec![Code::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART]);
+    mock.delay_answers(500);
+    producer.send(&record(0, b"refused"), 1).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while mock.counted(Request::Produce) == 0 {
+        assert!(Instant::now() < deadline, "the first request is not under way");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    producer.send(&record(0, b"taken"), 2).unwrap();
+    let (mut written, mut failed) = (Vec::new(), Vec::new());
+    assert!(producer.flush(PATIENCE, |event| match event {
+        ProducerEvent::Delivered { token, offset, .. } => written.push((token, offset)),
+        ProducerEvent::Failed { token, .. } => failed.push(token),
+        ProducerEvent::Error(error) => panic!("{error:?}"),
+    }));
+    assert_eq!((written, failed), (vec![(2, 1)], vec![1]));
+}
+
 #[test]
 fn a_flush_ends_at_its_deadline_and_a_purge_gives_everything_back() {
     let mock = Mock::new(1);

@@ -59,6 +59,13 @@ impl Mock {
         }
     }
 
+    /// Answers come so much later than they are made.
+    pub(crate) fn delay_answers(&self, millis: c_int) {
+        // SAFETY: a valid cluster.
+        let code = unsafe { sys::rd_kafka_mock_broker_set_rtt(self.cluster, -1, millis) };
+        assert_eq!(code, Code::RD_KAFKA_RESP_ERR_NO_ERROR);
+    }
+
     /// Counts requests from now on.
     pub(crate) fn count_requests(&self) {
         // SAFETY: a valid cluster.
