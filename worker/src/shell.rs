@@ -180,8 +180,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
 
     /// Whether a turn would find something: to be asked between announcing a sleep and sleeping.
     pub fn has_work(&self) -> bool {
-        let may_read = |partition: &Partition| partition.failed.is_none() && partition.has_credit();
-        let readable = |partition: &Partition| may_read(partition) && self.io.has_records(&partition.name);
+        let readable = |partition: &Partition| partition.may_be_read() && self.io.has_records(&partition.name);
         self.io.maybe_ready() || self.calls.maybe_ready() || self.partitions.reading().any(readable)
     }
 
@@ -276,8 +275,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     /// Takes what one partition has, within its credit, if it was signalled or is to be looked at without that.
     fn fetch(&mut self, index: usize, unsignalled: bool, now: Instant) -> bool {
         let Some(partition) = self.partitions.reading_at(index) else { return false };
-        if partition.failed.is_some() {
-            return false; // nothing comes, and where it stands says nothing
+        if !partition.may_be_read() {
+            return false; // of one that failed nothing comes, and where it stands says nothing
         }
         let most = if self.calls_in_progress > 0 { FETCH_BETWEEN_CALLS } else { FETCH };
         let Some(limit) = partition.fetch_limit(most) else { return false };

@@ -13,7 +13,7 @@ pub(crate) struct Medians {
 }
 
 /// Something to reach.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Goal {
     /// Of what, and how much.
     pub(crate) what: String,
@@ -56,10 +56,9 @@ pub(crate) fn is_within(figure: f64, bar: &str) -> Option<bool> {
 
 /// The goals of a cell, as far as what they compare was measured.
 pub(crate) fn of(cell: &Cell, medians: impl Fn(Arm) -> Option<Medians>) -> Vec<Goal> {
-    let thousands_per_core = |one: Medians| 1e3 / one.cpu;
     let per_core = |arm: Arm, least: f64| {
         let what = "thousands of records/s on one core's worth of the worker's CPU";
-        medians(arm).map(|own| vec![Goal::at_least(what, thousands_per_core(own), least)])
+        medians(arm).map(|own| vec![Goal::at_least(what, 1e3 / own.cpu, least)])
     };
     let goals = match cell.task {
         Task::Wait => medians(Arm::Penstock).map(|own| waiting(cell, own, &medians)),
@@ -67,6 +66,17 @@ pub(crate) fn of(cell: &Cell, medians: impl Fn(Arm) -> Option<Medians>) -> Vec<G
         Task::HttpBatch => per_core(Arm::PenstockBatch, 250.0),
     };
     goals.unwrap_or_default()
+}
+
+/// The rival with the most records a second.
+pub(crate) fn fastest_rival(medians: impl Fn(Arm) -> Option<Medians>) -> Option<(Arm, Medians)> {
+    rivals(medians).max_by(|(_, one), (_, other)| one.rate.total_cmp(&other.rate))
+}
+
+/// The rivals that were measured.
+pub(crate) fn rivals(medians: impl Fn(Arm) -> Option<Medians>) -> impl Iterator<Item = (Arm, Medians)> {
+    let rivals = Arm::ALL.into_iter().filter(|arm| arm.is_rival());
+    rivals.filter_map(move |arm| Some((arm, medians(arm)?)))
 }
 
 fn waiting(cell: &Cell, own: Medians, medians: &impl Fn(Arm) -> Option<Medians>) -> Vec<Goal> {
@@ -80,8 +90,7 @@ fn waiting(cell: &Cell, own: Medians, medians: &impl Fn(Arm) -> Option<Medians>)
     if let Some(share) = of_ceiling.filter(|_| cell.work.as_millis() >= 10) {
         goals.push(Goal::at_least("records/s by the ceiling", share, 0.9));
     }
-    let rivals = Arm::ALL.into_iter().filter(|arm| arm.is_rival()).filter_map(medians);
-    if let Some(best) = rivals.max_by(|one, other| one.rate.total_cmp(&other.rate)) {
+    if let Some((_, best)) = fastest_rival(medians) {
         let mut faster = Goal::at_least("records/s by the fastest rival's", own.rate / best.rate, 2.0);
         faster.what.push_str(", or of the ceiling ≥ 0.95");
         faster.is_kept |= of_ceiling.is_some_and(|share| share >= 0.95);

@@ -106,10 +106,9 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
 
 /// Penstock beside the fastest of the rivals, and beside the one that needs the least CPU; who wins is named.
 fn in_words(cell: &Cell, runs: &[Run]) -> String {
-    let of = |arm: Arm| medians(runs, cell, arm).map(|medians| (arm, medians));
-    let rivals = || Arm::ALL.into_iter().filter(|arm| arm.is_rival()).filter_map(of);
-    let fastest = rivals().max_by(|one, other| one.1.rate.total_cmp(&other.1.rate));
-    let leanest = rivals().min_by(|one, other| one.1.cpu.total_cmp(&other.1.cpu));
+    let of = |arm: Arm| medians(runs, cell, arm);
+    let fastest = goals::fastest_rival(of);
+    let leanest = goals::rivals(of).min_by(|(_, one), (_, other)| one.cpu.total_cmp(&other.cpu));
     let own = medians(runs, cell, Arm::Penstock);
     let Some(((Medians { rate, cpu }, fastest), leanest)) = own.zip(fastest).zip(leanest) else {
         return String::new();

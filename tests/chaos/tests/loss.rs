@@ -12,7 +12,7 @@ use penstock_crds::checkpoint::{HoldReason, Lost, Place, decode};
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use stage::{Stage, lock};
+use stage::{Stage, Worker, lock};
 
 /// Values that the processor has taken.
 type Taken = Arc<Mutex<Vec<usize>>>;
@@ -77,10 +77,18 @@ impl Story {
         owner
     }
 
-    /// The topic is deleted and made anew.
-    fn make_anew(&self) {
-        self.stage.cluster.delete(&self.stage.name).unwrap();
-        self.stage.cluster.create(&self.stage.name, 1, &[]).unwrap();
+    /// A worker has done the first log when the topic is deleted and made anew under it.
+    fn made_anew(name: &str, on_offset_loss: &str) -> (Self, Worker) {
+        let story = Self::new(name);
+        story.produce(0..10);
+        let worker = story.stage.start(&story.pipeline(on_offset_loss));
+        story.stage.wait("the first log", || story.stage.is_done(&story.stage.name, &story.stage.name));
+        assert_eq!(story.take(), (0..10).collect::<Vec<_>>());
+        story.stage.cluster.delete(&story.stage.name).unwrap();
+        story.stage.cluster.create(&story.stage.name, 1, &[]).unwrap();
+        // More records than before, so that the position of the worker, which lives on, is no offset out of range.
+        story.produce(100..120);
+        (story, worker)
     }
 
     /// What retention does, in no time.
@@ -117,15 +125,7 @@ fn what_retention_took_stops_the_partition_until_somebody_says_resume() {
 
 #[test]
 fn a_topic_that_was_made_anew_is_another_log() {
-    let story = Story::new("anew");
-    story.produce(0..10);
-    let worker = story.stage.start(&story.pipeline("Resume"));
-    story.stage.wait("the first log", || story.stage.is_done(&story.stage.name, &story.stage.name));
-    assert_eq!(story.take(), (0..10).collect::<Vec<_>>());
-    story.make_anew();
-
-    // More records than before, so that the position of the worker, which lives on, is no offset out of range.
-    story.produce(100..120);
+    let (story, worker) = Story::made_anew("anew", "Resume");
     story.stage.wait("the other log", || lock(&story.taken).len() >= 20);
     assert_eq!(story.take(), (100..120).collect::<Vec<_>>());
     drop(worker);
@@ -134,13 +134,7 @@ fn a_topic_that_was_made_anew_is_another_log() {
 
 #[test]
 fn a_topic_that_was_made_anew_stops_the_partition_until_somebody_says_resume() {
-    let story = Story::new("anew-stop");
-    story.produce(0..10);
-    let worker = story.stage.start(&story.pipeline("Stop"));
-    story.stage.wait("the first log", || story.stage.is_done(&story.stage.name, &story.stage.name));
-    assert_eq!(story.take(), (0..10).collect::<Vec<_>>());
-    story.make_anew();
-    story.produce(100..120);
+    let (story, worker) = Story::made_anew("anew-stop", "Stop");
     let lost = Lost { wanted: 10, found: 0 };
     let owner = story.await_told(0, lost);
     drop(worker);

@@ -59,16 +59,20 @@ impl Circuit {
 
     /// A call ended without an answer of the processor.
     pub(crate) fn unanswered(&mut self, call: CallId, now: Instant) {
-        if let Some(open) = self.open.as_mut().filter(|open| open.probe == Some(call)) {
+        if let Some(open) = self.probed_by(call) {
             open.try_again(now);
         }
     }
 
     /// A call's connection broke. That may be about its record: the next probe is another one, and comes as soon as the first did.
     pub(crate) fn broke(&mut self, call: CallId, now: Instant) {
-        if let Some(open) = self.open.as_mut().filter(|open| open.probe == Some(call)) {
+        if let Some(open) = self.probed_by(call) {
             (open.probe, open.next_probe) = (None, now + PROBE_INITIAL);
         }
+    }
+
+    fn probed_by(&mut self, call: CallId) -> Option<&mut Open> {
+        self.open.as_mut().filter(|open| open.probe == Some(call))
     }
 
     /// Whether a call may be started: any while closed, one at a time and not too often while open.

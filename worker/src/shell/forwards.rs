@@ -85,7 +85,13 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     fn send(&mut self, forward: &Forward, now: Instant) -> Result<Pending, (&'static str, SendError)> {
         let token = token(forward.id);
         let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
-        let (settings, io) = (&self.settings, &mut self.io);
+        let (settings, io, forwards) = (&self.settings, &mut self.io, &self.forwards);
+        let copied = |io: &mut K, to, topic: &str, own: &forward::Own| {
+            let partition = forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
+            let sent = forward::copy(record, own, (topic, partition), |outgoing| io.send(outgoing, token));
+            let partition = partition.map(|number| (topic.to_owned(), number));
+            sent.map(|()| Pending { left: 1, to, partition, failed: None }).map_err(|error| (to, error))
+        };
         match &forward.to {
             Destination::Output(answer) if !may_ever_fit(&answer.records) => {
                 let text = "one answer has more records or bytes than the producer's queue".to_owned();
@@ -118,16 +124,12 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let headers =
                     |letters: &DeadLetters| letters.headers(origin, record, cause, forward.parked, &settings.pipeline);
                 let own = letters.map(headers).unwrap_or_default();
-                let partition = self.forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
-                let sent = forward::copy(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
-                one_sent(sent, "dead_letter", topic, partition)
+                copied(io, "dead_letter", topic, &own)
             }
             Destination::Delay { tier, cause } => {
                 let topic = settings.delay_topics.get(*tier).map_or("", |one| one.topic.as_str());
                 let own = delay::headers(origin, record, cause, &settings.pipeline);
-                let partition = self.forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
-                let sent = forward::copy(record, &own, (topic, partition), |outgoing| io.send(outgoing, token));
-                one_sent(sent, "delay", topic, partition)
+                copied(io, "delay", topic, &own)
             }
         }
     }
@@ -191,16 +193,6 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         self.tell(Event::Forwarded(results), now);
         true
     }
-}
-
-fn one_sent(
-    sent: Result<(), SendError>,
-    to: &'static str,
-    topic: &str,
-    partition: Option<i32>,
-) -> Result<Pending, (&'static str, SendError)> {
-    let partition = partition.map(|number| (topic.to_owned(), number));
-    sent.map(|()| Pending { left: 1, to, partition, failed: None }).map_err(|error| (to, error))
 }
 
 /// Whether the producer's queue could take an answer when it is empty.

@@ -66,6 +66,11 @@ impl Partition {
         self.credit > 0
     }
 
+    /// Whether it may be read on: there is room, and it stands where its log goes on.
+    pub(super) fn may_be_read(&self) -> bool {
+        self.failed.is_none() && self.has_credit()
+    }
+
     /// What may be taken now, if anything. A record weighs more than its bytes, by how much in all is known only
     /// afterwards: records as large as the last ones are reckoned with.
     pub(super) fn fetch_limit(&self, most: FetchLimit) -> Option<FetchLimit> {

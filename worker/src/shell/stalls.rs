@@ -106,7 +106,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             let Some(partition) = self.partitions.reading_at(index) else { continue };
             let position = self.io.position(&partition.name).unwrap_or(partition.begins_at);
             let high = self.io.high_watermark(&partition.name);
-            let expected = calm && partition.has_credit() && partition.failed.is_none();
+            let expected = calm && partition.may_be_read();
             if partition.watch.see(Seen { position, high, expected }, now) {
                 self.look_into(index, now);
                 found = true;
