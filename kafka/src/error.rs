@@ -50,6 +50,8 @@ impl ErrorCode {
     pub const GROUP_ID_NOT_FOUND: Self = Self(69);
     /// The client's leader epoch is older than the broker's: the log was truncated or the leader moved.
     pub const FENCED_LEADER_EPOCH: Self = Self(74);
+    /// The record itself is refused, by the broker for instance for its null key on a compacted topic.
+    pub const INVALID_RECORD: Self = Self(87);
     /// Transactions hold the committed offset; ask again.
     pub const UNSTABLE_OFFSET_COMMIT: Self = Self(88);
     /// The topic id is not known: the topic was deleted, perhaps made again.

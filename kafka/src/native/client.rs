@@ -76,6 +76,9 @@ impl Client {
         events: c_int,
         waker: Waker,
     ) -> Result<Arc<Self>, KafkaError> {
+        // Before librdkafka initialises it, and unlike it without a clean-up at exit: that would free what the threads of a
+        // client that is still being freed use (openssl #3505).
+        openssl_sys::init();
         let conf = Conf::new(properties)?;
         let overheard = Arc::new(Overheard::new(waker));
         // SAFETY: a valid configuration; `log` has the signature asked for and may be called from any thread. What it finds
@@ -196,5 +199,49 @@ unsafe extern "C" fn log(client: *const sys::rd_kafka_t, level: c_int, facility:
             }
             tracing::trace!(target: "librdkafka", %facility, "{line}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    /// Set in the program that ends.
+    const ENDS: &str = "PENSTOCK_TEST_ENDS";
+
+    unsafe extern "C" {
+        fn atexit(function: extern "C" fn()) -> c_int;
+    }
+
+    fn with_tls() -> Result<Arc<Client>, KafkaError> {
+        Client::new(Kind::Producer, [("security.protocol", "ssl")].into_iter(), 0, Waker::of_nobody())
+    }
+
+    extern "C" fn at_the_very_end() {
+        match with_tls() {
+            Ok(client) => std::mem::forget(client),
+            Err(error) => {
+                eprintln!("{error}");
+                std::process::abort()
+            }
+        }
+    }
+
+    #[test]
+    fn tls_works_until_the_process_is_gone() {
+        if std::env::var_os(ENDS).is_some() {
+            // SAFETY: a function without arguments. Registered before OpenSSL could register its own, it is called after it.
+            unsafe { atexit(at_the_very_end) };
+            std::mem::forget(with_tls().unwrap());
+            std::process::exit(0);
+        }
+        let ended = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "native::client::tests::tls_works_until_the_process_is_gone", "--nocapture"])
+            .env(ENDS, "1")
+            .output()
+            .unwrap();
+        assert!(ended.status.success(), "{}: {}", ended.status, String::from_utf8_lossy(&ended.stderr));
     }
 }

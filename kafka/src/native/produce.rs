@@ -84,7 +84,7 @@ impl Headers {
         for (name, value) in headers {
             if name.contains(&0) {
                 let text = format!("the header name {:?} contains a NUL character", String::from_utf8_lossy(name));
-                return Err(KafkaError { code: ErrorCode::INVALID_ARGUMENT, text, fatal: false });
+                return Err(KafkaError { code: ErrorCode::INVALID_RECORD, text, fatal: false });
             }
             let size = |bytes: &[u8]| isize::try_from(bytes.len()).unwrap_or(isize::MAX);
             let (bytes, length) = value.map_or((std::ptr::null(), 0), |value| (value.as_ptr(), size(value)));

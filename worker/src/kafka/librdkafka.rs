@@ -10,7 +10,7 @@ use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendErro
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::settings::{ClientConfig, Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::{Inbox, Waker};
-use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
+use penstock_kafka::{KafkaError, TopicPartition};
 use tokio::runtime::Handle;
 
 use super::{Directory, KafkaEvent, KafkaIo};
@@ -289,9 +289,7 @@ impl KafkaIo for Librdkafka {
             producer
         } else {
             let config = self.settings.connection.producer(&self.settings.consumer.client_id);
-            // A client that cannot be made says nothing about the record.
-            let made = Producer::new(&config, self.waker.clone());
-            self.producer.insert(made.map_err(|error| KafkaError { code: ErrorCode::STATE, ..error })?)
+            self.producer.insert(Producer::new(&config, self.waker.clone())?)
         };
         producer.send(record, token)
     }

@@ -16,8 +16,6 @@ use crate::forward::{self, DeadLetters};
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
 
-/// `INVALID_RECORD`: the broker refuses the record itself, for instance a null key on a compacted topic.
-const INVALID_RECORD: ErrorCode = ErrorCode(87);
 /// `RECORD_LIST_TOO_LARGE`.
 const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
 
@@ -203,8 +201,7 @@ fn may_ever_fit(records: &[OutputRecord]) -> bool {
 }
 
 fn is_refused(code: ErrorCode) -> bool {
-    // An argument is invalid where a header's name holds a NUL.
-    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::INVALID_ARGUMENT | INVALID_RECORD | RECORD_LIST_TOO_LARGE)
+    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::INVALID_RECORD | RECORD_LIST_TOO_LARGE)
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]
@@ -247,7 +244,7 @@ mod tests {
         };
         assert!(may_ever_fit(&records(MAX_RECORDS, 1)) && may_ever_fit(&records(64, MAX_BYTES / 64)));
         assert!(!may_ever_fit(&records(MAX_RECORDS + 1, 0)) && !may_ever_fit(&records(65, MAX_BYTES / 64)));
-        assert!([RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_ARGUMENT].into_iter().all(is_refused));
+        assert!([RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_RECORD].into_iter().all(is_refused));
     }
 
     #[test]
