@@ -22,6 +22,7 @@ use crate::partition::{Partition, Phase};
 use crate::policy::Policy;
 use crate::room::Room;
 use crate::seam::{CallId, Effect, Event, Tp};
+use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::timers::{Alarm, Timers};
 use crate::views::{EngineView, PartitionView};
@@ -59,6 +60,7 @@ pub struct Engine {
     batch_due: Option<Instant>,
     /// Slots by the right they were taken.
     taken: Taken,
+    solitude: Solitude,
     circuit: Circuit,
     fuse: Fuse,
     limiter: Limiter,
@@ -148,6 +150,7 @@ impl Engine {
             released: Vec::new(),
             batch_due: None,
             taken: Taken::default(),
+            solitude: Solitude::default(),
             circuit: Circuit::default(),
             fuse,
             limiter,
@@ -223,8 +226,9 @@ impl Engine {
         // A probe that is due and was not started waits for something else.
         let probes = [self.circuit.next_probe(), self.fuse.next_probe()].into_iter().flatten();
         let probe = probes.filter(|at| *at > self.last_turn && self.has_ready()).min();
-        let batch = self.batch_due.filter(|at| *at > self.last_turn);
-        [self.timers.next(), self.calls.deadline(), commits, drains, probe, batch].into_iter().flatten().min()
+        let turn = [self.batch_due, self.solitude.next_wake()].into_iter().flatten();
+        let turn = turn.filter(|at| *at > self.last_turn).min();
+        [self.timers.next(), self.calls.deadline(), commits, drains, probe, turn].into_iter().flatten().min()
     }
 
     /// Totals since the engine began.

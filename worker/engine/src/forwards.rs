@@ -3,7 +3,7 @@
 use penstock_crds::checkpoint::HoldReason;
 
 use crate::calls::Claim;
-use crate::seam::{Destination, ForwardId, LetterNumber, Record, Tp};
+use crate::seam::{Destination, ForwardId, LetterNumber, OutputRecord, Record, Tp};
 
 #[derive(Debug)]
 pub(crate) struct Forwarding {
@@ -33,6 +33,17 @@ pub(crate) struct Forwards {
     slots: Vec<(u32, Option<Forwarding>)>,
     free: Vec<u32>,
     in_use: u32,
+    output_bytes: u64,
+}
+
+/// What an answer takes in memory, as far as its records' bytes go.
+fn output_bytes(to: &Destination) -> u64 {
+    let Destination::Output(output) = to else { return 0 };
+    let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
+    let headers =
+        |one: &OutputRecord| one.headers.iter().map(|(name, value)| name.len() + length(value)).sum::<usize>();
+    let bytes: usize = output.records.iter().map(|one| length(&one.key) + length(&one.value) + headers(one)).sum();
+    bytes as u64
 }
 
 impl Forwards {
@@ -41,7 +52,13 @@ impl Forwards {
         self.in_use
     }
 
+    /// Bytes of the answers that are not written yet.
+    pub(crate) fn output_bytes(&self) -> u64 {
+        self.output_bytes
+    }
+
     pub(crate) fn insert(&mut self, forwarding: Forwarding) -> ForwardId {
+        self.output_bytes += output_bytes(&forwarding.to);
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push((0, None));
             u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX) // at most `ForwardRoom`, a u32
@@ -78,14 +95,15 @@ impl Forwards {
         let forwarding = if *serial == id.serial { place.take() } else { None }?;
         self.free.push(id.slot);
         self.in_use -= 1;
+        self.output_bytes -= output_bytes(&forwarding.to);
         Some(forwarding)
     }
 
     /// Drops those of a partition that wait; the producer has the others, whose claims are returned.
     pub(crate) fn forsake(&mut self, tp: Tp) -> impl Iterator<Item = &mut Claim> {
         for (slot, (_, place)) in (0..).zip(self.slots.iter_mut()) {
-            if place.as_ref().is_some_and(|forwarding| forwarding.claim.tp == tp && !forwarding.sent) {
-                *place = None;
+            if let Some(waiting) = place.take_if(|forwarding| forwarding.claim.tp == tp && !forwarding.sent) {
+                self.output_bytes -= output_bytes(&waiting.to);
                 self.free.push(slot);
                 self.in_use -= 1;
             }

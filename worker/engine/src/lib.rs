@@ -22,6 +22,7 @@ pub mod seam;
 mod segments;
 #[cfg(test)]
 mod simulation;
+mod solitude;
 mod time;
 mod timers;
 mod troubles;

@@ -5,9 +5,9 @@ mod stage;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use penstock_engine::Policy;
 use penstock_engine::policy::{OnExhausted, Retry};
-use penstock_engine::seam::{ErrorClass, Outcome};
+use penstock_engine::seam::{ErrorClass, ForwardResult, Forwarded, Outcome, Output, OutputRecord};
+use penstock_engine::{Event, Policy};
 use stage::{Stage, failure};
 
 fn stage(concurrency: u32, records: i64) -> Stage {
@@ -62,6 +62,67 @@ fn where_all_records_are_suspects_probes_do_not_become_rare() {
     }
     assert!(stage.engine.view().circuit_open.is_some());
     assert!((8..=10).contains(&probes), "{probes} in five seconds");
+}
+
+/// A call may last an hour. A record that breaks its connection is alone sooner or later, and holds the others up for half of the time.
+#[test]
+fn a_suspect_that_has_to_be_alone_takes_turns_with_the_others_while_a_call_lasts() {
+    let policy = Policy { concurrency: 4, timeout: Duration::from_hours(1), ..Policy::default() };
+    let retry = Retry { max_attempts: 1, ..Policy::default().retry };
+    let mut stage = Stage::of(Policy { on_exhausted: OnExhausted::Block, retry, ..policy });
+    stage.assign();
+    stage.receive((0..5000).map(|offset| (offset, offset.to_string())));
+    // The first record's call lasts, the second breaks its connection, the others are done at once.
+    let mut others = Vec::new();
+    for _ in 0..600 {
+        let (lasting, ending): (Vec<_>, Vec<_>) = std::mem::take(&mut stage.running)
+            .into_iter()
+            .partition(|call| call.first().is_some_and(|one| one.record.offset() == 0));
+        others.push(ending.iter().filter(|call| call.first().is_some_and(|one| one.record.offset() > 1)).count());
+        stage.running = ending;
+        stage.answer_all(|offset| match offset {
+            1 => Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)),
+            _ => Outcome::Ack,
+        });
+        stage.running.extend(lasting);
+        stage.pass(Duration::from_millis(100));
+    }
+    let idle = others.iter().filter(|count| **count == 0).count();
+    assert!((200..=330).contains(&idle), "others waited for {idle} of 600 tenths of a second");
+    assert_eq!(running(&stage).first(), Some(&0), "the call lasts");
+    // It ends in the end, and then the suspect runs alone.
+    for _ in 0..1000 {
+        stage.answer_all(|offset| match offset {
+            1 => Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)),
+            _ => Outcome::Ack,
+        });
+        stage.pass(Duration::from_millis(100));
+    }
+    assert_eq!(stage.committed.0, 1, "all but the suspect are done");
+    assert_eq!(stage.engine.counters().attempts_charged, 1, "which was charged");
+}
+
+/// Answers that cannot be written do not pile up: they are counted by their bytes, and not only by their number.
+#[test]
+fn no_call_is_started_while_unwritten_answers_take_half_a_window() {
+    let policy = Policy { concurrency: 2, window_bytes: 1 << 20, output: true, ..Policy::default() };
+    let mut stage = Stage::of(Policy { on_exhausted: OnExhausted::Block, ..policy });
+    stage.assign();
+    stage.receive((0..50).map(|offset| (offset, offset.to_string())));
+    let answer = || {
+        let value = Some(vec![7; 100 << 10].into_boxed_slice());
+        Outcome::AckWith(Box::new(Output { records: vec![OutputRecord { value, ..OutputRecord::default() }] }))
+    };
+    let mut answers = 0;
+    while !stage.running.is_empty() {
+        answers += stage.running.len();
+        stage.answer_all(|_| answer());
+    }
+    assert!((6..=7).contains(&answers), "{answers} of 100 KiB");
+    for id in std::mem::take(&mut stage.forwards) {
+        stage.tell(Event::Forwarded(vec![Forwarded { id, result: ForwardResult::Confirmed }]));
+    }
+    assert_eq!(stage.running.len(), 2, "as soon as they are written, others are");
 }
 
 /// While fresh work waits, retries take at most a quarter of the slots.

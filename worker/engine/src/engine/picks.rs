@@ -2,7 +2,7 @@
 //!
 //! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
-//! that did not clear it. What was in a batch that failed runs in halves of it, down to a call of its own.
+//! that did not clear it: the others wait for that, in turns. What was in a batch that failed runs in halves of it, down to a call of its own.
 
 use super::{Engine, Group, Member};
 use crate::calls::Kind;
@@ -11,6 +11,7 @@ use crate::ledger::{Entry, State};
 use crate::partition::{Partition, Phase, Queue};
 use crate::room::Room;
 use crate::seam::Tp;
+use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::timers::Alarm;
 
@@ -92,15 +93,17 @@ impl Engine {
         !batches || !self.fresh.is_empty() || !self.again.is_empty()
     }
 
-    pub(super) fn pick(&mut self) -> Option<Picked> {
+    pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
         // A probe asks about the processor; a record that broke a connection would tell about itself.
         if self.circuit.is_open().is_some()
             && let Some(probe) = self.next_of(Kind::Fresh)
         {
             return Some(probe);
         }
-        if !self.suspects.is_empty() && self.taken.suspects == 0 {
-            match self.pick_suspect() {
+        if self.suspects.is_empty() {
+            self.solitude = Solitude::Unwanted;
+        } else if self.taken.suspects == 0 {
+            match self.pick_suspect(now) {
                 Suspected::Start(picked) => return Some(picked),
                 Suspected::Wait => return None,
                 Suspected::Nobody => {}
@@ -141,7 +144,7 @@ impl Engine {
         if share > 0 { self.taken.again + self.taken.suspects < share } else { fresh_before >= RETRIES_SHARE - 1 }
     }
 
-    fn pick_suspect(&mut self) -> Suspected {
+    fn pick_suspect(&mut self, now: Instant) -> Suspected {
         let mut index = 0;
         while index < self.suspects.len() {
             let Some((members, suspicion)) = self.startable(index, true) else {
@@ -154,7 +157,11 @@ impl Engine {
             }
             let alone = members.len() == 1 && suspicion > SUSPICION_IN_COMPANY;
             if alone && self.calls.len() > 0 {
-                return Suspected::Wait; // let the others end
+                if self.solitude.holds(now) {
+                    return Suspected::Wait; // let the others end
+                }
+                index += 1;
+                continue;
             }
             self.suspects.remove(index);
             return Suspected::Start(match (members.as_slice(), alone) {

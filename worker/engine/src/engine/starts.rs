@@ -5,8 +5,13 @@ use super::picks::Picked;
 use crate::calls::{Claim, Flight, Kind};
 use crate::ledger::State;
 use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
+use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::wrong::Wrong;
+
+/// Answers that wait to be written take no more than one part in so many of what the window takes, but for those of calls that run: the
+/// producer has a copy of each, and all of it has to fit in what is neither the window's nor librdkafka's.
+const OUTPUTS_SHARE: u64 = 2;
 
 /// A call being made up.
 struct Draft {
@@ -27,7 +32,7 @@ impl Engine {
             if self.waits_for_more(now) {
                 return;
             }
-            let Some(picked) = self.pick() else { return };
+            let Some(picked) = self.pick(now) else { return };
             self.start(picked, now, effects);
         }
     }
@@ -38,10 +43,12 @@ impl Engine {
         circuit && self.fuse.admits(now)
     }
 
-    /// Whether another record may be handed over: a place in the producer is reserved before.
+    /// Whether another record may be handed over: a place in the producer is reserved before, and answers that cannot be written do not
+    /// pile up.
     fn has_place(&self) -> bool {
         let forwards = self.calls.records() + self.forwards.len();
-        !self.policy.forwards() || forwards < self.forward_room
+        let bytes = self.forwards.output_bytes();
+        !self.policy.forwards() || forwards < self.forward_room && bytes < self.policy.window_bytes / OUTPUTS_SHARE
     }
 
     fn has_slot(&self) -> bool {
@@ -64,6 +71,9 @@ impl Engine {
             return false;
         }
         let due = *self.batch_due.get_or_insert(now + batch.max_wait);
+        if now >= due {
+            self.batch_due = None; // the next one waits for itself
+        }
         now < due
     }
 
@@ -211,7 +221,10 @@ impl Engine {
             Kind::Fresh => self.taken.fresh_in_a_row = self.taken.fresh_in_a_row.saturating_add(1),
             Kind::Again => (self.taken.again, self.taken.fresh_in_a_row) = (self.taken.again + 1, 0),
             Kind::Suspect => self.taken.suspects += 1,
-            Kind::Solo => (self.taken.suspects, self.taken.solo) = (self.taken.suspects + 1, true),
+            Kind::Solo => {
+                (self.taken.suspects, self.taken.solo) = (self.taken.suspects + 1, true);
+                self.solitude = Solitude::Unwanted;
+            }
         }
     }
 
