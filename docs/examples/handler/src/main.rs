@@ -1,9 +1,10 @@
 //! Flights in, arrival delays out: what the processors of the demo do, as a handler compiled into the worker.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use penstock_worker::Program;
-use penstock_worker::handler::{Answer, Context, Done, Failed, Handler, Json, Output, Record};
+use penstock_worker::handler::{Answer, BatchHandler, Context, Done, Failed, Handler, Json, Output, Record};
 use serde::{Deserialize, Serialize};
 
 /// A record's value. Fields that are not named here are ignored.
@@ -32,11 +33,30 @@ impl Handler for Delays {
             let (id, left) = (record.id(), context.remaining().as_secs());
             eprintln!("{id} again, within {left} s: it is written by its id, so nothing happens twice");
         }
-        let Json(flight) = &record.value;
-        let delay = delay(flight)?;
-        // An error by `?` is tried again, after a pause that grows.
-        Ok(Done::Output(vec![Output::value(serde_json::to_vec(&delay)?).header("content-type", "application/json")]))
+        answer(&record.value.0)
     }
+}
+
+/// The same for pipelines with `delivery.batch`: an answer for each record, in their order. Whoever has no batches leaves this out.
+impl BatchHandler for Delays {
+    type Value = Json<Flight>;
+
+    async fn handle(&self, records: Vec<Record<Json<Flight>>>, context: Context) -> Result<Vec<Answer>, Failed> {
+        let mut answers = Vec::with_capacity(records.len());
+        for record in &records {
+            if context.is_cancelled() || context.remaining() < Duration::from_millis(100) {
+                break; // those without an answer come again, and nobody is charged for it
+            }
+            answers.push(answer(&record.value.0));
+        }
+        Ok(answers)
+    }
+}
+
+fn answer(flight: &Flight) -> Answer {
+    let delay = delay(flight)?;
+    // An error by `?` is tried again, after a pause that grows.
+    Ok(Done::Output(vec![Output::value(serde_json::to_vec(&delay)?).header("content-type", "application/json")]))
 }
 
 /// What can be tested without Kafka.
@@ -47,7 +67,12 @@ fn delay(flight: &Flight) -> Result<Delay, Failed> {
 }
 
 fn main() -> ExitCode {
-    Program::each(Delays).main()
+    // One of the two is enough for a handler of your own.
+    if std::env::var_os("IN_BATCHES").is_some() {
+        Program::batches(Delays).main()
+    } else {
+        Program::each(Delays).main()
+    }
 }
 
 #[cfg(test)]

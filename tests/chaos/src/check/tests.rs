@@ -382,5 +382,5 @@ fn l4_a_window_begins_at_the_first_record_that_is_not_done() {
 
 #[test]
 fn l5_a_worker_that_takes_too_much() {
-    Story::of(&[1]).rest(0, 0).with(|history| history.workers[0].memory_peak = 1 << 30).breaks("L5");
+    Story::of(&[1]).rest(0, 0).with(|history| history.workers[0].memory_peak = (64 + 17) << 20).breaks("L5");
 }
