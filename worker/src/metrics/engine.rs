@@ -1,5 +1,9 @@
 //! The engine's own totals and the state of each partition, copied into metrics once a second.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use penstock_crds::checkpoint::HoldReason;
 use penstock_engine::{Counters, EngineView, PartitionView};
 use penstock_kafka::TopicPartition;
 use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
@@ -34,8 +38,16 @@ pub struct EngineMetrics {
     parked_keys: IntGaugeVec,
     blocked_seconds: GaugeVec,
     held: IntGaugeVec,
-    /// What was copied last: counters of this crate only rise by differences.
-    last: std::sync::Mutex<Counters>,
+    last: Mutex<Published>,
+}
+
+/// What was copied last.
+#[derive(Debug, Default)]
+struct Published {
+    /// Counters of this crate only rise by differences.
+    counters: Counters,
+    /// The partitions that have gauges, and why nothing was delivered.
+    partitions: HashMap<TopicPartition, Option<HoldReason>>,
 }
 
 impl EngineMetrics {
@@ -111,19 +123,20 @@ impl EngineMetrics {
                     &["topic", "partition", "why"],
                 )?,
             )?,
-            last: std::sync::Mutex::default(),
+            last: Mutex::default(),
         })
     }
 
-    /// Copies totals, and the state of the partitions owned. Those that are no longer owned disappear.
+    /// Copies totals, and the state of the partitions owned. Those that are no longer owned disappear, and no others even for a moment:
+    /// another thread may be reading.
     pub fn publish<'a>(
         &self,
         now: Counters,
         view: &EngineView,
         partitions: impl Iterator<Item = (&'a TopicPartition, PartitionView)>,
     ) {
-        let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let rise = |of: fn(&Counters) -> u64| of(&now).saturating_sub(of(&last));
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let rise = |of: fn(&Counters) -> u64| of(&now).saturating_sub(of(&last.counters));
         for (how, rise) in [
             ("acknowledged", rise(|c| c.acknowledged)),
             ("skipped", rise(|c| c.skipped)),
@@ -155,15 +168,22 @@ impl EngineMetrics {
         self.offsets_lost.inc_by(rise(|c| c.offsets_lost));
         self.checkpoints_cut.inc_by(rise(|c| c.checkpoints_cut));
         self.checkpoints_rejected.inc_by(rise(|c| c.checkpoints_rejected));
-        *last = now;
-        drop(last);
+        last.counters = now;
         self.concurrency.set(view.concurrency.into());
-        for one in [&self.committed, &self.undone, &self.held_bytes, &self.failing, &self.parked_keys, &self.held] {
-            one.reset();
-        }
-        self.blocked_seconds.reset();
+        let mut owned = HashMap::new();
         for (name, partition) in partitions {
             self.publish_partition(name, &partition);
+            owned.insert(name.clone(), partition.hold);
+        }
+        for (name, hold) in std::mem::replace(&mut last.partitions, owned) {
+            let still = last.partitions.get(&name);
+            if let Some(reason) = hold.filter(|_| still != Some(&hold)) {
+                let number = name.partition.to_string();
+                let _gone = self.held.remove_label_values(&[&*name.topic, number.as_str(), reason.as_str()]);
+            }
+            if still.is_none() {
+                self.remove_partition(&name);
+            }
         }
     }
 
@@ -180,5 +200,72 @@ impl EngineMetrics {
         if let Some(reason) = view.hold {
             self.held.with_label_values(&[&*name.topic, number.as_str(), reason.as_str()]).set(1);
         }
+    }
+
+    /// All gauges of a partition but the one that says why nothing is delivered.
+    fn remove_partition(&self, name: &TopicPartition) {
+        let number = name.partition.to_string();
+        let labels = [&*name.topic, number.as_str()];
+        for one in [&self.committed, &self.undone, &self.held_bytes, &self.failing, &self.parked_keys] {
+            let _gone = one.remove_label_values(&labels);
+        }
+        let _gone = self.blocked_seconds.remove_label_values(&labels);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use penstock_engine::seam::Tp;
+    use penstock_engine::{Engine, Policy};
+    use prometheus::TextEncoder;
+
+    use super::*;
+
+    fn partition(number: i32, hold: Option<HoldReason>) -> (TopicPartition, PartitionView) {
+        let view = PartitionView {
+            tp: Tp(0),
+            frontier: 7,
+            committed: 7,
+            undone: 0,
+            held_bytes: 0,
+            in_flight: 0,
+            failing: 0,
+            parked_keys: 0,
+            blocked_for: None,
+            hold,
+            fenced: false,
+            draining: false,
+        };
+        (TopicPartition::new("orders", number), view)
+    }
+
+    /// How many gauges a scrape would see with this among their labels.
+    fn scraped(registry: &Registry, label: &str) -> usize {
+        let text = TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+        text.lines().filter(|line| line.contains(label)).count()
+    }
+
+    #[test]
+    fn a_scrape_sees_partitions_that_stay_whenever_it_comes_and_none_that_went() {
+        let registry = Registry::new();
+        let metrics = EngineMetrics::new(&registry).unwrap();
+        let view = Engine::new(Policy::default()).view();
+        let publish = |owned: &[(TopicPartition, PartitionView)], scrape: &dyn Fn()| {
+            // What the iterator does falls between the gauges of two partitions.
+            let owned = owned.iter().inspect(|_| scrape()).map(|(name, view)| (name, *view));
+            metrics.publish(Counters::default(), &view, owned);
+        };
+        let gauges = |number: i32| scraped(&registry, &format!("partition=\"{number}\""));
+
+        publish(&[partition(0, None), partition(1, Some(HoldReason::DataLoss))], &|| {});
+        assert_eq!([0, 1, 2].map(gauges), [6, 7, 0]);
+        let in_between = || assert!(gauges(1) >= 7, "a scrape in between");
+        publish(&[partition(2, None), partition(1, Some(HoldReason::Fenced))], &in_between);
+        assert_eq!([0, 1, 2].map(gauges), [0, 7, 6]);
+        assert_eq!(["DataLoss", "Fenced"].map(|why| scraped(&registry, why)), [0, 1], "one reason at a time");
+        publish(&[partition(2, None), partition(1, None)], &|| {});
+        assert_eq!([0, 1, 2].map(gauges), [0, 6, 6]);
+        publish(&[], &|| {});
+        assert_eq!([0, 1, 2].map(gauges), [0, 0, 0]);
     }
 }
