@@ -97,6 +97,11 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
             ended
         }
         Callee::Handler(handler) => {
+            if collector().is_some() {
+                tracing::warn!(
+                    "OTEL_EXPORTER_OTLP_ENDPOINT is for calls of a server: an embedded handler makes its own spans"
+                );
+            }
             let tasks = (runtime.handle().clone(), waker);
             let calls = EmbeddedProcessor::new(handler, has_output, tasks, Arc::clone(&parts.metrics));
             parts.run(calls, delivery.concurrency)
