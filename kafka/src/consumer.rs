@@ -140,6 +140,9 @@ impl Consumer {
             let error = KafkaError { code: ErrorCode::UNSUPPORTED_FEATURE, text, fatal: true };
             return Some(ConsumerEvent::Error(error));
         }
+        if self.client.overheard().take_answer_lost() && !self.classic {
+            return Some(ConsumerEvent::AnswerLost);
+        }
         if self.leaving.is_some()
             && let Err(error) = self.close_when_left()
         {
@@ -261,6 +264,11 @@ impl Consumer {
         self.client.incremental_unassign(&list)
     }
 
+    /// Its id in the group; `None` while it is no member.
+    pub fn member_id(&self) -> Option<String> {
+        self.client.member_id()
+    }
+
     /// The group gave the whole assignment away without asking. Ask again just before a release.
     pub fn assignment_lost(&self) -> bool {
         self.client.assignment_lost()
@@ -310,6 +318,7 @@ impl Consumer {
         self.questions.some()
             || self.client.overheard().protocol_missing()
             || self.client.overheard().any_recreated()
+            || self.client.overheard().any_answer_lost()
             || !self.recreated.is_empty()
             || self.events.maybe()
             || self.replies.maybe()

@@ -56,6 +56,18 @@ fn commit(partition: i32, offset: i64, metadata: &[u8]) -> CommitOffset {
     CommitOffset { partition, offset, leader_epoch: None, metadata: metadata.to_vec() }
 }
 
+/// librdkafka does not ask for what was in a lost answer, so whoever uses it must be told.
+#[test]
+fn a_heartbeat_that_is_not_answered_in_time_is_told_of() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 1);
+    let mut member = Member::join(&mock.bootstrap(), &settings("g", "m", GroupProtocol::Consumer), &[TOPIC]);
+    assert!(member.run(PATIENCE, |member| !member.owned.is_empty()));
+    assert_eq!(member.answers_lost, 0);
+    mock.delay_answers(3000); // the interval is 100 ms, and timeouts are looked for once a second
+    assert!(member.run(PATIENCE, |member| member.answers_lost > 0));
+}
+
 /// Traps 4, 5 and 7: what a commit says is written as it is, also where only the metadata is new, and also where it is no text.
 #[test]
 fn a_commit_of_metadata_alone_is_written_to_the_byte() {

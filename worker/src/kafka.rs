@@ -56,6 +56,22 @@ pub enum KafkaEvent {
         /// One past the last offset that can be read, or why nobody knows.
         result: Result<i64, String>,
     },
+    /// The coordinator did not answer in time; partitions that it gave in that answer are told of no more.
+    AnswerLost,
+    /// The answer to [`KafkaIo::find_given`].
+    Given {
+        /// As it was given.
+        seq: u64,
+        /// Partitions that are this worker's in the eyes of its groups, or why nobody knows.
+        result: Result<Vec<TopicPartition>, String>,
+    },
+    /// The answer to [`KafkaIo::find_partitions_of`].
+    Partitions {
+        /// Which topic.
+        topic: String,
+        /// How many partitions it has, or why nobody knows.
+        result: Result<i32, String>,
+    },
     /// A record that was sent is in the log, or is not.
     Sent {
         /// As it was given.
@@ -127,14 +143,20 @@ pub trait KafkaIo {
     /// Asks the broker up to where a log can be read, open transactions apart, answered by [`KafkaEvent::ReadableEnd`].
     fn find_readable_end(&mut self, partition: &TopicPartition, seq: u64);
 
+    /// Asks the coordinators which partitions the groups have given to this worker, answered by [`KafkaEvent::Given`].
+    fn find_given(&mut self, seq: u64);
+
     /// Queues a record, answered by [`KafkaEvent::Sent`].
     ///
     /// # Errors
     /// Nothing was sent.
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError>;
 
-    /// How many partitions a topic has that is written to; `None` where nobody knows.
+    /// How many partitions a topic that is written to had when the worker began; `None` where nobody knows.
     fn partitions_of(&self, topic: &str) -> Option<i32>;
+
+    /// Asks how many partitions a topic has by now, answered by [`KafkaEvent::Partitions`].
+    fn find_partitions_of(&mut self, topic: &str);
 
     /// Makes other consumers and joins the groups again.
     ///

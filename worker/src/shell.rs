@@ -8,6 +8,7 @@ mod commits;
 mod effects;
 mod events;
 mod forwards;
+mod mislaid;
 mod partitions;
 pub mod run;
 mod stalls;
@@ -27,6 +28,7 @@ use penstock_kafka::{ErrorCode, KafkaError};
 use self::assignments::Assignments;
 use self::commits::Commits;
 use self::forwards::Forwards;
+use self::mislaid::Mislaid;
 use self::partitions::{Partition, Partitions};
 use self::state::State;
 use crate::delay::DelayTopic;
@@ -89,6 +91,7 @@ pub struct Shell<K, C> {
     settings: Settings,
     partitions: Partitions,
     assignments: Assignments,
+    mislaid: Mislaid,
     commits: Commits,
     forwards: Forwards,
     effects: Vec<Effect>,
@@ -123,6 +126,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             engine,
             partitions: Partitions::default(),
             assignments: Assignments::default(),
+            mislaid: Mislaid::default(),
             commits: Commits::default(),
             forwards: Forwards::default(),
             effects: Vec::new(),

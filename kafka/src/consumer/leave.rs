@@ -65,7 +65,7 @@ impl Consumer {
 
     pub(super) fn close_when_left(&mut self) -> Result<(), KafkaError> {
         while let Some(leaving) = &mut self.leaving {
-            match leaving.next(self.client.is_member(), Instant::now()) {
+            match leaving.next(self.client.member_id().is_some(), Instant::now()) {
                 Next::Wait => return Ok(()),
                 Next::Unsubscribe => self.client.unsubscribe()?,
                 Next::Close => self.leaving = None,

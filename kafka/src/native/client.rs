@@ -188,17 +188,15 @@ unsafe extern "C" fn log(client: *const sys::rd_kafka_t, level: c_int, facility:
         let opaque = if client.is_null() { std::ptr::null_mut() } else { sys::rd_kafka_opaque(client) };
         (error::text(facility), error::text(line), opaque.cast::<Overheard>().as_ref())
     };
+    if let Some(overheard) = overheard {
+        overheard.line(&facility, &line);
+    }
     match level {
         // syslog's levels: emergency to error, warning, notice and info, debug
         0..=3 => tracing::error!(target: "librdkafka", %facility, "{line}"),
         4 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         5 | 6 => tracing::info!(target: "librdkafka", %facility, "{line}"),
-        _ => {
-            if let Some(overheard) = overheard {
-                overheard.line(&facility, &line);
-            }
-            tracing::trace!(target: "librdkafka", %facility, "{line}");
-        }
+        _ => tracing::trace!(target: "librdkafka", %facility, "{line}"),
     }
 }
 

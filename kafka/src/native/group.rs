@@ -83,14 +83,14 @@ impl Client {
         done(unsafe { sys::rd_kafka_unsubscribe(self.ptr()) })
     }
 
-    /// Whether it is a member: the coordinator gave it an id, and it has not said that it leaves.
-    pub(crate) fn is_member(&self) -> bool {
-        // SAFETY: a valid client; the string returned, if any, is ours to free.
+    /// Its id in the group. It is a member while it has one: it was given one, and has not said that it leaves.
+    pub(crate) fn member_id(&self) -> Option<String> {
+        // SAFETY: a valid client; the string returned, if any, is ours to free, and copied before.
         unsafe {
             let id = sys::rd_kafka_memberid(self.ptr());
-            let named = !id.is_null() && *id != 0;
+            let named = error::text(id);
             sys::rd_kafka_mem_free(self.ptr(), id.cast());
-            named
+            Some(named).filter(|id| !id.is_empty())
         }
     }
 

@@ -7,6 +7,11 @@
 //!   rd_kafka_topic_metadata_update: "FIXME: an offset reset must be triggered"). It fetches by topic id, so its log tells before the
 //!   first record of the new topic comes.
 //!
+//! * A request to the coordinator that was not answered in time. With KIP-848 a heartbeat's answer may hold an assignment, which is lost
+//!   then: the client repeats the request as it was, where the protocol wants a full one, and to any other the coordinator does not
+//!   repeat what it has told already (rdkafka_cgrp.c, rd_kafka_cgrp_handle_ConsumerGroupHeartbeat: `SEND_FULL_REQUEST` only after a broken
+//!   connection; Kafka 4.2, GroupMetadataManager.consumerGroupHeartbeat: `isFullRequest`).
+//!
 //! So the debug contexts in question are switched on and their lines read. A test against the mock cluster fails when a
 //! newer librdkafka words them differently.
 
@@ -31,6 +36,7 @@ pub(crate) struct Overheard {
     protocol_offered: AtomicBool,
     any_recreated: AtomicBool,
     recreated: Mutex<Vec<String>>,
+    answer_lost: AtomicBool,
     waker: Waker,
 }
 
@@ -38,7 +44,8 @@ impl Overheard {
     pub(crate) fn new(waker: Waker) -> Self {
         let (protocol_missing, protocol_offered) = (AtomicBool::new(false), AtomicBool::new(false));
         let (any_recreated, recreated) = (AtomicBool::new(false), Mutex::default());
-        Self { protocol_missing, protocol_offered, any_recreated, recreated, waker }
+        let answer_lost = AtomicBool::new(false);
+        Self { protocol_missing, protocol_offered, any_recreated, recreated, answer_lost, waker }
     }
 
     pub(crate) fn line(&self, facility: &str, line: &str) {
@@ -51,6 +58,10 @@ impl Overheard {
         {
             self.recreated.lock().unwrap_or_else(PoisonError::into_inner).push(topic.to_owned());
             self.any_recreated.store(true, SeqCst);
+            self.waker.wake();
+        }
+        if facility == "REQTMOUT" && coordinator_timed_out(line) {
+            self.answer_lost.store(true, SeqCst);
             self.waker.wake();
         }
         if facility == "APIVERSION" && offers_heartbeat(line) {
@@ -81,6 +92,16 @@ impl Overheard {
         std::mem::take(&mut self.recreated.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// A request to the coordinator was not answered in time, not told yet.
+    pub(crate) fn any_answer_lost(&self) -> bool {
+        self.answer_lost.load(SeqCst)
+    }
+
+    /// As [`any_answer_lost`](Self::any_answer_lost), told once.
+    pub(crate) fn take_answer_lost(&self) -> bool {
+        self.answer_lost.swap(false, SeqCst)
+    }
+
     /// A broker of this client offers the protocol, in the version that librdkafka speaks.
     pub(crate) fn protocol_offered(&self) -> bool {
         self.protocol_offered.load(SeqCst)
@@ -92,6 +113,12 @@ fn recreated(line: &str) -> Option<&str> {
     let (before, after) = line.split_once(" changed id from ")?;
     let topic = before.rsplit(' ').next()?;
     (!after.starts_with(NO_ID)).then_some(topic)
+}
+
+/// `[thrd:GroupCoordinator]: GroupCoordinator/1: Timed out 1 in-flight, 0 retry-queued, …`: those that were never sent have no answer.
+fn coordinator_timed_out(line: &str) -> bool {
+    let Some((of, what)) = line.split_once(": Timed out ") else { return false };
+    of.contains("GroupCoordinator") && what.contains(" in-flight, ") && !what.starts_with("0 ")
 }
 
 /// `… ApiKey ConsumerGroupHeartbeat (68) Versions 0..1`: librdkafka needs version 1, which is Kafka 4.0.
@@ -111,6 +138,17 @@ mod tests {
         assert_eq!(recreated(&line("IadO0ORhQ62QN_9EKzaTIg")), Some("orders.eu"));
         assert_eq!(recreated(&line(NO_ID)), None);
         assert_eq!(recreated("[thrd:main]: Topic orders [0] leader 1"), None);
+    }
+
+    #[test]
+    fn an_answer_is_lost_when_a_request_to_the_coordinator_timed_out_in_flight() {
+        let line = |of, what| format!("[thrd:{of}]: {of}/1: Timed out {what}, 0 partially-sent requests");
+        assert!(coordinator_timed_out(&line("GroupCoordinator", "1 in-flight, 0 retry-queued, 0 out-queue")));
+        assert!(!coordinator_timed_out(&line("GroupCoordinator", "0 in-flight, 0 retry-queued, 1 out-queue")));
+        assert!(!coordinator_timed_out(&line("localhost:9092", "1 in-flight, 0 retry-queued, 0 out-queue")));
+        assert!(!coordinator_timed_out(
+            "[thrd:GroupCoordinator]: GroupCoordinator/1: Timed out HeartbeatRequest in flight"
+        ));
     }
 
     #[test]

@@ -82,6 +82,7 @@ pub(crate) struct Member {
     pub(crate) commits: BTreeMap<u64, CommitReply>,
     pub(crate) committed: BTreeMap<u64, CommittedReply>,
     pub(crate) errors: Vec<KafkaError>,
+    pub(crate) answers_lost: u32,
     pub(crate) partition_errors: Vec<(TopicPartition, KafkaError)>,
     next_seq: u64,
 }
@@ -132,6 +133,7 @@ impl Member {
             commits: BTreeMap::new(),
             committed: BTreeMap::new(),
             errors: Vec::new(),
+            answers_lost: 0,
             partition_errors: Vec::new(),
             next_seq: 1,
         }
@@ -202,6 +204,7 @@ impl Member {
                 }
                 self.committed.insert(reply.seq, reply);
             }
+            ConsumerEvent::AnswerLost => self.answers_lost += 1,
             ConsumerEvent::Error(error) => self.errors.push(error),
             ConsumerEvent::PartitionError(partition, error) => self.partition_errors.push((partition, error)),
         }

@@ -159,6 +159,19 @@ impl Directory {
         answer.ok_or("the cluster left the partition out")?.1?.ok_or_else(|| "the cluster named no offset".to_owned())
     }
 
+    /// The partitions that the group has given to a member; none to who is no member.
+    pub(super) async fn given(&self, member: &str) -> Result<Vec<TopicPartition>, String> {
+        let group = self.admin.describe_consumer_group(&self.group, TIMEOUT).await.map_err(text)?;
+        Ok(group.members.into_iter().find(|one| one.member_id == member).map(|one| one.assignment).unwrap_or_default())
+    }
+
+    /// How many partitions a topic has.
+    pub(super) async fn partitions_of(&self, topic: &str) -> Result<i32, String> {
+        let answer = self.admin.describe_topics(&[topic], TIMEOUT).await.map_err(text)?.into_iter().next();
+        let topic = answer.ok_or("the cluster left the topic out")?.1.map_err(text)?;
+        Ok(i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX))
+    }
+
     async fn offsets(
         &self,
         asked: &[(TopicPartition, OffsetSpec)],

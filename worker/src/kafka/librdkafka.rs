@@ -27,7 +27,7 @@ pub struct Settings {
     pub probe_protocol: bool,
     /// What to read.
     pub topics: Vec<String>,
-    /// Topics that are written to, with their partitions.
+    /// Topics that are written to, with the partitions that they have as the worker begins.
     pub written: BTreeMap<String, i32>,
     /// Delay topics, if there are any.
     pub delays: Option<Delays>,
@@ -188,6 +188,7 @@ fn next_event(consumer: &mut Consumer) -> Option<Result<KafkaEvent, KafkaError>>
             }
             ConsumerEvent::Committed(reply) => KafkaEvent::Committed(reply),
             ConsumerEvent::CommittedOffsets(_) => continue,
+            ConsumerEvent::AnswerLost => KafkaEvent::AnswerLost,
             ConsumerEvent::Error(error) => return Some(Err(error)),
             ConsumerEvent::PartitionError(partition, error) => KafkaEvent::PartitionFailed(partition, error),
         }));
@@ -284,6 +285,22 @@ impl KafkaIo for Librdkafka {
         });
     }
 
+    fn find_given(&mut self, seq: u64) {
+        let delayed = self.delayed.as_ref().map(|(consumer, directory)| (directory, consumer));
+        let members = [(&self.directory, &self.consumer)].into_iter().chain(delayed);
+        let members: Vec<_> =
+            members.filter_map(|(directory, consumer)| Some((directory.clone(), consumer.member_id()?))).collect();
+        let answers = Arc::clone(&self.answers);
+        self.tasks.spawn(async move {
+            let mut result = Ok(Vec::new());
+            for (directory, member) in members {
+                let given = directory.given(&member).await;
+                result = result.and_then(|all| Ok([all, given?].concat()));
+            }
+            answers.put([KafkaEvent::Given { seq, result }]);
+        });
+    }
+
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
         let producer = if let Some(producer) = &mut self.producer {
             producer
@@ -296,6 +313,15 @@ impl KafkaIo for Librdkafka {
 
     fn partitions_of(&self, topic: &str) -> Option<i32> {
         self.settings.written.get(topic).copied()
+    }
+
+    fn find_partitions_of(&mut self, topic: &str) {
+        let (directory, answers) = (self.directory.clone(), Arc::clone(&self.answers));
+        let topic = topic.to_owned();
+        self.tasks.spawn(async move {
+            let result = directory.partitions_of(&topic).await;
+            answers.put([KafkaEvent::Partitions { topic, result }]);
+        });
     }
 
     fn rebuild_consumer(&mut self) -> Result<(), KafkaError> {

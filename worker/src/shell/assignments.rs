@@ -7,6 +7,7 @@ use penstock_engine::{Event, Instant};
 use penstock_kafka::KafkaError;
 use penstock_kafka::consumer::{Rebalance, RebalanceKind, StartAt};
 
+use super::mislaid::Mislaid;
 use super::{Phase, Shell};
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
@@ -62,6 +63,11 @@ impl Assignments {
         !self.revoking.is_empty() || self.rebuild_at.is_some()
     }
 
+    /// Counts changes.
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
     pub(super) fn rebuild_at(&self) -> Option<Instant> {
         self.rebuild_at
     }
@@ -87,6 +93,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 self.end_revocations(&tps, now);
                 // Answered already. Each partition follows when its checkpoint is there.
                 if count > 0 && !self.is_leaving() {
+                    self.look_for_growth(&rebalance.partitions);
                     let partitions = tps.iter().map(|tp| self.assignment(*tp)).collect();
                     self.tell(Event::Assigned { partitions, seq }, now);
                 }
@@ -201,6 +208,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         self.assignments.rebuilt = Some((now, delay));
         self.assignments.rebuild_at = Some(now + delay);
         self.assignments.starts.clear();
+        self.mislaid = Mislaid::default();
         let tps = self.partitions.owned();
         for tp in &tps {
             self.partitions.get_mut(*tp).end();

@@ -51,6 +51,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let tp = self.partitions.number(&partition);
                 self.readable_end(tp, seq, result, now);
             }
+            KafkaEvent::AnswerLost => self.mislaid.heard(now),
+            KafkaEvent::Given { seq, result } => self.given(seq, result, now),
+            KafkaEvent::Partitions { topic, result } => self.counted(topic, result),
             KafkaEvent::Sent { token, result } => self.sent(token, result, now),
             KafkaEvent::PartitionFailed(partition, error) => {
                 let tp = self.partitions.number(&partition);

@@ -8,7 +8,7 @@ use penstock_engine::seam::{
 };
 use penstock_engine::{Event, Instant};
 use penstock_kafka::producer::{MAX_BYTES, MAX_RECORDS, SendError};
-use penstock_kafka::{ErrorCode, KafkaError};
+use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
 
 use super::Shell;
 use crate::delay::{self, FirstRead};
@@ -20,8 +20,10 @@ use crate::processor::Calls;
 const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
 
 /// How long a partition that turned out not to exist is done without. It may only have been away: a topic that is made anew, while the
-/// brokers tell each other.
+/// brokers tell each other, or one that has grown, until the producer hears of it.
 const ABSENT: Duration = Duration::from_secs(60);
+/// How long nobody asks again how many partitions a topic has: it may have fewer than the source for good.
+const COUNT_AGAIN: Duration = Duration::from_secs(60);
 
 /// Forwards sent and not confirmed.
 #[derive(Debug, Default)]
@@ -31,6 +33,10 @@ pub(super) struct Forwards {
     waiting: VecDeque<Forward>,
     /// Partitions of dead-letter and delay topics that turned out not to exist, and until when that is believed.
     absent: HashMap<(String, i32), Instant>,
+    /// Partitions of dead-letter and delay topics that have grown since the worker began.
+    grown: HashMap<String, i32>,
+    /// When the cluster was last asked for those of a topic because a record found its own missing.
+    asked: HashMap<String, Instant>,
     results: Vec<Forwarded>,
     /// The failure that the log has already, by where to: the same again and again is no news.
     told: HashMap<&'static str, ErrorCode>,
@@ -47,10 +53,30 @@ struct Pending {
 }
 
 impl Forwards {
-    /// The partition of the same number as a record's own, where the topic has it: it had `count` when last asked.
-    fn partition(&self, topic: &str, count: Option<i32>, origin: i32, now: Instant) -> Option<i32> {
+    /// How many partitions a topic has, as far as is known: it had `began` when the worker began. What a topic lacks that was made anew
+    /// is found absent one by one.
+    fn count(&self, topic: &str, began: Option<i32>) -> Option<i32> {
+        began.max(self.grown.get(topic).copied())
+    }
+
+    /// Whether a topic has no partition of this number, as far as is known.
+    fn lacks(&self, topic: &str, began: Option<i32>, partition: i32) -> bool {
+        self.count(topic, began).is_some_and(|count| partition >= count)
+    }
+
+    /// The partition of the same number as a record's own, where the topic has it.
+    fn partition(&self, topic: &str, began: Option<i32>, origin: i32, now: Instant) -> Option<i32> {
         let absent = self.absent.get(&(topic.to_owned(), origin)).is_some_and(|until| now < *until);
-        (count.is_some_and(|count| origin < count) && !absent).then_some(origin)
+        (self.count(topic, began).is_some_and(|count| origin < count) && !absent).then_some(origin)
+    }
+
+    /// A record finds its partition missing: whether to ask how many there are by now.
+    fn is_to_be_asked(&mut self, topic: &str, now: Instant) -> bool {
+        let due = self.asked.get(topic).is_none_or(|last| now.since(*last) >= COUNT_AGAIN);
+        if due {
+            self.asked.insert(topic.to_owned(), now);
+        }
+        due
     }
 
     pub(super) fn in_progress(&self) -> usize {
@@ -83,10 +109,24 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     fn send(&mut self, forward: &Forward, now: Instant) -> Result<Pending, (&'static str, SendError)> {
         let token = token(forward.id);
         let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
-        let (settings, io, forwards) = (&self.settings, &mut self.io, &self.forwards);
-        let copied = |io: &mut K, to, topic: &str, own: &forward::Own| {
-            let partition = forwards.partition(topic, io.partitions_of(topic), origin.partition, now);
-            let sent = forward::copy(record, own, (topic, partition), |outgoing| io.send(outgoing, token));
+        let (settings, io, forwards) = (&self.settings, &mut self.io, &mut self.forwards);
+        let mut copied = |io: &mut K, to, topic: &str, own: &forward::Own| {
+            let began = io.partitions_of(topic);
+            if forwards.lacks(topic, began, origin.partition) && forwards.is_to_be_asked(topic, now) {
+                io.find_partitions_of(topic);
+            }
+            let partition = forwards.partition(topic, began, origin.partition, now);
+            let mut copy = |partition: Option<i32>| {
+                forward::copy(record, own, (topic, partition), |outgoing| io.send(outgoing, token))
+            };
+            let (partition, sent) = match (partition, copy(partition)) {
+                // The producer hears of new partitions for itself, and later. It would say the same until then.
+                (Some(number), Err(SendError::Refused(error))) if error.code == ErrorCode::UNKNOWN_PARTITION => {
+                    forwards.absent.insert((topic.to_owned(), number), now + ABSENT);
+                    (None, copy(None))
+                }
+                as_it_is => as_it_is,
+            };
             let partition = partition.map(|number| (topic.to_owned(), number));
             sent.map(|()| Pending { left: 1, to, partition, failed: None }).map_err(|error| (to, error))
         };
@@ -129,6 +169,35 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let own = delay::headers(origin, record, cause, &settings.pipeline);
                 copied(io, "delay", topic, &own)
             }
+        }
+    }
+
+    /// Partitions are ours now: the topics that their records may go to may have grown with them. These questions count for no limit:
+    /// the operator lets those topics grow a little later than the source, and a record that finds its partition missing must ask soon.
+    pub(super) fn look_for_growth(&mut self, partitions: &[TopicPartition]) {
+        let Some(highest) = partitions.iter().map(|one| one.partition).max() else { return };
+        let letters = self.settings.dead_letter.iter().map(|letters| &letters.topic);
+        let delays = self.settings.delay_topics.iter().map(|one| &one.topic);
+        for topic in letters.chain(delays) {
+            if self.forwards.lacks(topic, self.io.partitions_of(topic), highest) {
+                self.io.find_partitions_of(topic);
+            }
+        }
+    }
+
+    /// How many partitions a topic has by now.
+    pub(super) fn counted(&mut self, topic: String, result: Result<i32, String>) {
+        let count = match result {
+            Ok(count) => count,
+            Err(error) => {
+                tracing::warn!(topic, error, "how many partitions the topic has is not known: asking again later");
+                return;
+            }
+        };
+        let before = self.forwards.count(&topic, self.io.partitions_of(&topic));
+        if before.is_none_or(|before| count > before) {
+            tracing::info!(topic, partitions = count, "the topic has grown");
+            self.forwards.grown.insert(topic, count);
         }
     }
 
@@ -224,16 +293,41 @@ fn id(token: u64) -> ForwardId {
 mod tests {
     use super::*;
 
+    fn at(seconds: u64) -> Instant {
+        Instant::from_millis(seconds * 1000)
+    }
+
     #[test]
     fn a_partition_that_was_absent_is_tried_again() {
         let mut forwards = Forwards::default();
-        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
         assert_eq!(forwards.partition("dlq", Some(3), 2, at(0)), Some(2));
         assert_eq!(forwards.partition("dlq", Some(2), 2, at(0)), None, "the topic has fewer");
         forwards.absent.insert(("dlq".to_owned(), 2), at(0) + ABSENT);
         assert_eq!(forwards.partition("dlq", Some(3), 2, at(59)), None);
         assert_eq!(forwards.partition("dlq", Some(3), 1, at(59)), Some(1), "the others are there");
         assert_eq!(forwards.partition("dlq", Some(3), 2, at(60)), Some(2));
+    }
+
+    #[test]
+    fn a_topic_that_has_grown_is_written_as_far_as_it_goes_now() {
+        let mut forwards = Forwards::default();
+        assert!(forwards.lacks("dlq", Some(6), 6) && !forwards.lacks("dlq", Some(6), 5));
+        forwards.grown.insert("dlq".to_owned(), 9);
+        assert_eq!(forwards.partition("dlq", Some(6), 8, at(0)), Some(8));
+        assert!(forwards.lacks("dlq", Some(6), 9) && !forwards.lacks("dlq", Some(6), 8));
+        assert_eq!(forwards.partition("delays", Some(6), 8, at(0)), None, "another topic has not");
+        forwards.absent.insert(("dlq".to_owned(), 8), at(0) + ABSENT);
+        assert_eq!(forwards.partition("dlq", Some(6), 8, at(59)), None, "the producer may not have heard of it yet");
+        assert_eq!(forwards.partition("dlq", Some(6), 8, at(60)), Some(8));
+    }
+
+    #[test]
+    fn a_topic_that_lacks_partitions_is_asked_about_once_a_minute() {
+        let mut forwards = Forwards::default();
+        assert!(!forwards.lacks("dlq", None, 6), "where nobody knows, nobody asks");
+        let asked: Vec<u64> = (0..150).filter(|second| forwards.is_to_be_asked("dlq", at(*second))).collect();
+        assert_eq!(asked, [0, 60, 120]);
+        assert!(forwards.is_to_be_asked("delays", at(149)), "each topic for itself");
     }
 
     #[test]

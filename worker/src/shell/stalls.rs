@@ -101,6 +101,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         self.watch_at = now + WATCH_EVERY;
         // While a rebalance waits for its answer, librdkafka delivers nothing of any partition.
         let calm = !self.assignments.is_rebalancing() && !self.is_draining();
+        if calm && self.mislaid.is_due(now) {
+            self.io.find_given(self.assignments.seq());
+        }
         for index in 0..self.partitions.len() {
             self.ask_again_for_ends(index, now);
             let Some(partition) = self.partitions.reading_at(index) else { continue };

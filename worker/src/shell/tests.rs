@@ -11,7 +11,7 @@ use penstock_crds::checkpoint::HoldReason;
 use penstock_kafka::TopicPartition;
 use penstock_kafka::consumer::StartAt;
 
-use self::kafka::{ModelKafka, Silence};
+use self::kafka::{Letters, ModelKafka, Silence};
 use self::world::{Chaos, World};
 use crate::kafka::KafkaIo;
 
@@ -123,6 +123,27 @@ fn what_finds_the_producer_full_waits_and_is_not_lost() {
 }
 
 #[test]
+fn dead_letters_follow_their_topic_as_it_grows() {
+    let mut world = World::new(4, Chaos::none());
+    // With each 20 records that can be read partition 2 has one more dead letter.
+    let mut go_on = |(now, heard), readable, seconds| {
+        let io = &mut world.shell.io;
+        (io.letters, io.readable) = (Letters { began: 2, now, heard }, readable);
+        world.run_for(Duration::from_secs(seconds));
+        ["counted", "by key", "unheard"].map(|what| world.shell.io.count(what))
+    };
+    assert_eq!(go_on((2, 2), 20, 20), [2, 1, 0], "asked when the partition came, and by the letter; not answered");
+    assert_eq!(go_on((3, 2), 40, 50), [2, 2, 0], "not again so soon");
+    assert_eq!(go_on((3, 2), 60, 20), [3, 3, 0], "asked again");
+    assert_eq!(go_on((3, 2), 80, 20), [3, 4, 1], "the producer has not heard of it");
+    assert_eq!(go_on((3, 3), 100, 60), [3, 5, 1], "and is not asked again so soon");
+    assert_eq!(go_on((3, 3), world::RECORDS, 20), [3, 5, 1]);
+    world.run_until_done();
+    assert_eq!(world.shell.metrics.forwards.with_label_values(&["dead_letter", "failed"]).get(), 0);
+    assert_eq!(world.stop(), Some(true));
+}
+
+#[test]
 fn stopping_waits_for_calls_and_leaves_what_it_did_not_start() {
     let mut world = World::new(11, Chaos::none());
     world.run_for(Duration::from_millis(100));
@@ -193,6 +214,29 @@ fn a_consumer_that_stays_silent_is_made_anew() {
     world.run_until_done();
     assert_eq!(recoveries(&world), [0, 2, 1]);
     assert_eq!(world.shell.io.count("rebuild"), 1);
+}
+
+#[test]
+fn a_partition_that_was_given_in_a_lost_answer_is_joined_for_again() {
+    let mut world = World::new(4, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    world.shell.io.revoke(1);
+    world.run_for(Duration::from_secs(3));
+    assert!(world.shell.io.committed_offset(1) < world::RECORDS, "the test needs records that are left");
+    world.shell.io.mislay(1);
+    world.run_until_done();
+    assert_eq!(["given", "rebuild"].map(|what| world.shell.io.count(what)), [3, 1], "the first was not answered");
+    assert_eq!(world.shell.metrics.stall_recoveries.with_label_values(&["rejoin"]).get(), 1);
+    assert_eq!(world.stop(), Some(true));
+}
+
+#[test]
+fn a_lost_answer_in_which_there_was_nothing_costs_a_question() {
+    let mut world = World::new(4, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    world.shell.io.lose_an_answer();
+    world.run_for(Duration::from_secs(60));
+    assert_eq!(["given", "rebuild"].map(|what| world.shell.io.count(what)), [2, 0], "the first was not answered");
 }
 
 #[test]

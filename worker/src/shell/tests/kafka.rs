@@ -44,8 +44,23 @@ pub(super) struct ModelKafka {
     pub(super) full: bool,
     /// Partitions that deliver nothing, and what ends that.
     pub(super) silent: BTreeMap<i32, Silence>,
+    /// Partitions that are ours, of which the shell was not told.
+    mislaid: BTreeSet<i32>,
     /// End of what can be read: below [`RECORDS`] while a transaction is open.
     pub(super) readable: i64,
+    /// Partitions of the dead-letter topic.
+    pub(super) letters: Letters,
+}
+
+/// How many partitions the dead-letter topic has, in the eyes of different people.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Letters {
+    /// When the worker began.
+    pub(super) began: i32,
+    /// By now.
+    pub(super) now: i32,
+    /// As far as the producer has heard.
+    pub(super) heard: i32,
 }
 
 /// Why a partition delivers nothing.
@@ -82,7 +97,9 @@ impl ModelKafka {
             lost: BTreeSet::new(),
             full: false,
             silent: BTreeMap::new(),
+            mislaid: BTreeSet::new(),
             readable: RECORDS,
+            letters: Letters { began: PARTITIONS, now: PARTITIONS, heard: PARTITIONS },
         };
         kafka.give(&ALL);
         kafka
@@ -111,6 +128,17 @@ impl ModelKafka {
 
     pub(super) fn revoke(&mut self, partition: i32) {
         self.take(&[partition], false);
+    }
+
+    /// The group gives a partition, in an answer that gets lost.
+    pub(super) fn mislay(&mut self, partition: i32) {
+        self.mislaid.insert(partition);
+        self.later(KafkaEvent::AnswerLost);
+    }
+
+    /// An answer gets lost in which there was nothing.
+    pub(super) fn lose_an_answer(&mut self) {
+        self.later(KafkaEvent::AnswerLost);
     }
 
     pub(super) fn lose_all(&mut self) {
@@ -329,10 +357,22 @@ impl KafkaIo for ModelKafka {
         self.later(KafkaEvent::ReadableEnd { partition: partition.clone(), seq, result: Ok(self.readable) });
     }
 
+    fn find_given(&mut self, seq: u64) {
+        let asked = self.counts.entry("given").or_default();
+        *asked += 1;
+        let given = || self.owned.union(&self.mislaid).map(|partition| name(*partition)).collect();
+        let result = if *asked == 1 { Err("the coordinator is moving".to_owned()) } else { Ok(given()) };
+        self.later(KafkaEvent::Given { seq, result });
+    }
+
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
         assert_eq!((record.topic, record.value), ("dlq", Some(VALUE)));
         if self.full {
             return Err(SendError::Full);
+        }
+        if record.partition.is_some_and(|partition| partition >= self.letters.heard) {
+            *self.counts.entry("unheard").or_default() += 1;
+            return Err(SendError::Refused(KafkaError::of(ErrorCode::UNKNOWN_PARTITION)));
         }
         if self.chaos.refusals && self.chance.one_in(10) {
             let error = KafkaError::of(ErrorCode::TIMED_OUT);
@@ -345,7 +385,12 @@ impl KafkaIo for ModelKafka {
         };
         let origin =
             (header("penstock.origin.partition").parse().unwrap(), header("penstock.origin.offset").parse().unwrap());
-        assert_eq!(record.partition, Some(origin.0), "same partition where it exists");
+        if let Some(partition) = record.partition {
+            assert_eq!(partition, origin.0, "the same partition, or the key's");
+        } else {
+            assert!(origin.0 >= self.letters.began, "same partition where it exists");
+            *self.counts.entry("by key").or_default() += 1;
+        }
         // In the log from now on, whoever learns of it when: the commit may follow the confirmation at once.
         let mut truth = self.truth.borrow_mut();
         truth.done.insert(origin);
@@ -356,13 +401,22 @@ impl KafkaIo for ModelKafka {
     }
 
     fn partitions_of(&self, topic: &str) -> Option<i32> {
-        (topic == "dlq").then_some(PARTITIONS)
+        (topic == "dlq").then_some(self.letters.began)
+    }
+
+    fn find_partitions_of(&mut self, topic: &str) {
+        assert_eq!(topic, "dlq");
+        let asked = self.counts.entry("counted").or_default();
+        *asked += 1;
+        let result = if *asked <= 2 { Err("no broker is up".to_owned()) } else { Ok(self.letters.now) };
+        self.later(KafkaEvent::Partitions { topic: topic.to_owned(), result });
     }
 
     fn rebuild_consumer(&mut self) -> Result<(), KafkaError> {
         *self.counts.entry("rebuild").or_default() += 1;
         self.failed = false;
         self.silent.clear();
+        self.mislaid.clear();
         self.events.retain(|(_, event)| matches!(event, KafkaEvent::Sent { .. }));
         self.give(&ALL);
         Ok(())
