@@ -92,21 +92,27 @@ fn whoever_did_not_poll_for_too_long_is_told_that_everything_is_lost_and_gets_it
     let mock = Mock::new(1);
     mock.topic(TOPIC, 2);
     fill(&mock, 2, 10);
-    let settings = support::settings("g", "m", GroupProtocol::Consumer);
-    let interval = Duration::from_secs(2);
-    let mut member =
-        Member::join(&mock.bootstrap(), &ConsumerSettings { max_poll_interval: interval, ..settings }, &[TOPIC]);
-    assert!(member.run(PATIENCE, |member| member.count == 20), "{:?}", member.errors);
-    assert_eq!(member.commit(&[commit(0, 4, b"")]).error, None);
-    assert!(!member.consumer.assignment_lost());
-    std::thread::sleep(interval * 2); // not to poll is what this is about
-    assert!(member.run(PATIENCE, |member| member.rebalances.len() == 3 && member.owned.len() == 2));
-    let kinds: Vec<_> = member.rebalances.iter().map(|(kind, _, lost)| (*kind, *lost)).collect();
-    assert_eq!(kinds, [(RebalanceKind::Assign, false), (RebalanceKind::Revoke, true), (RebalanceKind::Assign, false)]);
-    let told = member.errors.iter().any(|error| error.code == ErrorCode(-147));
-    assert!(told, "RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED is not among {:?}", member.errors);
-    assert!(member.run(PATIENCE, |member| member.count == 20 + 6 + 10), "{}", member.count);
-    member.close();
+    for (group, protocol) in [("consumer", GroupProtocol::Consumer), ("classic", GroupProtocol::Classic)] {
+        let interval = Duration::from_secs(2);
+        let settings = ConsumerSettings {
+            max_poll_interval: interval,
+            session_timeout: interval,
+            ..support::settings(group, "m", protocol)
+        };
+        let mut member = Member::join(&mock.bootstrap(), &settings, &[TOPIC]);
+        assert!(member.run(PATIENCE, |member| member.count == 20), "{group}: {:?}", member.errors);
+        assert_eq!(member.commit(&[commit(0, 4, b"")]).error, None);
+        assert!(!member.consumer.assignment_lost());
+        std::thread::sleep(interval * 2); // not to poll is what this is about
+        assert!(member.run(PATIENCE, |member| member.rebalances.len() == 3 && member.owned.len() == 2), "{group}");
+        let kinds: Vec<_> = member.rebalances.iter().map(|(kind, _, lost)| (*kind, *lost)).collect();
+        let lost = [(RebalanceKind::Assign, false), (RebalanceKind::Revoke, true), (RebalanceKind::Assign, false)];
+        assert_eq!(kinds, lost, "{group}");
+        let told = member.errors.iter().any(|error| error.code == ErrorCode(-147));
+        assert!(told, "{group}: RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED is not among {:?}", member.errors);
+        assert!(member.run(PATIENCE, |member| member.count == 20 + 6 + 10), "{group}: {}", member.count);
+        member.close();
+    }
 }
 
 /// Trap 10: with the classic protocol a commit while others join must not make everybody join again, and again.
