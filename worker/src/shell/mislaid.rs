@@ -16,12 +16,15 @@ use crate::processor::Calls;
 /// From a lost answer to the question, and from one question to the next: two of Kafka's usual intervals between heartbeats (5 s), for the
 /// answer that does come may give partitions too.
 const LOOK_AFTER: Duration = Duration::from_secs(10);
+/// So many failures to say in a row are believed: whoever may not describe groups (an ACL) would be asked for ever.
+const FAILURES_MAX: u32 = 6;
 
 /// When the coordinator is to be asked, and what was missing when it last was.
 #[derive(Debug, Default)]
 pub(super) struct Mislaid {
     look_at: Option<Instant>,
     missing: Vec<TopicPartition>,
+    failures: u32,
 }
 
 impl Mislaid {
@@ -35,8 +38,19 @@ impl Mislaid {
         self.look_at.take_if(|at| *at <= now).is_some()
     }
 
-    /// What the group has given and this worker has not, or nothing where nobody knows; returns what was missing before too.
+    /// The coordinator did not say.
+    fn unanswered(&mut self, now: Instant) {
+        self.failures += 1;
+        if self.failures < FAILURES_MAX {
+            self.heard(now);
+        } else {
+            *self = Self::default();
+        }
+    }
+
+    /// What the group has given and this worker has not, or nothing where that has changed meanwhile; returns what was missing before too.
     fn answered(&mut self, missing: Option<Vec<TopicPartition>>, now: Instant) -> Vec<TopicPartition> {
+        self.failures = 0;
         let Some(missing) = missing else {
             self.heard(now);
             return Vec::new();
@@ -54,11 +68,15 @@ impl Mislaid {
 impl<K: KafkaIo, C: Calls> Shell<K, C> {
     /// What the groups have given to this worker, as of the assignment `seq`.
     pub(super) fn given(&mut self, seq: u64, result: Result<Vec<TopicPartition>, String>, now: Instant) {
-        if let Err(error) = &result {
-            tracing::warn!(error, "what the group has given to this worker is not known: asking again");
-        }
+        let given = match result {
+            Ok(given) => given,
+            Err(error) => {
+                tracing::warn!(error, "what the group has given to this worker is not known");
+                return self.mislaid.unanswered(now);
+            }
+        };
         // What has changed since may be what was missing.
-        let given = result.ok().filter(|_| seq == self.assignments.seq() && !self.assignments.is_rebalancing());
+        let given = Some(given).filter(|_| seq == self.assignments.seq() && !self.assignments.is_rebalancing());
         let owned = self.names(&self.partitions.owned());
         let missing = given.map(|given| given.into_iter().filter(|one| !owned.contains(one)).collect());
         let mislaid = self.mislaid.answered(missing, now);
@@ -111,12 +129,30 @@ mod tests {
     }
 
     #[test]
-    fn who_does_not_know_is_asked_again() {
+    fn whose_answer_is_out_of_date_or_missing_is_asked_again() {
         let mut mislaid = Mislaid::default();
         assert_eq!(mislaid.answered(Some(names(&[1])), at(10)), []);
         assert!(mislaid.is_due(at(20)));
         assert_eq!(mislaid.answered(None, at(20)), []);
         assert!(!mislaid.is_due(at(29)) && mislaid.is_due(at(30)));
-        assert_eq!(mislaid.answered(Some(names(&[1])), at(30)), names(&[1]));
+        mislaid.unanswered(at(30));
+        assert!(!mislaid.is_due(at(39)) && mislaid.is_due(at(40)));
+        assert_eq!(mislaid.answered(Some(names(&[1])), at(40)), names(&[1]));
+    }
+
+    #[test]
+    fn who_may_not_say_is_not_asked_for_ever() {
+        let mut mislaid = Mislaid::default();
+        mislaid.heard(at(0));
+        let mut asked = 0;
+        for second in 0..1000 {
+            if mislaid.is_due(at(second)) {
+                asked += 1;
+                mislaid.unanswered(at(second));
+            }
+        }
+        assert_eq!(asked, FAILURES_MAX);
+        mislaid.heard(at(1000));
+        assert!(mislaid.is_due(at(1010)), "until another answer gets lost");
     }
 }
