@@ -5,7 +5,7 @@ mod stage;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use penstock_engine::policy::{OnExhausted, Retry};
+use penstock_engine::policy::{Batch, OnExhausted, Retry};
 use penstock_engine::seam::{ErrorClass, ForwardResult, Forwarded, Outcome, Output, OutputRecord};
 use penstock_engine::{Event, Policy};
 use stage::{Stage, failure};
@@ -123,6 +123,45 @@ fn no_call_is_started_while_unwritten_answers_take_half_a_window() {
         stage.tell(Event::Forwarded(vec![Forwarded { id, result: ForwardResult::Confirmed }]));
     }
     assert_eq!(stage.running.len(), 2, "as soon as they are written, others are");
+}
+
+fn in_batches(concurrency: u32, batch: Batch) -> Stage {
+    let mut stage = Stage::of(Policy { concurrency, batch, on_exhausted: OnExhausted::Block, ..Policy::default() });
+    stage.assign();
+    stage
+}
+
+#[test]
+fn a_batch_takes_no_further_record_once_it_has_its_bytes() {
+    for (max_bytes, size) in [(1, 1), (1 << 20, 10)] {
+        let mut stage = in_batches(1, Batch { max_records: 10, max_bytes, ..Policy::default().batch });
+        stage.receive((0..50).map(|offset| (offset, offset.to_string())));
+        assert_eq!(stage.offsets().iter().map(Vec::len).collect::<Vec<_>>(), [size]);
+    }
+}
+
+#[test]
+fn a_batch_waits_for_more_while_others_are_in_flight_and_each_for_itself() {
+    let wait = Duration::from_millis(100);
+    let mut stage = in_batches(2, Batch { max_records: 10, max_wait: wait, ..Policy::default().batch });
+    stage.receive((0..15).map(|offset| (offset, offset.to_string())));
+    let sizes = |stage: &Stage| stage.offsets().iter().map(Vec::len).collect::<Vec<_>>();
+    assert_eq!(sizes(&stage), [10], "a full one does not wait, nor would any beside nothing");
+    stage.pass(Duration::from_millis(99));
+    assert_eq!(sizes(&stage), [10]);
+    stage.pass(Duration::from_millis(1));
+    assert_eq!(sizes(&stage), [10, 5]);
+    // What comes while both slots are taken waits as long when the second ends, though the time of the one before is over.
+    stage.receive((15..18).map(|offset| (offset, offset.to_string())));
+    let first = stage.running.remove(0);
+    stage.answer_all(|_| Outcome::Ack);
+    stage.running.push(first);
+    assert_eq!(sizes(&stage), [10]);
+    stage.pass(wait);
+    assert_eq!(sizes(&stage), [10, 3]);
+    stage.answer_all(|_| Outcome::Ack);
+    stage.receive((18..20).map(|offset| (offset, offset.to_string())));
+    assert_eq!(sizes(&stage), [2], "where nothing is in flight nobody waits");
 }
 
 /// While fresh work waits, retries take at most a quarter of the slots.
