@@ -13,7 +13,7 @@ pub enum ConsumerEvent {
     /// The answer to [`super::Consumer::fetch_committed`].
     CommittedOffsets(CommittedReply),
     /// The coordinator did not answer a request in time, and perhaps it gave partitions in that answer: with KIP-848 it does not tell
-    /// again, and [`super::super::admin::AdminClient::describe_consumer_group`] is what knows. Not told with the classic protocol, which
+    /// again, and [`crate::admin::AdminClient::describe_consumer_group`] is what knows. Not told with the classic protocol, which
     /// joins again.
     AnswerLost,
     /// Something failed. A fatal error means: drop this consumer and make a new one. Others pass by themselves and are

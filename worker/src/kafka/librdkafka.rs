@@ -163,6 +163,12 @@ impl Librdkafka {
         if error.fatal { KafkaEvent::ConsumerFailed(error) } else { KafkaEvent::Trouble(error) }
     }
 
+    /// Asks the cluster, without waiting for what it says.
+    fn answer(&self, event: impl Future<Output = KafkaEvent> + Send + 'static) {
+        let answers = Arc::clone(&self.answers);
+        self.tasks.spawn(async move { answers.put([event.await]) });
+    }
+
     fn producer_event(&mut self) -> Option<KafkaEvent> {
         let event = self.producer.as_mut()?.next_event()?;
         Some(match event {
@@ -268,20 +274,18 @@ impl KafkaIo for Librdkafka {
     }
 
     fn find_ends(&mut self, partition: &TopicPartition, seq: u64) {
-        let (directory, answers) = (self.directory.clone(), Arc::clone(&self.answers));
-        let partition = partition.clone();
-        self.tasks.spawn(async move {
+        let (directory, partition) = (self.directory.clone(), partition.clone());
+        self.answer(async move {
             let result = directory.ends(&partition).await;
-            answers.put([KafkaEvent::Ends { partition, seq, result }]);
+            KafkaEvent::Ends { partition, seq, result }
         });
     }
 
     fn find_readable_end(&mut self, partition: &TopicPartition, seq: u64) {
-        let (directory, answers) = (self.directory.clone(), Arc::clone(&self.answers));
-        let partition = partition.clone();
-        self.tasks.spawn(async move {
+        let (directory, partition) = (self.directory.clone(), partition.clone());
+        self.answer(async move {
             let result = directory.readable_end(&partition).await;
-            answers.put([KafkaEvent::ReadableEnd { partition, seq, result }]);
+            KafkaEvent::ReadableEnd { partition, seq, result }
         });
     }
 
@@ -290,14 +294,13 @@ impl KafkaIo for Librdkafka {
         let members = [(&self.directory, &self.consumer)].into_iter().chain(delayed);
         let members: Vec<_> =
             members.filter_map(|(directory, consumer)| Some((directory.clone(), consumer.member_id()?))).collect();
-        let answers = Arc::clone(&self.answers);
-        self.tasks.spawn(async move {
+        self.answer(async move {
             let mut result = Ok(Vec::new());
             for (directory, member) in members {
                 let given = directory.given(&member).await;
                 result = result.and_then(|all| Ok([all, given?].concat()));
             }
-            answers.put([KafkaEvent::Given { seq, result }]);
+            KafkaEvent::Given { seq, result }
         });
     }
 
@@ -316,11 +319,10 @@ impl KafkaIo for Librdkafka {
     }
 
     fn find_partitions_of(&mut self, topic: &str) {
-        let (directory, answers) = (self.directory.clone(), Arc::clone(&self.answers));
-        let topic = topic.to_owned();
-        self.tasks.spawn(async move {
+        let (directory, topic) = (self.directory.clone(), topic.to_owned());
+        self.answer(async move {
             let result = directory.partitions_of(&topic).await;
-            answers.put([KafkaEvent::Partitions { topic, result }]);
+            KafkaEvent::Partitions { topic, result }
         });
     }
 

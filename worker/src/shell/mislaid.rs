@@ -76,9 +76,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
         };
         // What has changed since may be what was missing.
-        let given = Some(given).filter(|_| seq == self.assignments.seq() && !self.assignments.is_rebalancing());
+        let current = seq == self.assignments.seq() && !self.assignments.is_rebalancing();
         let owned = self.names(&self.partitions.owned());
-        let missing = given.map(|given| given.into_iter().filter(|one| !owned.contains(one)).collect());
+        let missing = current.then(|| given.into_iter().filter(|one| !owned.contains(one)).collect());
         let mislaid = self.mislaid.answered(missing, now);
         if mislaid.is_empty() || self.is_draining() {
             return;
