@@ -82,6 +82,7 @@ pub fn check(history: &History) -> Findings {
     }
     charges::check(&facts, &mut findings);
     fidelity::check_strays(&facts, &mut findings);
+    checkpoints::check_workers(history, &mut findings);
     liveness::check_workers(history, &mut findings);
     findings
 }

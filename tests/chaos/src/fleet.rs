@@ -1,5 +1,6 @@
 //! The workers: real processes of one group, each with a pipeline file, a processor's port and a log of its own.
 
+mod metrics;
 mod pipeline;
 
 use std::fs::{self, File};
@@ -84,6 +85,14 @@ struct Live {
 impl Live {
     fn runs(&self) -> bool {
         self.worker.ended.is_none()
+    }
+
+    /// Notes what it has counted, before that goes with it. Whoever does not answer has broken no promise.
+    fn ask(&mut self) {
+        match metrics::read(self.child.id(), now().saturating_sub(self.worker.started)) {
+            Ok(metrics) => self.worker.metrics = metrics,
+            Err(error) => self.worker.mute = Some(error.to_string()),
+        }
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
@@ -199,13 +208,14 @@ impl<'a> Fleet<'a> {
         Ok(())
     }
 
-    /// SIGTERM.
+    /// SIGTERM, to a worker that is asked for its metrics first.
     ///
     /// # Errors
     /// The operating system's.
     pub fn tell_to_stop(&mut self, slot: usize) -> Result<()> {
         self.resume(slot)?;
         let Some(live) = self.at(slot).filter(|live| live.worker.told.is_none()) else { return Ok(()) };
+        live.ask();
         live.worker.told = Some(now());
         live.signal(Signal::TERM)
     }

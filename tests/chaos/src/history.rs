@@ -351,6 +351,19 @@ pub struct Worker {
     pub ended: Option<(Micros, Option<i32>)>,
     /// The most memory it had, bytes.
     pub memory_peak: u64,
+    /// What it counted until it was told to stop, if it was asked and answered.
+    pub metrics: Option<Metrics>,
+    /// Why it did not answer, although it ran.
+    pub mute: Option<String>,
+}
+
+/// What a worker counts itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Metrics {
+    /// Commits that the broker refused, for their metadata was too long.
+    pub metadata_too_large: u64,
+    /// Sleeps that ended by their longest although there was work: lost wake-ups, or a worker that was stopped while it slept.
+    pub woken_by_cap: u64,
 }
 
 /// Something that takes a worker's partitions without asking, or keeps it from committing.

@@ -164,6 +164,31 @@ impl Plan {
         }
     }
 
+    /// One as short, of members of KIP-848's protocol: a worker stands still for longer than its session while another one is replaced, and
+    /// then the only broker goes away and returns. For a cluster of its own ([`Cluster::up`]): others have longer sessions, and whoever
+    /// else is there would miss the broker.
+    ///
+    /// [`Cluster::up`]: crate::cluster::Cluster::up
+    pub fn short_of_absences(seed: u64) -> Self {
+        let (at, second) = (Duration::from_millis, Duration::from_secs(1));
+        let faults = [
+            (2_000, Fault::Pause { slot: 0, lasting: SESSION_TIMEOUT + second + second / 2 }),
+            (4_500, Fault::Replace { slot: 1 }),
+            // When the pause is over: a broker's absence excuses everybody, a worker's only itself.
+            (11_000, Fault::Broker { id: 1, how: BrokerFault::Stop, lasting: second / 2 }),
+        ];
+        Self {
+            batches: None,
+            records: 4_000,
+            production: 16 * second,
+            transactions: None,
+            classic: false,
+            workers: 3,
+            faults: faults.map(|(millis, fault)| Timed { at: at(millis), fault }).to_vec(),
+            ..Self::short(seed)
+        }
+    }
+
     fn on(theme: Theme, seed: u64, brokers: u8, rng: &mut Rng) -> Self {
         let partitions = i32::try_from(rng.within(2, 13)).unwrap_or(4);
         let workers = usize::try_from(rng.within(1, 4)).unwrap_or(1);

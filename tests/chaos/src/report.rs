@@ -31,7 +31,7 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
     let verdict = if outcome.findings.is_empty() { "ok" } else { "FAILED" };
     let mut text = format!(
         "seed {}: {verdict} ({plan}): {} records, {} calls in {} requests ({} repeated), {} commits, {} dead letters, {} outputs; {} \
-         workers, {} losses ({} unexplained), slow ×{}; {}; {:.0} s: {}",
+         workers ({} told their metrics: woken by the cap with work ×{}), {} losses ({} unexplained), slow ×{}; {}; {:.0} s: {}",
         plan.seed,
         counts.records,
         counts.calls,
@@ -41,6 +41,8 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
         counts.letters,
         counts.outputs,
         counts.workers,
+        counts.scraped,
+        counts.woken_by_cap,
         counts.losses,
         counts.unexplained,
         counts.slow,
@@ -48,6 +50,9 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
         outcome.laps.total().as_secs_f64(),
         outcome.laps,
     );
+    for mute in &counts.mute {
+        let _ = write!(text, "\n  {mute}");
+    }
     for violation in &outcome.findings.violations {
         let _ = write!(text, "\n  {violation}");
     }
@@ -84,7 +89,8 @@ pub fn record_of(plan: &Plan, result: &Result<Outcome, Error>, revision: Option<
                 "records": counts.records, "calls": counts.calls, "requests": counts.requests, "repeated": counts.repeated,
                 "commits": counts.commits, "slow": counts.slow,
                 "letters": counts.letters, "outputs": counts.outputs, "workers": counts.workers, "losses": counts.losses,
-                "unexplained": counts.unexplained,
+                "unexplained": counts.unexplained, "scraped": counts.scraped, "mute": counts.mute.len(),
+                "woken_by_cap": counts.woken_by_cap,
             });
             line["faults"] = serde_json::json!(counts.faults);
             line["answers"] = serde_json::json!(counts.answers);
@@ -114,6 +120,9 @@ impl Totals {
         sum.letters += counts.letters;
         sum.outputs += counts.outputs;
         sum.workers += counts.workers;
+        sum.scraped += counts.scraped;
+        sum.woken_by_cap += counts.woken_by_cap;
+        sum.mute.extend_from_slice(&counts.mute);
         sum.losses += counts.losses;
         sum.unexplained += counts.unexplained;
         for (kind, count) in &counts.faults {
@@ -144,7 +153,8 @@ impl fmt::Display for Totals {
         write!(
             f,
             "chaos: {} rounds in {:.0} s ({}), {} records, {} calls in {} requests ({} repeated), {} commits, {} dead letters, {} \
-             outputs, {} workers, {} losses ({} unexplained), slow ×{}; calls: {}; faults: {}; ",
+             outputs, {} workers ({} told their metrics, {} did not answer: woken by the cap with work ×{}), {} losses ({} \
+             unexplained), slow ×{}; calls: {}; faults: {}; ",
             self.rounds,
             self.took.as_secs_f64(),
             self.laps,
@@ -156,6 +166,9 @@ impl fmt::Display for Totals {
             counts.letters,
             counts.outputs,
             counts.workers,
+            counts.scraped,
+            counts.mute.len(),
+            counts.woken_by_cap,
             counts.losses,
             counts.unexplained,
             counts.slow,

@@ -6,7 +6,7 @@ use penstock_crds::checkpoint::{Checkpoint, ErrorClass};
 
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, clock};
-use crate::history::{Commit, end_of};
+use crate::history::{Commit, History, end_of};
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     let mut owner = 0;
@@ -80,6 +80,18 @@ fn failures(partition: &PartitionFacts<'_>, commit: &Commit, checkpoint: &Checkp
             let class = failing.class.as_str();
             findings.add("S11", || {
                 format!("partition {}: at {} {class} was charged: {}", partition.tp, at(), record.story())
+            });
+        }
+    }
+}
+
+/// S8: a checkpoint is cut to what the broker takes. A commit that is refused lies nowhere; the worker counted it.
+pub(super) fn check_workers(history: &History, findings: &mut Findings) {
+    for (number, worker) in history.workers.iter().enumerate() {
+        let refused = worker.metrics.map_or(0, |metrics| metrics.metadata_too_large);
+        if refused > 0 {
+            findings.add("S8", || {
+                format!("worker {number}: {refused} commits were refused, for their checkpoints were too long for the broker")
             });
         }
     }

@@ -3,7 +3,7 @@
 use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Place, encode};
 
 use super::check;
-use crate::history::{Answer, Commit, History, Log, OnExhausted, Record, Tp, Worker};
+use crate::history::{Answer, Commit, History, Log, Metrics, OnExhausted, Record, Tp, Worker};
 
 mod batches;
 mod charges;
@@ -204,6 +204,16 @@ fn s8_an_offset_without_the_epoch_of_its_record() {
     };
     epoch(0).holds();
     epoch(-1).breaks("S8");
+}
+
+#[test]
+fn s8_a_checkpoint_that_is_too_long_for_the_broker() {
+    let story = |metadata_too_large| {
+        let metrics = Metrics { metadata_too_large, woken_by_cap: 1 };
+        Story::of(&[1]).rest(0, 0).with(|history| history.workers[0].metrics = Some(metrics))
+    };
+    story(0).holds();
+    story(2).breaks("S8");
 }
 
 #[test]

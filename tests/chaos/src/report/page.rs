@@ -156,6 +156,11 @@ impl Sums {
             ("time", format!("{:.1} hours of rounds", self.seconds as f64 / 3600.0)),
             ("revisions", listed(&self.revisions)),
         ];
+        // The first rounds did not ask.
+        if self.counts.contains_key("scraped") {
+            let woken = format!("{} times, by the metrics of {} workers", count("woken_by_cap"), count("scraped"));
+            rows.push(("sleeps that ended by their longest although there was work", woken));
+        }
         let found = if violations == 0 { String::new() } else { format!(" ({})", listed(&self.violations)) };
         rows.push(("**violations**", format!("**{violations}**{found}")));
         rows.push(("rounds not carried out", self.broken.to_string()));
@@ -208,6 +213,14 @@ mod tests {
         ] {
             assert!(table.contains(row), "{row} in {table}");
         }
+    }
+
+    #[test]
+    fn what_the_first_rounds_did_not_ask_is_told_of_the_others() {
+        let asked = ROUND.replace(r#""calls":9}"#, r#""calls":9,"scraped":5,"woken_by_cap":2}"#);
+        let table = |rounds: &str| Sums::of(rounds).unwrap().table();
+        assert!(table(&format!("{ROUND}\n{asked}\n")).contains("| 2 times, by the metrics of 5 workers |"));
+        assert!(!table(ROUND).contains("by the metrics"));
     }
 
     #[test]

@@ -30,6 +30,12 @@ pub struct Counts {
     pub unexplained: usize,
     /// Times that the machine was too slow for the limits.
     pub slow: usize,
+    /// Workers that were asked for their metrics before they were told to stop, and answered.
+    pub scraped: usize,
+    /// Sleeps of theirs that ended by their longest although there was work.
+    pub woken_by_cap: u64,
+    /// Workers that ran and did not answer, and why: no word on the worker's promises.
+    pub mute: Vec<String>,
     /// Faults by kind.
     pub faults: BTreeMap<&'static str, usize>,
     /// What the processor did with calls, by kind.
@@ -53,6 +59,10 @@ impl Counts {
         for call in &history.calls {
             *answers.entry(call.answer.kind()).or_default() += 1;
         }
+        let metrics = || history.workers.iter().filter_map(|worker| worker.metrics);
+        let mute = history.workers.iter().enumerate().filter_map(|(number, worker)| {
+            worker.mute.as_ref().map(|why| format!("worker {number} did not tell its metrics: {why}"))
+        });
         Self {
             records: records().count(),
             calls: history.calls.len(),
@@ -62,6 +72,9 @@ impl Counts {
             letters: history.letters.len(),
             outputs: history.outputs.len(),
             workers: history.workers.len(),
+            scraped: metrics().count(),
+            woken_by_cap: metrics().map(|metrics| metrics.woken_by_cap).sum(),
+            mute: mute.collect(),
             faults,
             answers,
             ..Self::default()
