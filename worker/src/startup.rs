@@ -99,7 +99,12 @@ async fn learn(config: &Config, admin: &AdminClient) -> Result<Cluster, Failure>
     let brokers = u32::try_from(described.nodes.len()).unwrap_or(u32::MAX).max(1);
     let metadata_limit = metadata_limit(admin, described.nodes.first().map(|node| node.id)).await;
     let partitions = u32::try_from(partitions).unwrap_or(1);
-    let record_bytes = largest_record(config, admin).await;
+    let largest_record = largest_record(config, admin).await;
+    // Last, so that it is said once however often the others are waited for.
+    if let (Some(dead_letter), Some(bytes)) = (&pipeline.delivery.dead_letter, largest_record) {
+        fit::warn_of_large_letters(admin, &dead_letter.topic, bytes).await;
+    }
+    let record_bytes = largest_record.unwrap_or(RECORD_BYTES);
     Ok(Cluster { directory, brokers, partitions, delay_partitions, record_bytes, written, metadata_limit })
 }
 
@@ -133,10 +138,11 @@ async fn create_topic(
     (name, partitions): (&str, i32),
     retention: Option<Duration>,
 ) -> Result<(), Failure> {
+    let record_bytes = largest_record(config, admin).await.unwrap_or(RECORD_BYTES);
     let mut settings = BTreeMap::from([
         ("cleanup.policy".to_owned(), "delete".to_owned()),
         ("message.timestamp.type".to_owned(), "LogAppendTime".to_owned()),
-        ("max.message.bytes".to_owned(), (largest_record(config, admin).await + DEAD_LETTER_EXTRA_BYTES).to_string()),
+        ("max.message.bytes".to_owned(), (record_bytes + DEAD_LETTER_EXTRA_BYTES).to_string()),
     ]);
     settings.extend(retention.map(|time| ("retention.ms".to_owned(), time.as_millis().to_string())));
     let partitions = u32::try_from(partitions).ok().filter(|count| *count > 0);
@@ -152,10 +158,10 @@ async fn create_topic(
     Ok(())
 }
 
-/// `max.message.bytes` of the source topics; Kafka's default for those whose configuration may not be read.
-async fn largest_record(config: &Config, admin: &AdminClient) -> u64 {
+/// `max.message.bytes` of the source topics, the largest; `None` where their configuration may not be read.
+async fn largest_record(config: &Config, admin: &AdminClient) -> Option<u64> {
     let sources: Vec<_> = config.pipeline.topic_names().map(|topic| ConfigResource::Topic(topic.to_owned())).collect();
-    let Ok(configs) = admin.describe_configs(&sources, TIMEOUT).await else { return RECORD_BYTES };
+    let configs = admin.describe_configs(&sources, TIMEOUT).await.ok()?;
     configs
         .into_iter()
         .filter_map(|(_, entries)| entries.ok())
@@ -163,7 +169,6 @@ async fn largest_record(config: &Config, admin: &AdminClient) -> u64 {
         .filter(|entry| entry.name == "max.message.bytes")
         .filter_map(|entry| entry.value?.parse().ok())
         .max()
-        .unwrap_or(RECORD_BYTES)
 }
 
 async fn describe(admin: &AdminClient, names: &[&str]) -> Result<Vec<(String, Result<Topic, AdminError>)>, Failure> {
