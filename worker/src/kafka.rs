@@ -65,7 +65,7 @@ pub enum KafkaEvent {
         /// Partitions that are this worker's in the eyes of its groups, or why nobody knows.
         result: Result<Vec<TopicPartition>, String>,
     },
-    /// The answer to [`KafkaIo::find_partitions_of`].
+    /// The answer to [`KafkaIo::find_partitions_of`]; [`KafkaIo::partitions_of`] goes by it from now on.
     Partitions {
         /// Which topic.
         topic: String,
@@ -152,7 +152,7 @@ pub trait KafkaIo {
     /// Nothing was sent.
     fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError>;
 
-    /// How many partitions a topic that is written to had when the worker began; `None` where nobody knows.
+    /// How many partitions a topic that is written to has, as far as is known; `None` where nobody knows.
     fn partitions_of(&self, topic: &str) -> Option<i32>;
 
     /// Asks how many partitions a topic has by now, answered by [`KafkaEvent::Partitions`].

@@ -27,7 +27,7 @@ pub struct Settings {
     pub probe_protocol: bool,
     /// What to read.
     pub topics: Vec<String>,
-    /// Topics that are written to, with the partitions that they have as the worker begins.
+    /// Topics that are written to, with the partitions that they have as far as is known.
     pub written: BTreeMap<String, i32>,
     /// Delay topics, if there are any.
     pub delays: Option<Delays>,
@@ -163,6 +163,15 @@ impl Librdkafka {
         if error.fatal { KafkaEvent::ConsumerFailed(error) } else { KafkaEvent::Trouble(error) }
     }
 
+    /// The next answer to a question of ours.
+    fn answered(&mut self) -> Option<KafkaEvent> {
+        let event = self.answers.take()?;
+        if let KafkaEvent::Partitions { topic, result: Ok(count) } = &event {
+            grow(&mut self.settings.written, topic, *count);
+        }
+        Some(event)
+    }
+
     /// Asks the cluster, without waiting for what it says.
     fn answer(&self, event: impl Future<Output = KafkaEvent> + Send + 'static) {
         let answers = Arc::clone(&self.answers);
@@ -201,6 +210,15 @@ fn next_event(consumer: &mut Consumer) -> Option<Result<KafkaEvent, KafkaError>>
     }
 }
 
+/// Takes note of how many partitions a topic has. What one lacks that was made anew with fewer is found absent one by one.
+fn grow(written: &mut BTreeMap<String, i32>, topic: &str, count: i32) {
+    let known = written.get(topic).copied();
+    if known.is_none_or(|known| count > known) {
+        tracing::info!(topic, partitions = count, "the topic has grown");
+        written.insert(topic.to_owned(), count);
+    }
+}
+
 /// Milliseconds since the epoch.
 fn wall_millis() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -209,7 +227,7 @@ fn wall_millis() -> i64 {
 
 impl KafkaIo for Librdkafka {
     fn next_event(&mut self) -> Option<KafkaEvent> {
-        self.answers.take().or_else(|| self.consumer_event()).or_else(|| self.producer_event())
+        self.answered().or_else(|| self.consumer_event()).or_else(|| self.producer_event())
     }
 
     fn maybe_ready(&self) -> bool {
@@ -346,5 +364,22 @@ impl KafkaIo for Librdkafka {
 
     fn is_closed(&self) -> bool {
         self.consumer.is_closed() && self.delayed.as_ref().is_none_or(|(consumer, _)| consumer.is_closed())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_counts_as_large_as_it_was_ever_seen() {
+        let mut written = BTreeMap::from([("dlq".to_owned(), 6)]);
+        let mut seen = |topic, count| {
+            grow(&mut written, topic, count);
+            (written.get("dlq").copied(), written.get("delays").copied())
+        };
+        assert_eq!(seen("dlq", 9), (Some(9), None));
+        assert_eq!(seen("dlq", 6), (Some(9), None), "made anew");
+        assert_eq!(seen("delays", 3), (Some(9), Some(3)));
     }
 }

@@ -53,7 +53,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
             KafkaEvent::AnswerLost => self.mislaid.heard(now),
             KafkaEvent::Given { seq, result } => self.given(seq, result, now),
-            KafkaEvent::Partitions { topic, result } => self.counted(topic, result),
+            KafkaEvent::Partitions { result: Ok(_), .. } => {}
+            KafkaEvent::Partitions { topic, result: Err(error) } => {
+                tracing::warn!(topic, error, "how many partitions the topic has is not known: asking again later");
+            }
             KafkaEvent::Sent { token, result } => self.sent(token, result, now),
             KafkaEvent::PartitionFailed(partition, error) => {
                 let tp = self.partitions.number(&partition);

@@ -33,8 +33,6 @@ pub(super) struct Forwards {
     waiting: VecDeque<Forward>,
     /// Partitions of dead-letter and delay topics that turned out not to exist, and until when that is believed.
     absent: HashMap<(String, i32), Instant>,
-    /// Partitions of dead-letter and delay topics that have grown since the worker began.
-    grown: HashMap<String, i32>,
     /// When the cluster was last asked for those of a topic because a record found its own missing.
     asked: HashMap<String, Instant>,
     results: Vec<Forwarded>,
@@ -53,21 +51,10 @@ struct Pending {
 }
 
 impl Forwards {
-    /// How many partitions a topic has, as far as is known: it had `began` when the worker began. What a topic lacks that was made anew
-    /// is found absent one by one.
-    fn count(&self, topic: &str, began: Option<i32>) -> Option<i32> {
-        began.max(self.grown.get(topic).copied())
-    }
-
-    /// Whether a topic has no partition of this number, as far as is known.
-    fn lacks(&self, topic: &str, began: Option<i32>, partition: i32) -> bool {
-        self.count(topic, began).is_some_and(|count| partition >= count)
-    }
-
-    /// The partition of the same number as a record's own, where the topic has it.
-    fn partition(&self, topic: &str, began: Option<i32>, origin: i32, now: Instant) -> Option<i32> {
+    /// The partition of the same number as a record's own, where a topic with so many has it.
+    fn partition(&self, (topic, count): (&str, Option<i32>), origin: i32, now: Instant) -> Option<i32> {
         let absent = self.absent.get(&(topic.to_owned(), origin)).is_some_and(|until| now < *until);
-        (self.count(topic, began).is_some_and(|count| origin < count) && !absent).then_some(origin)
+        (count.is_some_and(|count| origin < count) && !absent).then_some(origin)
     }
 
     /// A record finds its partition missing: whether to ask how many there are by now.
@@ -111,11 +98,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
         let (settings, io, forwards) = (&self.settings, &mut self.io, &mut self.forwards);
         let mut copied = |io: &mut K, to, topic: &str, own: &forward::Own| {
-            let began = io.partitions_of(topic);
-            if forwards.lacks(topic, began, origin.partition) && forwards.is_to_be_asked(topic, now) {
+            let count = io.partitions_of(topic);
+            if lacks(count, origin.partition) && forwards.is_to_be_asked(topic, now) {
                 io.find_partitions_of(topic);
             }
-            let partition = forwards.partition(topic, began, origin.partition, now);
+            let partition = forwards.partition((topic, count), origin.partition, now);
             let mut copy = |partition: Option<i32>| {
                 forward::copy(record, own, (topic, partition), |outgoing| io.send(outgoing, token))
             };
@@ -179,25 +166,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let letters = self.settings.dead_letter.iter().map(|letters| &letters.topic);
         let delays = self.settings.delay_topics.iter().map(|one| &one.topic);
         for topic in letters.chain(delays) {
-            if self.forwards.lacks(topic, self.io.partitions_of(topic), highest) {
+            if lacks(self.io.partitions_of(topic), highest) {
                 self.io.find_partitions_of(topic);
             }
-        }
-    }
-
-    /// How many partitions a topic has by now.
-    pub(super) fn counted(&mut self, topic: String, result: Result<i32, String>) {
-        let count = match result {
-            Ok(count) => count,
-            Err(error) => {
-                tracing::warn!(topic, error, "how many partitions the topic has is not known: asking again later");
-                return;
-            }
-        };
-        let before = self.forwards.count(&topic, self.io.partitions_of(&topic));
-        if before.is_none_or(|before| count > before) {
-            tracing::info!(topic, partitions = count, "the topic has grown");
-            self.forwards.grown.insert(topic, count);
         }
     }
 
@@ -262,6 +233,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 }
 
+/// Whether a topic of so many partitions has none of this number; where nobody knows, it may.
+fn lacks(count: Option<i32>, partition: i32) -> bool {
+    count.is_some_and(|count| partition >= count)
+}
+
 /// Whether the producer's queue could take an answer when it is empty.
 fn may_ever_fit(records: &[OutputRecord]) -> bool {
     let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
@@ -300,31 +276,21 @@ mod tests {
     #[test]
     fn a_partition_that_was_absent_is_tried_again() {
         let mut forwards = Forwards::default();
-        assert_eq!(forwards.partition("dlq", Some(3), 2, at(0)), Some(2));
-        assert_eq!(forwards.partition("dlq", Some(2), 2, at(0)), None, "the topic has fewer");
+        assert_eq!(forwards.partition(("dlq", Some(3)), 2, at(0)), Some(2));
+        assert_eq!(forwards.partition(("dlq", Some(2)), 2, at(0)), None, "the topic has fewer");
+        assert_eq!(forwards.partition(("dlq", None), 2, at(0)), None, "nobody knows");
         forwards.absent.insert(("dlq".to_owned(), 2), at(0) + ABSENT);
-        assert_eq!(forwards.partition("dlq", Some(3), 2, at(59)), None);
-        assert_eq!(forwards.partition("dlq", Some(3), 1, at(59)), Some(1), "the others are there");
-        assert_eq!(forwards.partition("dlq", Some(3), 2, at(60)), Some(2));
-    }
-
-    #[test]
-    fn a_topic_that_has_grown_is_written_as_far_as_it_goes_now() {
-        let mut forwards = Forwards::default();
-        assert!(forwards.lacks("dlq", Some(6), 6) && !forwards.lacks("dlq", Some(6), 5));
-        forwards.grown.insert("dlq".to_owned(), 9);
-        assert_eq!(forwards.partition("dlq", Some(6), 8, at(0)), Some(8));
-        assert!(forwards.lacks("dlq", Some(6), 9) && !forwards.lacks("dlq", Some(6), 8));
-        assert_eq!(forwards.partition("delays", Some(6), 8, at(0)), None, "another topic has not");
-        forwards.absent.insert(("dlq".to_owned(), 8), at(0) + ABSENT);
-        assert_eq!(forwards.partition("dlq", Some(6), 8, at(59)), None, "the producer may not have heard of it yet");
-        assert_eq!(forwards.partition("dlq", Some(6), 8, at(60)), Some(8));
+        assert_eq!(forwards.partition(("dlq", Some(3)), 2, at(59)), None, "the producer may not have heard of it yet");
+        assert_eq!(forwards.partition(("dlq", Some(3)), 1, at(59)), Some(1), "the others are there");
+        assert_eq!(forwards.partition(("delays", Some(3)), 2, at(59)), Some(2), "another topic has it");
+        assert_eq!(forwards.partition(("dlq", Some(3)), 2, at(60)), Some(2));
     }
 
     #[test]
     fn a_topic_that_lacks_partitions_is_asked_about_once_a_minute() {
         let mut forwards = Forwards::default();
-        assert!(!forwards.lacks("dlq", None, 6), "where nobody knows, nobody asks");
+        assert!(lacks(Some(6), 6) && !lacks(Some(6), 5));
+        assert!(!lacks(None, 6), "where nobody knows, nobody asks");
         let asked: Vec<u64> = (0..150).filter(|second| forwards.is_to_be_asked("dlq", at(*second))).collect();
         assert_eq!(asked, [0, 60, 120]);
         assert!(forwards.is_to_be_asked("delays", at(149)), "each topic for itself");

@@ -50,6 +50,8 @@ pub(super) struct ModelKafka {
     pub(super) readable: i64,
     /// Partitions of the dead-letter topic.
     pub(super) letters: Letters,
+    /// The same, as the worker was told last.
+    told: i32,
 }
 
 /// How many partitions the dead-letter topic has, in the eyes of different people.
@@ -100,6 +102,7 @@ impl ModelKafka {
             mislaid: BTreeSet::new(),
             readable: RECORDS,
             letters: Letters { began: PARTITIONS, now: PARTITIONS, heard: PARTITIONS },
+            told: 0,
         };
         kafka.give(&ALL);
         kafka
@@ -230,6 +233,9 @@ impl KafkaIo for ModelKafka {
             && (*kind == RebalanceKind::Assign || partitions.is_empty())
         {
             self.unanswered = None;
+        }
+        if let KafkaEvent::Partitions { result: Ok(count), .. } = &event {
+            self.told = *count;
         }
         Some(event)
     }
@@ -401,7 +407,7 @@ impl KafkaIo for ModelKafka {
     }
 
     fn partitions_of(&self, topic: &str) -> Option<i32> {
-        (topic == "dlq").then_some(self.letters.began)
+        (topic == "dlq").then_some(self.letters.began.max(self.told))
     }
 
     fn find_partitions_of(&mut self, topic: &str) {
