@@ -3,6 +3,7 @@
 
 mod kafka;
 mod processor;
+mod silence;
 mod world;
 
 use std::time::Duration;
@@ -14,6 +15,7 @@ use penstock_kafka::consumer::StartAt;
 use self::kafka::{Letters, ModelKafka, Silence};
 use self::world::{Chaos, World};
 use crate::kafka::KafkaIo;
+use crate::metrics::Metrics;
 
 #[test]
 fn quiet_days_end_in_order() {
@@ -175,9 +177,31 @@ fn what_is_held_stays_within_the_window() {
     world.run_until_done();
 }
 
+#[test]
+fn the_concurrency_that_is_told_is_the_one_in_force() {
+    let mut world = World::new(3, Chaos::none());
+    let told = |world: &World| {
+        let text = world.shell.metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix("penstock_worker_concurrency ")).unwrap();
+        line.parse::<u32>().unwrap()
+    };
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(told(&world), world::CONCURRENCY);
+    world.shell.calls.overloaded = true;
+    world.run_for(Duration::from_millis(300));
+    // Without answers the limit stays, and it is told once a second.
+    world.shell.calls.stuck = true;
+    world.run_for(Duration::from_millis(1100));
+    let in_force = world.shell.engine.view().concurrency;
+    assert!(in_force < world::CONCURRENCY, "the test needs a processor that has asked for less");
+    assert_eq!(told(&world), in_force);
+    (world.shell.calls.stuck, world.shell.calls.overloaded) = (false, false);
+    world.run_until_done();
+}
+
 /// How often silent partitions were brought back, by what.
-fn recoveries(world: &World) -> [u64; 3] {
-    ["look", "reassign", "rebuild"].map(|by| world.shell.metrics.stall_recoveries.with_label_values(&[by]).get())
+fn recoveries(metrics: &Metrics) -> [u64; 3] {
+    ["look", "reassign", "rebuild"].map(|by| metrics.stall_recoveries.with_label_values(&[by]).get())
 }
 
 /// A world in which partition 1 falls silent after a while.
@@ -187,7 +211,7 @@ fn fallen_silent(silence: Silence) -> World {
     assert!(world.shell.io.committed_offset(1) < world::RECORDS, "the test needs records that are left");
     world.shell.io.silent.insert(1, silence);
     world.run_for(Duration::from_secs(29));
-    assert_eq!(recoveries(&world), [0, 0, 0], "not at once");
+    assert_eq!(recoveries(&world.shell.metrics), [0, 0, 0], "not at once");
     world
 }
 
@@ -195,7 +219,7 @@ fn fallen_silent(silence: Silence) -> World {
 fn a_lost_signal_is_made_up_for_by_a_look() {
     let mut world = fallen_silent(Silence::Signal);
     world.run_until_done();
-    assert_eq!(recoveries(&world), [1, 0, 0]);
+    assert_eq!(recoveries(&world.shell.metrics), [1, 0, 0]);
     assert_eq!(world.shell.io.count("asked"), 0);
 }
 
@@ -203,7 +227,7 @@ fn a_lost_signal_is_made_up_for_by_a_look() {
 fn a_silent_queue_is_split_anew_and_nothing_is_lost_or_done_again() {
     let mut world = fallen_silent(Silence::Queue);
     world.run_until_done();
-    assert_eq!(recoveries(&world), [0, 1, 0]);
+    assert_eq!(recoveries(&world.shell.metrics), [0, 1, 0]);
     assert_eq!(world.shell.engine.counters().received_again, 0);
     assert_eq!(world.shell.io.count("rebuild"), 0);
 }
@@ -212,7 +236,7 @@ fn a_silent_queue_is_split_anew_and_nothing_is_lost_or_done_again() {
 fn a_consumer_that_stays_silent_is_made_anew() {
     let mut world = fallen_silent(Silence::Client);
     world.run_until_done();
-    assert_eq!(recoveries(&world), [0, 2, 1]);
+    assert_eq!(recoveries(&world.shell.metrics), [0, 2, 1]);
     assert_eq!(world.shell.io.count("rebuild"), 1);
 }
 
@@ -257,7 +281,7 @@ fn an_open_transaction_is_no_silence() {
     world.shell.io.readable = 70;
     world.run_for(Duration::from_secs(200));
     assert!(world.shell.io.count("asked") >= 9, "the high watermark says that more is there, so the broker is asked");
-    assert_eq!(recoveries(&world), [0, 0, 0]);
+    assert_eq!(recoveries(&world.shell.metrics), [0, 0, 0]);
     world.shell.io.readable = world::RECORDS;
     world.run_until_done();
 }

@@ -25,6 +25,8 @@ pub(super) struct ModelProcessor {
     pub(super) now: Instant,
     /// No call ends by itself.
     pub(super) stuck: bool,
+    /// It has too much to do, whatever comes.
+    pub(super) overloaded: bool,
     running: BTreeMap<CallId, Running>,
     chance: Chance,
     truth: Rc<RefCell<Truth>>,
@@ -33,13 +35,13 @@ pub(super) struct ModelProcessor {
 impl ModelProcessor {
     pub(super) fn new(seed: u64, truth: Rc<RefCell<Truth>>) -> Self {
         let chance = Chance::new(seed ^ 0xCA11);
-        Self { now: Instant::ZERO, stuck: false, running: BTreeMap::new(), chance, truth }
+        Self { now: Instant::ZERO, stuck: false, overloaded: false, running: BTreeMap::new(), chance, truth }
     }
 
     fn outcome(&mut self, offset: i64) -> Outcome {
-        if is_poison(offset) {
+        if is_poison(offset) && !self.overloaded {
             Outcome::Reject(Failure::new(ErrorClass::Rejected, "HTTP 422"))
-        } else if self.chance.one_in(40) {
+        } else if self.overloaded || self.chance.one_in(40) {
             Outcome::Overload(Failure::new(ErrorClass::Overload, "HTTP 503"))
         } else {
             Outcome::Ack

@@ -19,6 +19,7 @@ pub(super) const PARTITIONS: i32 = 3;
 pub(super) const RECORDS: i64 = 150;
 pub(super) const KEYS: i64 = 7;
 pub(super) const WINDOW_BYTES: u64 = 12 * 1024;
+pub(super) const CONCURRENCY: u32 = 8;
 const STEP: Duration = Duration::from_millis(1);
 /// Longest virtual time until everything is done.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -96,7 +97,7 @@ impl World {
         let calls = ModelProcessor::new(seed, Rc::clone(&truth));
         let retry = policy::Retry { initial_delay: Duration::from_millis(20), ..policy::Retry::default() };
         let policy = Policy {
-            concurrency: 8,
+            concurrency: CONCURRENCY,
             timeout: Duration::from_secs(5),
             window_bytes: WINDOW_BYTES,
             retry,
