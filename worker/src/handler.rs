@@ -44,8 +44,7 @@ pub trait Handler: Send + Sync + 'static {
     /// Handles one record. It may be called again for the same record, with the same [`Raw::id`].
     fn handle(&self, record: Record<Self::Value>, context: Context) -> impl Future<Output = Answer> + Send;
 
-    /// Whether records may come. Asked, and asked again, before the first one and while a dependency is down: the place to
-    /// connect to it.
+    /// Whether records may come. Asked, and asked again, before the first one: the place to connect to what is needed.
     fn ready(&self) -> impl Future<Output = Result<(), Failed>> + Send {
         async { Ok(()) }
     }

@@ -51,7 +51,7 @@ pub struct Metrics {
     pub woken_by_cap_with_work: IntCounter,
     /// Spans by what became of them; none while no collector is named.
     pub spans: IntCounterVec,
-    /// 1 while the processor answered the last probe.
+    /// 1 while records are handed over: 0 before the processor is ready, and while the circuit is open.
     pub processor_up: IntGauge,
 }
 
@@ -97,7 +97,7 @@ impl Metrics {
                 "Sleeps that ended by their longest although there was work: lost wake-ups, which must not happen",
             )?,
             spans: counters(&registry, "spans_total", "Spans of calls, for a collector of traces", &["result"])?,
-            processor_up: gauge(&registry, "processor_up", "1 while the processor answers probes")?,
+            processor_up: gauge(&registry, "processor_up", "1 while records are handed over: 0 before the processor is ready, and while the circuit is open")?,
             registry,
         })
     }

@@ -142,7 +142,6 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             metrics,
             state,
         };
-        shell.metrics.processor_up.set(1);
         shell.tell(Event::ForwardRoom { slots: shell.settings.forward_slots }, now);
         if let Some(bytes) = shell.settings.metadata_limit {
             shell.tell(Event::MetadataLimit { bytes }, now);
@@ -179,7 +178,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
         self.publish_at = now + PUBLISH_EVERY;
         let partitions = self.engine.partitions(now).map(|view| (&self.partitions.get(view.tp).name, view));
-        self.metrics.engine.publish(self.engine.counters(), &self.engine.view(), partitions);
+        let view = self.engine.view();
+        self.metrics.processor_up.set(i64::from(view.circuit_open.is_none()));
+        self.metrics.engine.publish(self.engine.counters(), &view, partitions);
     }
 
     /// Whether a turn would find something: to be asked between announcing a sleep and sleeping.
@@ -241,7 +242,6 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 self.tell(Event::Finished(finished), now);
             }
             if let Some(ready) = self.calls.health() {
-                self.metrics.processor_up.set(i64::from(ready));
                 self.tell(Event::ProcessorHealth { ready }, now);
             }
         }

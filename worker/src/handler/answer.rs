@@ -105,8 +105,7 @@ impl Failed {
         Self::new(Verdict::Overload, &reason)
     }
 
-    /// What the handler depends on is down: no calls until [`ready`](super::Handler::ready) says otherwise, and no attempt is
-    /// charged.
+    /// What the handler depends on is down: once three keys say so, records wait and one is tried now and then. No attempt is charged.
     pub fn unavailable(reason: impl fmt::Display) -> Self {
         Self::new(Verdict::Unavailable, &reason)
     }

@@ -13,6 +13,7 @@ use penstock_kafka::TopicPartition;
 use penstock_kafka::consumer::StartAt;
 
 use self::kafka::{Letters, ModelKafka, Silence};
+use self::processor::Says;
 use self::world::{Chaos, World};
 use crate::kafka::KafkaIo;
 use crate::metrics::Metrics;
@@ -180,14 +181,10 @@ fn what_is_held_stays_within_the_window() {
 #[test]
 fn the_concurrency_that_is_told_is_the_one_in_force() {
     let mut world = World::new(3, Chaos::none());
-    let told = |world: &World| {
-        let text = world.shell.metrics.text();
-        let line = text.lines().find_map(|line| line.strip_prefix("penstock_worker_concurrency ")).unwrap();
-        line.parse::<u32>().unwrap()
-    };
+    let told = |world: &World| gauge(world, "concurrency");
     world.run_for(Duration::from_millis(100));
     assert_eq!(told(&world), world::CONCURRENCY);
-    world.shell.calls.overloaded = true;
+    world.shell.calls.says = Some(Says::Overload);
     world.run_for(Duration::from_millis(300));
     // Without answers the limit stays, and it is told once a second.
     world.shell.calls.stuck = true;
@@ -195,8 +192,29 @@ fn the_concurrency_that_is_told_is_the_one_in_force() {
     let in_force = world.shell.engine.view().concurrency;
     assert!(in_force < world::CONCURRENCY, "the test needs a processor that has asked for less");
     assert_eq!(told(&world), in_force);
-    (world.shell.calls.stuck, world.shell.calls.overloaded) = (false, false);
+    (world.shell.calls.stuck, world.shell.calls.says) = (false, None);
     world.run_until_done();
+}
+
+#[test]
+fn a_processor_whose_circuit_is_open_is_told_as_down() {
+    let mut world = World::new(3, Chaos::none());
+    world.run_for(Duration::from_millis(100));
+    assert_eq!(gauge(&world, "processor_up"), 1);
+    world.shell.calls.says = Some(Says::Unavailable);
+    world.run_for(Duration::from_secs(2));
+    assert_eq!(gauge(&world, "processor_up"), 0);
+    world.shell.calls.says = None;
+    world.run_until_done();
+    world.run_for(Duration::from_secs(1));
+    assert_eq!(gauge(&world, "processor_up"), 1);
+}
+
+/// What a scrape would say.
+fn gauge(world: &World, name: &str) -> u32 {
+    let text = world.shell.metrics.text();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("penstock_worker_{name} "))).unwrap();
+    line.parse().unwrap()
 }
 
 /// How often silent partitions were brought back, by what.

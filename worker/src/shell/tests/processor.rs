@@ -20,13 +20,20 @@ struct Running {
     record: (i32, i64),
 }
 
+/// An answer to everything.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Says {
+    Overload,
+    Unavailable,
+}
+
 #[derive(Debug)]
 pub(super) struct ModelProcessor {
     pub(super) now: Instant,
     /// No call ends by itself.
     pub(super) stuck: bool,
-    /// It has too much to do, whatever comes.
-    pub(super) overloaded: bool,
+    /// What it says, whatever comes.
+    pub(super) says: Option<Says>,
     running: BTreeMap<CallId, Running>,
     chance: Chance,
     truth: Rc<RefCell<Truth>>,
@@ -35,16 +42,17 @@ pub(super) struct ModelProcessor {
 impl ModelProcessor {
     pub(super) fn new(seed: u64, truth: Rc<RefCell<Truth>>) -> Self {
         let chance = Chance::new(seed ^ 0xCA11);
-        Self { now: Instant::ZERO, stuck: false, overloaded: false, running: BTreeMap::new(), chance, truth }
+        Self { now: Instant::ZERO, stuck: false, says: None, running: BTreeMap::new(), chance, truth }
     }
 
     fn outcome(&mut self, offset: i64) -> Outcome {
-        if is_poison(offset) && !self.overloaded {
-            Outcome::Reject(Failure::new(ErrorClass::Rejected, "HTTP 422"))
-        } else if self.overloaded || self.chance.one_in(40) {
-            Outcome::Overload(Failure::new(ErrorClass::Overload, "HTTP 503"))
-        } else {
-            Outcome::Ack
+        let overload = || Outcome::Overload(Failure::new(ErrorClass::Overload, "HTTP 503"));
+        match self.says {
+            Some(Says::Overload) => overload(),
+            Some(Says::Unavailable) => Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, "connection refused")),
+            None if is_poison(offset) => Outcome::Reject(Failure::new(ErrorClass::Rejected, "HTTP 422")),
+            None if self.chance.one_in(40) => overload(),
+            None => Outcome::Ack,
         }
     }
 }
