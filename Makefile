@@ -34,7 +34,7 @@ demo: claim ## Run the main job for real: a cluster, a broker, 336,776 flights (
 test: format lint ## Pass every test: format, lints, unit, property, API server, end to end
 	@echo "make test: every test, on a real cluster and a real Kafka too (cold about 25 min, most of it Kubernetes and C; warm about 10)"
 	$(CARGO) build $(PROFILE) --workspace --bins
-	LAB_DIR=$(TEST_LAB) $(CARGO) test $(PROFILE) --workspace --no-fail-fast; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; exit $$status
+	LAB_DIR=$(TEST_LAB) $(CARGO) test $(PROFILE) --workspace --no-fail-fast; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; LAB_DIR=$(TEST_LAB)-chaos-1 $(LAB) down >/dev/null 2>&1; exit $$status
 
 format:
 	$(CARGO) fmt --all --check
@@ -60,14 +60,14 @@ bench: claim ## The worker beside a raw librdkafka loop, Spring Kafka and Conflu
 	LAB_DIR=$(BENCH_LAB) $(LAB) up --brokers-only
 	LAB_DIR=$(BENCH_LAB) $(LAB) run -- $(CARGO_TARGET_DIR)/release/bench $(BENCH); status=$$?; LAB_DIR=$(BENCH_LAB) $(LAB) down; exit $$status
 
-chaos: claim ## Real workers on a real Kafka under faults drawn from a seed, each round judged: make chaos SEED=n ROUNDS=n
+chaos: claim ## Real workers on a real Kafka under faults drawn from a seed, each round judged: make chaos SEED=n ROUNDS=n, or CHAOS="--help"
 	$(CARGO) build $(PROFILE) --workspace --bins
-	$(CARGO_TARGET_DIR)/release/chaos --seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20)
+	$(CARGO_TARGET_DIR)/release/chaos $(or $(CHAOS),--seed $(or $(SEED),1) --rounds $(or $(ROUNDS),20))
 
 generate: claim ## Write the generated files again: CRD, chart, reference tables, golden files
 	PENSTOCK_GENERATE=1 $(CARGO) test $(PROFILE) --workspace $(CLUSTERLESS)
 
-lab: claim ## Bring the lab up and leave it up (target/release/lab down ends it)
+lab: claim ## Bring the lab up and leave it up (make lab-down ends it)
 	$(CARGO) build $(PROFILE) -p penstock-lab
 	$(LAB) up
 

@@ -63,7 +63,7 @@ pub fn of_round(plan: &Plan, outcome: &Outcome, folder: &Path) -> String {
             let _ = write!(text, "\n  fault: {timed}");
         }
         let _ = write!(text, "\n  logs: {}", folder.display());
-        let _ = write!(text, "\n  again: chaos {}", plan.asked);
+        let _ = write!(text, "\n  again: make chaos CHAOS=\"{}\"", plan.asked);
     }
     text
 }
