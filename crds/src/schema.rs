@@ -2,6 +2,7 @@
 //! namespace.
 
 mod unknown;
+mod words;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
@@ -9,6 +10,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use kube::CustomResourceExt as _;
 
 pub use self::unknown::{nearest, parse};
+pub(crate) use self::words::tell_words;
 use crate::spec::ConsumerPipeline;
 
 /// Bound of a string that has none of its own: etcd holds 1.5 MB an object, and CEL estimates its cost from this.

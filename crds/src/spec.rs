@@ -1,7 +1,8 @@
 //! The resource as users write it: `ConsumerPipeline`, group `penstock.dev`, version `v1alpha1`.
 //!
-//! Doc comments on fields are what `kubectl explain` prints. No field has a default in the schema: a default written into the
-//! user's object would be drift to GitOps tools. `resolve()` alone knows defaults.
+//! Doc comments on fields are what `kubectl explain` prints; for a field whose type is an enum `schema::tell_words` adds those of its
+//! words. No field has a default in the schema: a default written into the user's object would be drift to GitOps tools.
+//! `resolve()` alone knows defaults.
 
 pub mod batch;
 pub mod delivery;

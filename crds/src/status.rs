@@ -15,6 +15,7 @@ pub struct ConsumerPipelineStatus {
     pub observed_generation: Option<i64>,
     /// What the pipeline is doing, in a word.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub phase: Option<Phase>,
     /// The last decision, or what is wrong, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,9 +121,9 @@ pub struct SourceStatus {
     /// Start offsets, pinned before the first worker. Never pinned twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pinned: Vec<PinnedTopic>,
-    /// Intended means the pin is written down and about to be made; Done that it holds; Kept that the group had offsets and
-    /// startFrom was ignored.
+    /// How far pinning has come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub pin: Option<PinState>,
     /// Committed offsets when the pipeline last went to zero or was paused, from which expired ones are restored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -70,6 +70,24 @@ fn every_field_of_ours_is_explained() {
     });
 }
 
+#[test]
+fn a_field_of_words_tells_what_each_means_and_which_holds_unless_given() {
+    let mut optional = 0;
+    visit("", &open_api(), &mut |path, schema| {
+        let Some(words) = schema.enum_.as_ref().filter(|_| !path.ends_with("[]")) else { return };
+        let told = schema.description.as_deref().unwrap_or_default();
+        for word in words {
+            let word = word.0.as_str().unwrap();
+            assert!(told.contains(&format!("`{word}`: ")), "{path} does not tell what {word} means: {told}");
+        }
+        if path.starts_with(".spec.") && schema.nullable == Some(true) {
+            optional += 1;
+            assert!(told.contains("default") || told.contains("nless given"), "{path} tells no default: {told}");
+        }
+    });
+    assert!(optional > 0, "optional fields of words are not found any more");
+}
+
 /// The documents of a manifest under tests/broken: one, or the old and the new one of an update.
 fn documents(text: &str) -> Vec<Value> {
     text.split("\n---\n").map(|document| serde_norway::from_str(document).unwrap()).collect()

@@ -19,8 +19,9 @@ use crate::Duration;
         .message("retry.delayTopics needs ordering Unordered: a record that waits in another topic is overtaken"))]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySpec {
-    /// What is kept in order: the records of a Key (the default), of a Partition, or nothing (Unordered).
+    /// What is kept in order; Key unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub ordering: Option<Ordering>,
     /// Calls in progress at once, per replica; 64 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -38,8 +39,9 @@ pub struct DeliverySpec {
     /// What happens after a failed call.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<RetrySpec>,
-    /// What to do with a record whose attempts are used up: DeadLetter (the default), ParkKey, Block its lane, or Discard it.
+    /// What to do with a record whose attempts are used up; DeadLetter unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub on_exhausted: Option<OnExhausted>,
     /// Where dead letters go.
     #[serde(default, skip_serializing_if = "Option::is_none")]

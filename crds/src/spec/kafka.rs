@@ -44,8 +44,9 @@ pub struct SecretRef {
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AuthenticationSpec {
-    /// The mechanism: tls (client certificate), scram-sha-256, scram-sha-512 or plain.
+    /// The mechanism by which a client proves who it is.
     #[serde(rename = "type")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub type_: AuthenticationType,
 }
 

@@ -16,8 +16,9 @@ use serde::{Deserialize, Serialize};
 #[x_kube(validation = Rule::new("self.type == 'embedded' || !has(self.embedded)").message("processor.embedded goes only with type embedded"))]
 #[serde(rename_all = "camelCase")]
 pub struct ProcessorSpec {
-    /// container, http, embedded or discard.
+    /// Which kind of processor it is.
     #[serde(rename = "type")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub type_: ProcessorType,
     /// Your own image beside the worker, called over localhost, in any language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -37,13 +38,13 @@ pub struct ProcessorSpec {
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProcessorType {
-    /// An image of the user's beside the worker.
+    /// Your own image beside the worker, called over localhost.
     Container,
-    /// A service that runs elsewhere.
+    /// A service that runs elsewhere, called over HTTP.
     Http,
     /// A handler compiled into worker.image.
     Embedded,
-    /// Count and acknowledge.
+    /// Count and acknowledge: for trying out and measuring.
     Discard,
 }
 
@@ -73,8 +74,9 @@ pub struct ContainerSpec {
     /// The image.
     #[schemars(length(min = 1, max = 1024))]
     pub image: String,
-    /// When to pull the image: Always, IfNotPresent or Never.
+    /// When to pull the image. Unless given, Kubernetes decides: Always where the tag is `latest` or missing, else IfNotPresent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub image_pull_policy: Option<ImagePullPolicy>,
     /// TCP port on which the container answers HTTP; 8080 unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -12,9 +12,9 @@ use crate::Duration;
         .message("scaling.minReplicas must not be greater than scaling.maxReplicas"))]
 #[serde(rename_all = "camelCase")]
 pub struct ScalingSpec {
-    /// Auto (the default) scales with the lag; Manual follows spec.replicas, which `kubectl scale` and an HPA write; Advise
-    /// decides and reports, and changes nothing.
+    /// Who decides on replicas; Auto unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub mode: Option<ScalingMode>,
     /// The least replicas; 1 unless given. 0 turns on scale to zero.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -48,7 +48,7 @@ pub enum ScalingMode {
     /// Penstock, from the lag it observes.
     #[default]
     Auto,
-    /// Whoever writes spec.replicas.
+    /// Whoever writes spec.replicas, as `kubectl scale` and an HPA do.
     Manual,
     /// Penstock decides and reports; nothing changes.
     Advise,

@@ -27,9 +27,11 @@ pub struct SourceSpec {
     pub start_from: Option<StartFromSpec>,
     /// Which records of transactions are read; ReadCommitted unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub isolation: Option<Isolation>,
     /// What to do when retention, truncation or re-creation took unread records away; Stop unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub on_offset_loss: Option<OnOffsetLoss>,
 }
 
@@ -71,7 +73,8 @@ pub struct EnsureSpec {
         .message("startFrom.timestamp goes with position Timestamp, and only with it"))]
 #[serde(rename_all = "camelCase")]
 pub struct StartFromSpec {
-    /// Earliest, Latest or Timestamp.
+    /// The place in each partition's log.
+    #[schemars(transform = crate::schema::tell_words)]
     pub position: StartPosition,
     /// With position Timestamp: the first record of this time or later, per partition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,7 +89,7 @@ pub enum StartPosition {
     Earliest,
     /// Only records written after the pipeline was created.
     Latest,
-    /// The first record of a time.
+    /// The first record of startFrom.timestamp or later.
     Timestamp,
 }
 

@@ -18,8 +18,9 @@ pub struct WorkerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub image: Option<String>,
-    /// When to pull the image.
+    /// When to pull the image; what the chart's `workerImage.pullPolicy` says unless given, and else as Kubernetes decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(transform = crate::schema::tell_words)]
     pub image_pull_policy: Option<ImagePullPolicy>,
     /// CPU and memory of the worker container; 100m and 128Mi requested, 256Mi limit unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
