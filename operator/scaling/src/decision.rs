@@ -124,7 +124,7 @@ impl Reason {
     }
 }
 
-/// What keeps the number of replicas from being another. A closed set: the reason of the ScalingLimited condition.
+/// What keeps the number of replicas from being another. A closed set: `status.decision.limitedBy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Limit {
     /// More are needed than there are partitions.
@@ -143,7 +143,7 @@ pub enum Limit {
     Held,
     /// The downstream asks for less.
     DownstreamBound,
-    /// `maxRecordsPerSecond` or `maxConcurrency`.
+    /// `Policy::max_records_per_second` or `Policy::max_concurrency`. The resource has no field for either yet, so no pipeline has it.
     RateLimit,
     /// Pods do not become ready.
     PodsNotStarting,
@@ -201,7 +201,7 @@ impl Limit {
             Self::StuckPartition => "A record does not get done and holds its partition: see status.stuck.",
             Self::Held => "Workers deliver nothing of some partitions for now: see the Delivering condition.",
             Self::DownstreamBound => "The processor asks for fewer calls: relieve what it depends on.",
-            Self::RateLimit => "delivery.maxRecordsPerSecond or delivery.maxConcurrency holds the number down.",
+            Self::RateLimit => "A ceiling on the pipeline's records per second or calls at once holds the number down.",
             Self::PodsNotStarting => "Pods do not become ready: see their events.",
             Self::LagUnknown => "Kafka does not answer: see the KafkaReachable condition.",
         }
