@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Encoder as _, Gauge, GaugeVec, Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder};
 
 /// The metrics. Clones share them.
@@ -126,6 +128,17 @@ impl Metrics {
         }
     }
 
+    /// What all of them are called and mean, those without a series too.
+    pub fn families(&self) -> Vec<(Desc, MetricType)> {
+        let mut families = Vec::new();
+        for collector in self.inner.collectors() {
+            let types = collector.collect();
+            let types = types.iter().map(MetricFamily::get_field_type);
+            families.extend(collector.desc().into_iter().cloned().zip(types));
+        }
+        families
+    }
+
     /// All metrics in Prometheus' text format.
     ///
     /// # Errors
@@ -139,17 +152,24 @@ impl Metrics {
 
 impl Inner {
     fn register(&self) -> Result<(), prometheus::Error> {
-        self.registry.register(Box::new(self.reconcile_seconds.clone()))?;
-        for counter in [&self.reconciles, &self.writes, &self.events] {
-            self.registry.register(Box::new(counter.clone()))?;
-        }
-        for gauge in [&self.leader, &self.pipelines] {
-            self.registry.register(Box::new(gauge.clone()))?;
-        }
-        for (gauge, _) in self.of(&PipelineNumbers::default()) {
-            self.registry.register(Box::new(gauge.clone()))?;
+        for collector in self.collectors() {
+            self.registry.register(collector)?;
         }
         Ok(())
+    }
+
+    fn collectors(&self) -> Vec<Box<dyn Collector>> {
+        let mut all: Vec<Box<dyn Collector>> = vec![Box::new(self.reconcile_seconds.clone())];
+        for counter in [&self.reconciles, &self.writes, &self.events] {
+            all.push(Box::new(counter.clone()));
+        }
+        for gauge in [&self.leader, &self.pipelines] {
+            all.push(Box::new(gauge.clone()));
+        }
+        for (gauge, _) in self.of(&PipelineNumbers::default()) {
+            all.push(Box::new(gauge.clone()));
+        }
+        all
     }
 
     fn of(&self, numbers: &PipelineNumbers) -> [(&GaugeVec, Option<f64>); 6] {

@@ -2,11 +2,12 @@
 
 mod engine;
 
-use penstock_engine::seam::Outcome;
+use std::cell::RefCell;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder, core::Collector,
-};
+use penstock_engine::seam::Outcome;
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::{MetricFamily, MetricType};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
 pub use self::engine::EngineMetrics;
 
@@ -14,6 +15,7 @@ pub use self::engine::EngineMetrics;
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
+    families: Vec<(Desc, MetricType)>,
     /// What the engine counts.
     pub engine: EngineMetrics,
     /// Records taken from Kafka.
@@ -61,7 +63,7 @@ impl Metrics {
     /// # Errors
     /// Never, unless two metrics below had one name.
     pub fn new() -> Result<Self, prometheus::Error> {
-        let registry = Registry::new();
+        let registry = Catalogue::default();
         let calls = counters(&registry, "calls_total", "Ended calls to the processor", &["outcome"])?;
         Ok(Self {
             engine: EngineMetrics::new(&registry)?,
@@ -97,8 +99,13 @@ impl Metrics {
                 "Sleeps that ended by their longest although there was work: lost wake-ups, which must not happen",
             )?,
             spans: counters(&registry, "spans_total", "Spans of calls, for a collector of traces", &["result"])?,
-            processor_up: gauge(&registry, "processor_up", "1 while records are handed over: 0 before the processor is ready, and while the circuit is open")?,
-            registry,
+            processor_up: gauge(
+                &registry,
+                "processor_up",
+                "1 while records are handed over: 0 before the processor is ready, and while the circuit is open",
+            )?,
+            families: registry.families.into_inner(),
+            registry: registry.inner,
         })
     }
 
@@ -123,27 +130,42 @@ impl Metrics {
         self.acknowledged.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
     }
 
+    /// What all of them are called and mean, those without a series too.
+    pub fn families(&self) -> &[(Desc, MetricType)] {
+        &self.families
+    }
+
     /// All of them in Prometheus' text format.
     pub fn text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
     }
 }
 
+/// A registry, and what is in it: of a family that has no series yet the registry itself tells nothing.
+#[derive(Default)]
+struct Catalogue {
+    inner: Registry,
+    families: RefCell<Vec<(Desc, MetricType)>>,
+}
+
 fn name(suffix: &str) -> String {
     format!("penstock_worker_{suffix}")
 }
 
-fn registered<C: Collector + Clone + 'static>(registry: &Registry, collector: C) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
+fn registered<C: Collector + Clone + 'static>(registry: &Catalogue, collector: C) -> Result<C, prometheus::Error> {
+    registry.inner.register(Box::new(collector.clone()))?;
+    let types = collector.collect();
+    let types = types.iter().map(MetricFamily::get_field_type);
+    registry.families.borrow_mut().extend(collector.desc().into_iter().cloned().zip(types));
     Ok(collector)
 }
 
-fn counter(registry: &Registry, suffix: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+fn counter(registry: &Catalogue, suffix: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     registered(registry, IntCounter::new(name(suffix), help)?)
 }
 
 fn counters(
-    registry: &Registry,
+    registry: &Catalogue,
     suffix: &str,
     help: &str,
     labels: &[&str],
@@ -151,12 +173,12 @@ fn counters(
     registered(registry, IntCounterVec::new(Opts::new(name(suffix), help), labels)?)
 }
 
-fn gauge(registry: &Registry, suffix: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+fn gauge(registry: &Catalogue, suffix: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     registered(registry, IntGauge::new(name(suffix), help)?)
 }
 
 /// Buckets from 0.1 ms to 52 s, each twice the one before.
-fn histogram(registry: &Registry, suffix: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+fn histogram(registry: &Catalogue, suffix: &str, help: &str) -> Result<Histogram, prometheus::Error> {
     let buckets = prometheus::exponential_buckets(0.0001, 2.0, 20)?;
     registered(registry, Histogram::with_opts(HistogramOpts::new(name(suffix), help).buckets(buckets))?)
 }

@@ -2,9 +2,11 @@
 //! what is committed; `make generate` writes it.
 
 mod chart;
+mod metrics;
 mod reference;
 mod values;
 
 pub use self::chart::crd_template;
+pub use self::metrics::{Family, label_values, metrics, untold};
 pub use self::reference::reference;
 pub use self::values::{Value, table, undocumented, values};

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use penstock_crds::schema;
-use penstock_generated::{crd_template, reference, table, undocumented, values};
+use penstock_generated::{Family, crd_template, label_values, metrics, reference, table, undocumented, untold, values};
 use serde_json::Value;
 
 fn root() -> PathBuf {
@@ -28,6 +28,13 @@ fn is_committed(path: &str, generated: &str) {
     );
 }
 
+/// A page with what stands between two marks replaced.
+fn between(page: &str, (begin, end): (&str, &str), text: &str) -> String {
+    let (head, rest) = page.split_once(begin).unwrap_or_else(|| panic!("{begin} is missing"));
+    let (_, tail) = rest.split_once(end).unwrap_or_else(|| panic!("{end} is missing"));
+    format!("{head}{begin}{text}{end}{tail}")
+}
+
 #[test]
 fn the_chart_installs_the_crd_of_the_types() {
     is_committed("charts/penstock/templates/crd.yaml", &crd_template(&schema::manifest().unwrap()));
@@ -35,12 +42,9 @@ fn the_chart_installs_the_crd_of_the_types() {
 
 #[test]
 fn the_charts_readme_lists_the_values() {
-    let readme = read("charts/penstock/README.md");
-    let (begin, end) = ("<!-- values: generated from values.yaml by `make generate` -->\n", "<!-- end of values -->");
-    let (head, rest) = readme.split_once(begin).unwrap();
-    let (_, tail) = rest.split_once(end).unwrap();
+    let marks = ("<!-- values: generated from values.yaml by `make generate` -->\n", "<!-- end of values -->");
     let table = table(&values(&read("charts/penstock/values.yaml")).unwrap());
-    is_committed("charts/penstock/README.md", &format!("{head}{begin}{table}{end}{tail}"));
+    is_committed("charts/penstock/README.md", &between(&read("charts/penstock/README.md"), marks, &table));
 }
 
 #[test]
@@ -84,4 +88,71 @@ fn the_reference_is_that_of_the_types() {
     let mut crd = schema::crd();
     let schema = crd.spec.versions.remove(0).schema.unwrap().open_api_v3_schema.unwrap();
     is_committed("docs/reference/consumerpipeline.md", &reference(&schema));
+}
+
+/// All families, by whose they are.
+fn families() -> [(&'static str, Vec<Family>); 3] {
+    let workers = penstock_worker::metrics::Metrics::new().unwrap().families().to_vec();
+    let others = penstock_operator::metrics::Metrics::new().unwrap().families();
+    let of_pipelines = |(desc, _): &Family| desc.fq_name.starts_with("penstock_pipeline_");
+    let (pipelines, operator): (Vec<Family>, Vec<Family>) = others.into_iter().partition(of_pipelines);
+    [("workers", workers), ("pipelines", pipelines), ("the operator", operator)]
+}
+
+#[test]
+fn the_reference_of_metrics_has_every_family() {
+    let mut page = read("docs/reference/metrics.md");
+    for (whose, families) in families() {
+        let begin = format!("<!-- metrics of {whose}: generated from the code by `make generate` -->\n");
+        let end = format!("<!-- end of metrics of {whose} -->");
+        page = between(&page, (&begin, &end), &metrics(&families));
+    }
+    is_committed("docs/reference/metrics.md", &page);
+    assert_eq!(not_there(&page), Vec::<&str>::new(), "the page tells of what is no metric");
+}
+
+#[test]
+fn what_labels_may_say_is_told_and_is_in_the_code() {
+    let families = families().map(|(_, families)| families).concat();
+    assert_eq!(untold(&families), Vec::<String>::new(), "see VALUES in tests/generated/src/metrics.rs");
+    let mut code = String::new();
+    for folder in ["crds/src", "operator/src", "worker/src"] {
+        read_rust(&root().join(folder), &mut code);
+    }
+    let gone: Vec<_> = label_values().filter(|value| !code.contains(&format!("\"{value}\""))).collect();
+    assert_eq!(gone, Vec::<&str>::new(), "in VALUES of tests/generated/src/metrics.rs, but not in the code");
+}
+
+fn read_rust(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            read_rust(&path, text);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn the_docs_name_no_metric_that_is_not_there() {
+    for path in ["docs/concepts.md", "docs/operations.md"] {
+        assert_eq!(not_there(&read(path)), Vec::<&str>::new(), "{path} tells of what is no metric");
+    }
+}
+
+/// Words of a text that look like metrics and are none.
+fn not_there(text: &str) -> Vec<&str> {
+    let families = families().map(|(_, families)| families).concat();
+    let known: BTreeSet<&str> = families.iter().map(|(desc, _)| desc.fq_name.as_str()).collect();
+    let words = text.split(|letter: char| !letter.is_ascii_lowercase() && letter != '_');
+    let ours = ["penstock_worker_", "penstock_pipeline_", "penstock_operator_"];
+    let named = words.filter(|word| ours.iter().any(|prefix| word.starts_with(prefix)) && !word.ends_with('_'));
+    let of_histograms = ["_bucket", "_count", "_sum"];
+    named
+        .filter(|word| {
+            let family = of_histograms.iter().find_map(|end| word.strip_suffix(*end));
+            !known.contains(family.unwrap_or(word))
+        })
+        .collect()
 }

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use penstock_crds::checkpoint::HoldReason;
 use penstock_engine::{Counters, EngineView, PartitionView};
 use penstock_kafka::TopicPartition;
-use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts};
 
-use super::{counter, counters, gauge, name, registered};
+use super::{Catalogue, counter, counters, gauge, name, registered};
 
 const PARTITION: [&str; 2] = ["topic", "partition"];
 
@@ -51,7 +51,7 @@ struct Published {
 }
 
 impl EngineMetrics {
-    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+    pub(super) fn new(registry: &Catalogue) -> Result<Self, prometheus::Error> {
         let each = |suffix: &str, help: &str| -> Result<IntGaugeVec, prometheus::Error> {
             registered(registry, IntGaugeVec::new(Opts::new(name(suffix), help), &PARTITION)?)
         };
@@ -217,7 +217,7 @@ impl EngineMetrics {
 mod tests {
     use penstock_engine::seam::Tp;
     use penstock_engine::{Engine, Policy};
-    use prometheus::TextEncoder;
+    use prometheus::{Registry, TextEncoder};
 
     use super::*;
 
@@ -247,8 +247,9 @@ mod tests {
 
     #[test]
     fn a_scrape_sees_partitions_that_stay_whenever_it_comes_and_none_that_went() {
-        let registry = Registry::new();
+        let registry = Catalogue::default();
         let metrics = EngineMetrics::new(&registry).unwrap();
+        let registry = registry.inner;
         let view = Engine::new(Policy::default()).view();
         let publish = |owned: &[(TopicPartition, PartitionView)], scrape: &dyn Fn()| {
             // What the iterator does falls between the gauges of two partitions.
