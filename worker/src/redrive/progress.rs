@@ -51,9 +51,10 @@ impl Progress {
         self.next = self.next.max(end);
     }
 
-    /// The offset to commit.
+    /// The offset to commit: behind what earlier runs sent back, where nothing was left lying before that.
     pub(super) fn position(&self) -> i64 {
-        self.first_left.unwrap_or(self.next)
+        let sent = || self.before.iter().find(|run| run.contains(&self.next)).map(|run| run.end);
+        self.first_left.unwrap_or_else(|| sent().unwrap_or(self.next))
     }
 
     /// What to commit beside it; `None` if it does not fit: too many letters that were sent back lie among others that were not.
@@ -95,9 +96,9 @@ mod tests {
         assert_eq!((11..18).filter(|offset| next.was_sent(*offset)).collect::<Vec<_>>(), [12, 13, 16]);
         next.saw(11, true);
         next.saw(12, true);
-        assert_eq!(next.position(), 13, "cut short");
+        assert_eq!(next.position(), 14, "cut short within what the first run sent");
         let third = resumed(&next);
-        assert_eq!((13..18).filter(|offset| third.was_sent(*offset)).collect::<Vec<_>>(), [16]);
+        assert_eq!((14..18).filter(|offset| third.was_sent(*offset)).collect::<Vec<_>>(), [16]);
     }
 
     #[test]

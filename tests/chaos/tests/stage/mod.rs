@@ -15,6 +15,7 @@ use penstock_chaos::cluster::{Cluster, Topic};
 use penstock_chaos::fleet::{Names, worker_program};
 use penstock_chaos::history::{Commit, Forwarded};
 use rdkafka::ClientConfig;
+use rdkafka::message::Header;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -26,8 +27,9 @@ pub(crate) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a processor is asked.
+/// What a processor is asked, or a collector is told.
 pub(crate) struct Request {
+    pub(crate) path: String,
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
@@ -108,22 +110,33 @@ spec:
     }
 
     pub(crate) fn start(&self, pipeline: &str) -> Worker {
+        self.start_with(pipeline, &[])
+    }
+
+    /// The same, with these variables in its environment.
+    pub(crate) fn start_with(&self, pipeline: &str, environment: &[(&str, &str)]) -> Worker {
         self.started.set(self.started.get() + 1);
         let number = self.started.get();
         let log = std::fs::File::create(self.logs.join(format!("{number}.log"))).unwrap();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(worker_program().unwrap()).arg("run").arg(self.file(pipeline));
         command.args(["--http", "127.0.0.1:0"]).arg("--termination-log").arg(self.logs.join(format!("{number}.end")));
+        command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
         Worker(command.spawn().unwrap())
     }
 
     /// Runs `penstock-worker redrive`; its last line.
     pub(crate) fn redrive(&self, pipeline: &str, arguments: &[&str]) -> String {
+        self.redrive_told(pipeline, arguments).pop().unwrap()
+    }
+
+    /// The same; all that it says.
+    pub(crate) fn redrive_told(&self, pipeline: &str, arguments: &[&str]) -> Vec<String> {
         let mut command = Command::new(worker_program().unwrap());
         let output = command.arg("redrive").arg(self.file(pipeline)).args(arguments).output().unwrap();
         assert!(output.status.success(), "{output:?}");
-        String::from_utf8(output.stdout).unwrap().lines().last().unwrap().to_owned()
+        String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
     fn file(&self, pipeline: &str) -> PathBuf {
@@ -134,11 +147,24 @@ spec:
 
     /// Writes records: partition, key and value.
     pub(crate) fn produce(&self, records: impl IntoIterator<Item = (i32, Option<String>, String)>) {
+        self.produce_with(&[], records);
+    }
+
+    /// The same, each with these headers.
+    pub(crate) fn produce_with(
+        &self,
+        headers: &[(&str, &str)],
+        records: impl IntoIterator<Item = (i32, Option<String>, String)>,
+    ) {
         let bootstrap = &self.cluster.bootstrap;
         let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
         for (partition, key, value) in records {
             let mut record: BaseRecord<'_, String, String> = BaseRecord::to(&self.name).payload(&value);
             record.key = key.as_ref();
+            for &(key, value) in headers {
+                let others = record.headers.take().unwrap_or_default();
+                record.headers = Some(others.insert(Header { key, value: Some(value) }));
+            }
             producer.send(record.partition(partition)).map_err(|(error, _)| error).unwrap();
         }
         producer.flush(Duration::from_secs(30)).unwrap();
@@ -185,18 +211,23 @@ spec:
 /// One request and its answer; `None` when the connection has ended.
 fn exchange(mut stream: &TcpStream, answer: impl Fn(&Request) -> u16) -> Option<()> {
     let mut reader = BufReader::with_capacity(1, stream); // takes nothing of the next request
-    let mut headers = BTreeMap::new();
-    loop {
+    let mut next_line = || {
         let mut line = String::new();
         reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-        match line.trim().split_once(':') {
+        Some(line.trim().to_owned())
+    };
+    let path = next_line()?.split(' ').nth(1)?.to_owned();
+    let mut headers = BTreeMap::new();
+    loop {
+        let line = next_line()?;
+        match line.split_once(':') {
             Some((name, value)) => headers.insert(name.to_lowercase(), value.trim().to_owned()),
-            None if line.trim().is_empty() => break,
+            None if line.is_empty() => break,
             None => None,
         };
     }
     let mut body = vec![0; headers.get("content-length")?.parse().ok()?];
     reader.read_exact(&mut body).ok()?;
-    let status = answer(&Request { headers, body });
+    let status = answer(&Request { path, headers, body });
     stream.write_all(format!("HTTP/1.1 {status} .\r\ncontent-length: 0\r\n\r\n").as_bytes()).ok()
 }
