@@ -85,6 +85,24 @@ struct Split {
     assigned: bool,
     /// The topic was re-created: what is buffered lies in another log, at an offset that means nothing there.
     recreated: bool,
+    left: Left,
+}
+
+/// Where a partition stood before it was told to read on elsewhere. The client says so for a while yet: it forgets with the fetcher that it
+/// stops, on another thread (`rd_kafka_toppar_fetch_stopped` in rdkafka_partition.c). Whoever believed it would pass over what lies before.
+#[derive(Clone, Copy, Debug, Default)]
+struct Left(Option<i64>);
+
+impl Left {
+    /// What is to be believed of a position that the client tells.
+    fn behind(self, position: Option<i64>) -> Option<i64> {
+        position.filter(|position| self.0 != Some(*position))
+    }
+
+    /// Records came from where it reads now.
+    fn after(self, records: usize) -> Self {
+        Self(self.0.filter(|_| records == 0))
+    }
 }
 
 impl Split {
@@ -246,7 +264,7 @@ impl Consumer {
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
-        self.partitions.insert(partition.clone(), Split { queue, topic, assigned, recreated: false });
+        self.partitions.insert(partition.clone(), Split { queue, topic, assigned, recreated: false, left: Left::default() });
         Ok(())
     }
 
@@ -278,8 +296,13 @@ impl Consumer {
     /// its offset was lost ([`ErrorCode::is_offset_lost`]): librdkafka has stopped it then and ignores seeks of its own, so this
     /// gives the partition up and takes it again.
     pub fn seek(&mut self, at: &StartAt) -> Result<(), KafkaError> {
+        let left = self.position(&at.partition);
         self.unassign(std::slice::from_ref(&at.partition))?;
-        self.assign(std::slice::from_ref(at))
+        self.assign(std::slice::from_ref(at))?;
+        if let Some(split) = self.partitions.get_mut(&at.partition) {
+            split.left = Left(left);
+        }
+        Ok(())
     }
 
     /// Sends one OffsetCommit; the answer is [`ConsumerEvent::Committed`] with the same `seq`. There is no check that the
@@ -334,16 +357,19 @@ impl Consumer {
         let taken = split.queue.take(limit.max_records, limit.max_bytes, sink);
         // Afterwards: a record of the new topic is never here before the word that the topic is new.
         self.look_for_recreated_topics();
-        if self.partitions.get(partition).is_some_and(|split| split.recreated) {
-            return Fetched::default();
+        if let Some(split) = self.partitions.get_mut(partition) {
+            if split.recreated {
+                return Fetched::default();
+            }
+            split.left = split.left.after(taken.records);
         }
         Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }
     }
 
-    /// The offset behind the last record handed over, control records included; `None` before the first.
+    /// The offset behind the last record handed over, control records included; `None` before the first, also after a seek.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
         let split = self.partitions.get(partition)?;
-        self.client.position(&split.topic, partition.partition)
+        split.left.behind(self.client.position(&split.topic, partition.partition))
     }
 
     /// The partition's ends as last seen; `None` before the first fetch response.
@@ -363,4 +389,17 @@ impl Consumer {
 /// `timeout`. Worth a second before a process exits, so that no thread of librdkafka is in the middle of something.
 pub fn wait_freed(timeout: Duration) -> bool {
     crate::native::client::wait_freed(timeout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_that_was_left_is_not_believed_until_records_come_from_the_new_one() {
+        let left = Left(Some(50)).after(0);
+        assert_eq!([left.behind(Some(50)), left.behind(None), left.behind(Some(11))], [None, None, Some(11)]);
+        assert_eq!(left.after(1).behind(Some(50)), Some(50), "as far as before, in earnest");
+        assert_eq!(Left::default().behind(Some(50)), Some(50));
+    }
 }

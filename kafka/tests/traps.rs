@@ -13,7 +13,7 @@ mod mock;
 use std::time::{Duration, Instant};
 
 use mock::{Mock, Request};
-use penstock_kafka::consumer::{CommitOffset, RebalanceKind};
+use penstock_kafka::consumer::{CommitOffset, RebalanceKind, StartAt};
 use penstock_kafka::producer::{OutgoingRecord, Producer};
 use penstock_kafka::settings::{Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::pair;
@@ -66,6 +66,23 @@ fn a_heartbeat_that_is_not_answered_in_time_is_told_of() {
     assert_eq!(member.answers_lost, 0);
     mock.delay_answers(3000); // the interval is 100 ms, and timeouts are looked for once a second
     assert!(member.run(PATIENCE, |member| member.answers_lost > 0));
+}
+
+/// Nor is it said to, where it comes to stand there again. (That the client may tell the old place for a while is seen under load alone.)
+#[test]
+fn whoever_reads_on_elsewhere_does_not_stand_where_it_stood() {
+    let mock = Mock::new(1);
+    mock.topic(TOPIC, 1);
+    fill(&mock, 1, 50);
+    let mut member = Member::join(&mock.bootstrap(), &settings("g", "m", GroupProtocol::Consumer), &[TOPIC]);
+    assert!(member.run(PATIENCE, |member| member.count == 50));
+    let partition = TopicPartition::new(TOPIC, 0);
+    assert_eq!(member.consumer.position(&partition), Some(50));
+    member.consumer.seek(&StartAt { partition: partition.clone(), offset: 10, leader_epoch: None }).unwrap();
+    assert_eq!(member.consumer.position(&partition), None, "of what it reads now it has given nothing");
+    assert!(member.run(PATIENCE, |member| member.count == 90));
+    assert_eq!(member.consumer.position(&partition), Some(50), "as far as before, but in earnest");
+    member.close();
 }
 
 /// Traps 4, 5 and 7: what a commit says is written as it is, also where only the metadata is new, and also where it is no text.
