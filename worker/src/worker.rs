@@ -9,7 +9,7 @@ use penstock_crds::pipeline::Processor;
 use penstock_engine::Engine;
 use penstock_kafka::memory::Load;
 use penstock_kafka::producer::MAX_RECORDS;
-use penstock_kafka::settings::ConsumerSettings;
+use penstock_kafka::settings::{Connection, ConsumerSettings};
 use penstock_kafka::wake;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -62,7 +62,24 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
     }
     let connection = config.connection(args.secret_dir.as_deref(), &[])?;
     let calls = Callee::of(config, handler)?;
-    let runtime = runtime(config)?;
+    on(runtime(config)?, |runtime| run_on(runtime, args, config, calls, &connection))
+}
+
+/// Does something on a runtime and leaves it, whatever still runs there: a handler that blocks and does not return would keep the process
+/// from ending, and from saying why.
+fn on<T>(runtime: Runtime, work: impl FnOnce(&Runtime) -> T) -> T {
+    let done = work(&runtime);
+    runtime.shutdown_background();
+    done
+}
+
+fn run_on(
+    runtime: &Runtime,
+    args: &Run,
+    config: &Config,
+    calls: Callee,
+    connection: &Connection,
+) -> Result<Ended, Failure> {
     let metrics = Arc::new(Metrics::new().map_err(|error| Failure::new(WORKER_ERROR, error.to_string()))?);
     let state = Arc::new(State::default());
     let (sleeper, waker) = wake::pair();
@@ -71,7 +88,7 @@ pub(crate) fn run(args: &Run, config: &Config, handler: Option<Arc<dyn Embedded>
         tokio::spawn(Server::bind(args.http, Arc::clone(&state), Arc::clone(&metrics)).await?.serve());
         stop_on_signals(&state, &waker)
     })?;
-    let Some(cluster) = runtime.block_on(startup::cluster(config, &connection, &state))? else {
+    let Some(cluster) = runtime.block_on(startup::cluster(config, connection, &state))? else {
         return Ok(Ended::InOrder);
     };
     if !runtime.block_on(startup::processor(async || calls.ready().await, &state)) {
@@ -277,4 +294,30 @@ fn incarnation() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_handler_that_never_returns_keeps_nobody_from_leaving() {
+        let ((release, held), (start, started), (leave, gone)) = (channel::<()>(), channel(), channel());
+        std::thread::spawn(move || {
+            let runtime = Builder::new_multi_thread().worker_threads(1).build().unwrap();
+            on(runtime, |runtime| {
+                runtime.spawn_blocking(move || {
+                    start.send(()).unwrap();
+                    held.recv()
+                });
+                started.recv().unwrap();
+            });
+            leave.send(()).unwrap();
+        });
+        let in_time = gone.recv_timeout(Duration::from_secs(10));
+        drop(release);
+        assert_eq!(in_time, Ok(()));
+    }
 }

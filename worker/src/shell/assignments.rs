@@ -87,6 +87,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         };
         self.metrics.rebalances.with_label_values(&[label]).inc();
         match kind {
+            // It is lost with the consumer that is to be made anew, of which all that it had was given up.
+            RebalanceKind::Assign if self.assignments.rebuild_at.is_some() => {}
+            RebalanceKind::Revoke if self.assignments.rebuild_at.is_some() => self.unassign(&tps, now),
             RebalanceKind::Assign => {
                 self.refused = None;
                 self.state.joined();

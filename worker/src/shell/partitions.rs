@@ -30,6 +30,8 @@ pub(super) struct Partition {
     pub(super) reading: bool,
     /// Records and bytes to make room for: as many as the last time.
     pub(super) arena_hint: (usize, usize),
+    /// What a record weighed the last time.
+    record_weight: usize,
     /// Bytes that may still be handed over, as the engine weighs records.
     credit: u64,
     /// The position that the engine knows.
@@ -72,23 +74,22 @@ impl Partition {
     }
 
     /// What may be taken now, if anything. A record weighs more than its bytes, by how much in all is known only
-    /// afterwards: records as large as the last ones are reckoned with.
+    /// afterwards: records as heavy as the last ones are reckoned with.
     pub(super) fn fetch_limit(&self, most: FetchLimit) -> Option<FetchLimit> {
         let credit = usize::try_from(self.credit).ok().filter(|bytes| *bytes > 0)?;
-        let (records, bytes) = self.arena_hint;
-        let weight = bytes.checked_div(records).unwrap_or_default() + RECORD_OVERHEAD_BYTES as usize;
         Some(FetchLimit {
-            max_records: (credit / weight).clamp(1, most.max_records),
+            max_records: (credit / self.record_weight).clamp(1, most.max_records),
             max_bytes: credit.min(most.max_bytes),
         })
     }
 
-    /// Books what was taken. The engine forgets an overdraft, so it is forgotten here too.
-    pub(super) fn took(&mut self, fetched: &Fetched) {
-        let weight = fetched.bytes.saturating_add(fetched.records.saturating_mul(RECORD_OVERHEAD_BYTES as usize));
-        self.credit = self.credit.saturating_sub(weight as u64);
-        if fetched.records > 0 {
+    /// Books what was taken, by what it weighs in its arena: that is how the engine counts it. The engine forgets an overdraft, so it
+    /// is forgotten here too.
+    pub(super) fn took(&mut self, fetched: &Fetched, weight: u64) {
+        self.credit = self.credit.saturating_sub(weight);
+        if let Some(each) = weight.checked_div(fetched.records as u64) {
             self.arena_hint = (fetched.records, fetched.bytes);
+            self.record_weight = usize::try_from(each).unwrap_or(usize::MAX).max(RECORD_OVERHEAD_BYTES as usize);
         }
     }
 
@@ -131,6 +132,7 @@ impl Partitions {
             delay: None,
             reading: false,
             arena_hint: (0, 0),
+            record_weight: RECORD_OVERHEAD_BYTES as usize,
             credit: 0,
             position: -1,
             begins_at: -1,

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use penstock_crds::checkpoint::HoldReason;
 use penstock_kafka::TopicPartition;
-use penstock_kafka::consumer::StartAt;
+use penstock_kafka::consumer::{Rebalance, RebalanceKind, StartAt};
 
 use self::kafka::{Letters, ModelKafka, Silence};
 use self::processor::Says;
@@ -90,6 +90,23 @@ fn a_failed_consumer_is_made_anew_and_goes_on() {
     world.run_until_done();
     assert_eq!(world.shell.io.count("rebuild"), 1);
     assert_eq!(world.stop(), Some(true));
+}
+
+#[test]
+fn what_a_consumer_is_given_after_it_failed_is_not_taken() {
+    let mut world = World::new(3, Chaos::none());
+    // Once more within a minute, and the next one is not made at once.
+    for _ in 0..2 {
+        world.run_for(Duration::from_millis(100));
+        world.shell.io.fail();
+    }
+    world.run_for(Duration::from_millis(100));
+    assert!(world.shell.assignments.rebuild_at().is_some(), "the test needs a worker without a consumer");
+    let partitions = vec![TopicPartition::new("orders", 1)];
+    let given = Rebalance { kind: RebalanceKind::Assign, partitions, assignment_lost: false, seq: 9 };
+    world.shell.rebalance(&given, world.now);
+    assert_eq!(world.shell.partitions.owned(), [], "it may be another worker's by now");
+    world.run_until_done();
 }
 
 #[test]
