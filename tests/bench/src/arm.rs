@@ -5,6 +5,9 @@ use std::process::{Command, Stdio};
 
 use crate::cell::{Cell, Task};
 
+/// Most records of a call in the cell with batches, for everybody.
+const BATCH: &str = "500";
+
 /// One contender at one setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arm {
@@ -75,21 +78,30 @@ impl Arm {
         matches!(self, Self::SpringRecord | Self::SpringBatch | Self::Parallel100 | Self::Parallel1000)
     }
 
-    /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything.
+    /// Whether the arm takes part in a cell. A poll loop that sleeps is no ceiling of anything. Spring's listener
+    /// for batches has no part where each record is a call, and the one for records none where they are sent together.
     pub(crate) fn plays(self, cell: &Cell) -> bool {
-        match cell.task {
-            Task::Http => self == Self::PenstockHttp,
-            Task::HttpBatch => matches!(self, Self::PenstockBatch | Self::PenstockSameLane),
-            Task::Wait => !self.calls() && (self != Self::Raw || cell.work.is_zero()),
+        match self {
+            Self::Raw => cell.task == Task::Wait && cell.work.is_zero(),
+            Self::Penstock => cell.task == Task::Wait,
+            Self::PenstockHttp => cell.task == Task::Http,
+            Self::PenstockBatch | Self::PenstockSameLane => cell.task == Task::HttpBatch,
+            Self::SpringRecord => cell.task != Task::HttpBatch,
+            Self::SpringBatch => cell.task != Task::Http,
+            Self::Parallel100 | Self::Parallel1000 => true,
         }
     }
 
-    /// Whether it calls the benchmark's own server, `bench-processor`.
-    pub(crate) const fn calls(self) -> bool {
-        matches!(self, Self::PenstockHttp | Self::PenstockBatch | Self::PenstockSameLane)
+    /// The arm of Penstock that a cell's bars are about, and that is set beside the rivals.
+    pub(crate) const fn own(cell: &Cell) -> Self {
+        match cell.task {
+            Task::Wait => Self::Penstock,
+            Task::Http => Self::PenstockHttp,
+            Task::HttpBatch => Self::PenstockBatch,
+        }
     }
 
-    /// The process, ready to start. `port` is that of the server, for arms that call it.
+    /// The process, ready to start. `port` is that of the server, in cells where it is called.
     pub(crate) fn command(
         self,
         programs: &Programs,
@@ -102,22 +114,30 @@ impl Arm {
         let worker = |more: &[&str]| {
             arguments(&programs.release.join("bench-worker"), &[&[bootstrap, topic, group], more].concat())
         };
+        let batch = format!("{{\"maxRecords\": {BATCH}}}");
+        let same_lane = format!("{{\"maxRecords\": {BATCH}, \"sameLane\": true}}");
+        // What rivals are told of the server: where it is, and how many records a call may have.
+        let server = match cell.task {
+            Task::Wait => vec![],
+            Task::Http => vec![port, "1"],
+            Task::HttpBatch => vec![port, BATCH],
+        };
+        let rival = |project: &str, class: &str, kind: &str, concurrency: &str| {
+            let rest = [&[kind, bootstrap, topic, group, &work, concurrency], server.as_slice()].concat();
+            java(programs, project, class, &rest)
+        };
         let mut command = match self {
             Self::Raw => {
                 arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
             }
             Self::Penstock => worker(&[&work]),
             Self::PenstockHttp => worker(&["0", "64", port]),
-            Self::PenstockBatch => worker(&["0", "64", port, "{\"maxRecords\": 500}"]),
-            Self::PenstockSameLane => worker(&["0", "64", port, "{\"maxRecords\": 500, \"sameLane\": true}"]),
-            Self::SpringRecord => {
-                java(programs, "spring", "rivals.Spring", &["record", bootstrap, topic, group, &work, "8"])
-            }
-            Self::SpringBatch => {
-                java(programs, "spring", "rivals.Spring", &["batch", bootstrap, topic, group, &work, "8"])
-            }
-            Self::Parallel100 => parallel(programs, bootstrap, topic, group, &work, "100"),
-            Self::Parallel1000 => parallel(programs, bootstrap, topic, group, &work, "1000"),
+            Self::PenstockBatch => worker(&["0", "64", port, &batch]),
+            Self::PenstockSameLane => worker(&["0", "64", port, &same_lane]),
+            Self::SpringRecord => rival("spring", "rivals.Spring", "record", "8"),
+            Self::SpringBatch => rival("spring", "rivals.Spring", "batch", "8"),
+            Self::Parallel100 => rival("parallel-consumer", "rivals.Parallel", "KEY", "100"),
+            Self::Parallel1000 => rival("parallel-consumer", "rivals.Parallel", "KEY", "1000"),
         };
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
@@ -130,14 +150,60 @@ fn arguments(program: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-fn parallel(programs: &Programs, bootstrap: &str, topic: &str, group: &str, work: &str, threads: &str) -> Command {
-    java(programs, "parallel-consumer", "rivals.Parallel", &["KEY", bootstrap, topic, group, work, threads])
-}
-
 fn java(programs: &Programs, project: &str, class: &str, rest: &[&str]) -> Command {
     let target = programs.rivals.join(project).join("target");
     let classpath = format!("{}:{}", target.join("classes").display(), target.join("dependency/*").display());
     let mut command = Command::new("java");
-    command.args(["-Xmx2g", "-XX:+UseParallelGC", "-cp", &classpath, class]).args(rest);
+    // Without the second a rival whose threads have died of it would seem to be slow.
+    let flags = ["-Xmx2g", "-XX:+ExitOnOutOfMemoryError", "-XX:+UseParallelGC"];
+    command.args(flags).args(["-cp", &classpath, class]).args(rest);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cell(name: &str) -> Cell {
+        Cell::all().into_iter().find(|cell| cell.name == name).unwrap()
+    }
+
+    fn line(arm: Arm, name: &str) -> String {
+        let programs = Programs { release: PathBuf::from("release"), rivals: PathBuf::from("rivals") };
+        let command = arm.command(&programs, ("broker:9092", "4711"), "topic", "group", &cell(name));
+        command.get_args().map(|argument| argument.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn penstock_meets_rivals_in_every_cell() {
+        for cell in Cell::all() {
+            assert!(Arm::own(&cell).plays(&cell), "{}", cell.name);
+            let rivals: Vec<Arm> = Arm::ALL.into_iter().filter(|arm| arm.is_rival() && arm.plays(&cell)).collect();
+            let expected = match cell.task {
+                Task::Wait => vec![Arm::SpringRecord, Arm::SpringBatch, Arm::Parallel100, Arm::Parallel1000],
+                Task::Http => vec![Arm::SpringRecord, Arm::Parallel100, Arm::Parallel1000],
+                Task::HttpBatch => vec![Arm::SpringBatch, Arm::Parallel100, Arm::Parallel1000],
+            };
+            assert_eq!(rivals, expected, "{}", cell.name);
+        }
+    }
+
+    #[test]
+    fn whoever_calls_the_server_knows_where_it_is() {
+        for cell in Cell::all() {
+            for arm in Arm::ALL.into_iter().filter(|arm| arm.plays(&cell)) {
+                let line = line(arm, cell.name);
+                assert_eq!(line.split(' ').any(|word| word == "4711"), cell.calls(), "{}: {line}", cell.name);
+            }
+        }
+    }
+
+    #[test]
+    fn batches_have_the_same_limit_for_all() {
+        assert!(line(Arm::PenstockBatch, "http-batch").ends_with("0 64 4711 {\"maxRecords\": 500}"));
+        assert!(line(Arm::SpringBatch, "http-batch").ends_with("batch broker:9092 topic group 0 8 4711 500"));
+        assert!(line(Arm::Parallel100, "http-batch").ends_with("KEY broker:9092 topic group 0 100 4711 500"));
+        assert!(line(Arm::Parallel1000, "http").ends_with("KEY broker:9092 topic group 0 1000 4711 1"));
+        assert!(line(Arm::SpringRecord, "10ms").ends_with("record broker:9092 topic group 10000 8"));
+    }
 }

@@ -9,9 +9,9 @@ use crate::topic::KEYS;
 pub(crate) enum Task {
     /// Wait for each record inside the consumer.
     Wait,
-    /// Call a server on this machine for each record, 64 at a time.
+    /// Call a server on this machine for each record.
     Http,
-    /// Call it with batches, 64 at a time.
+    /// Call it with batches.
     HttpBatch,
 }
 
@@ -38,7 +38,7 @@ impl Cell {
             task: Task::Wait,
             work: Duration::from_micros(micros),
             records,
-            // Where a record waits, a rate stands still after a second; where it does not, a JVM gets faster for some more.
+            // Where a record waits, a rate stands still after a second; where it does not (or calls), a JVM gets faster for some more.
             limit: Duration::from_secs(if micros == 0 { 30 } else { 12 }),
         };
         vec![
@@ -50,6 +50,11 @@ impl Cell {
             Self { task: Task::Http, ..cell("http", 0, 2_000_000) },
             Self { task: Task::HttpBatch, ..cell("http-batch", 0, 5_000_000) },
         ]
+    }
+
+    /// Whether its arms call the benchmark's own server, `bench-processor`.
+    pub(crate) fn calls(&self) -> bool {
+        self.task != Task::Wait
     }
 
     /// What it is about, for people.

@@ -1,11 +1,12 @@
 //! One run of one arm, from the word `first` to its last committed record, watched from outside. The arms over librdkafka say the
-//! word before they do anything; those in Java at their first record, so that starting a JVM is not held against them.
+//! word before they make a client, Penstock's even before its program is loaded; those in Java say it at their first record, so that
+//! starting a JVM is not held against them.
 
 use std::borrow::Cow;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -52,7 +53,7 @@ pub(crate) fn run(
     serial: u32,
 ) -> Result<Run, Failure> {
     let group = format!("bench-{}-{}-{serial}-{}", cell.name, arm as u8, std::process::id());
-    let server = if arm.calls() { Some(server(programs)?) } else { None };
+    let server = if cell.calls() { Some(server(programs)?) } else { None };
     let port = server.as_ref().map_or("", |(_, port)| port.as_str());
     let process = Running::start(&mut arm.command(programs, (bootstrap, port), &topic.name, &group, cell))?;
     process.says("first", START_MAX)?;
@@ -61,6 +62,10 @@ pub(crate) fn run(
         let watch = topic.watch(&group)?;
         loop {
             let committed = watch.committed()?;
+            process.check()?;
+            if let Some((server, _)) = &server {
+                server.check()?;
+            }
             if committed >= cell.records || begin.elapsed() > cell.limit {
                 break committed;
             }
@@ -86,7 +91,9 @@ pub(crate) fn run(
 
 /// The server that some arms call, and its port.
 fn server(programs: &Programs) -> Result<(Running, String), Failure> {
-    let mut command = Command::new(programs.release.join("bench-processor"));
+    // A thousand threads of a rival have as many connections, which is more than a process may open by default.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n \"$(ulimit -H -n)\"; exec \"$0\""]).arg(programs.release.join("bench-processor"));
     let process = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
     let line = process.says("port", START_MAX)?;
     let port = line.split_whitespace().nth(1).ok_or("the server names no port")?.to_owned();
@@ -115,7 +122,7 @@ impl Running {
         loop {
             match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) if line.split_whitespace().next() == Some(word) => return Ok(line),
-                Ok(_) => {}
+                Ok(line) => self.heard(&line)?,
                 Err(RecvTimeoutError::Timeout) => {
                     return Err(format!("{}: no `{word}` within {within:?}", self.name).into());
                 }
@@ -123,6 +130,24 @@ impl Running {
                     return Err(format!("{} ended before `{word}`", self.name).into());
                 }
             }
+        }
+    }
+
+    /// Whether it still runs and has not said `failed`: what has stopped must not count as slow.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        loop {
+            match self.lines.try_recv() {
+                Ok(line) => self.heard(&line)?,
+                Err(TryRecvError::Empty) => return Ok(()),
+                Err(TryRecvError::Disconnected) => return Err(format!("{} ended too early", self.name).into()),
+            }
+        }
+    }
+
+    fn heard(&self, line: &str) -> Result<(), Failure> {
+        match line.split_whitespace().next() {
+            Some("failed") => Err(format!("{}: {line}", self.name).into()),
+            _ => Ok(()),
         }
     }
 
@@ -161,4 +186,48 @@ fn lines(output: ChildStdout) -> Receiver<String> {
         }
     });
     receive
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Running {
+        Running::start(Command::new("sh").args(["-c", script]).stdin(Stdio::null()).stdout(Stdio::piped())).unwrap()
+    }
+
+    /// What `check` says once it says something.
+    fn complaint(process: &Running) -> String {
+        let deadline = Instant::now() + START_MAX;
+        loop {
+            match process.check() {
+                Err(failure) => return failure.to_string(),
+                Ok(()) => assert!(Instant::now() < deadline, "nothing was noticed"),
+            }
+            thread::sleep(WATCH_EVERY);
+        }
+    }
+
+    #[test]
+    fn who_works_is_well() {
+        let process = shell("echo first; exec sleep 600");
+        process.says("first", START_MAX).unwrap();
+        process.check().unwrap();
+    }
+
+    #[test]
+    fn a_failure_ends_the_measurement() {
+        let early = shell("echo failed no server");
+        assert_eq!(early.says("first", START_MAX).unwrap_err().to_string(), "sh: failed no server");
+        let late = shell("echo first; echo failed the server answered 500; exec sleep 600");
+        late.says("first", START_MAX).unwrap();
+        assert_eq!(complaint(&late), "sh: failed the server answered 500");
+    }
+
+    #[test]
+    fn who_is_gone_is_not_slow() {
+        let process = shell("echo first");
+        process.says("first", START_MAX).unwrap();
+        assert_eq!(complaint(&process), "sh ended too early");
+    }
 }

@@ -27,18 +27,30 @@ fn spread(mut figures: Vec<f64>) -> Option<Spread> {
 const METHOD: &str = "\
 # Benchmarks
 
-Written by `make bench`, which measures everything again: every arm against the same real Kafka 4.2 broker, on the same machine, in the same
-run, each run in a fresh process with a group of its own, the arms taking turns. Broker and consumer share the machine, so a consumer that
-needs less CPU also leaves more to the broker. A topic has 8 partitions, 1,000 keys and values of 100 bytes; the flights are the data set of
-the demo, thirty times. Time runs until everything is *committed* (the raw loop commits nothing: until it is read). For the arms over
-librdkafka it begins before the process starts, for those in Java at their first record, so that a JVM's start is not held against them. CPU
-is that of the consumer's whole process. \"Of the ceiling\" is 1,000 keys divided by the time a record takes, or, where it takes none, the
-raw loop's median. Spring Kafka and Parallel Consumer run at the settings that served them best here; neither calls a server, so they have
-no part in the cells with one, nor in what Penstock is measured alone by. Penstock runs with `onExhausted: Discard`, since nothing fails in
-these cells; the raw loop is `BaseConsumer::poll` of rust-rdkafka over the same librdkafka, with the allocator that Penstock has.
+Made by `make bench BENCH=\"--out docs/benchmarks\"` (without `BENCH` it goes to `target/bench`), which measures everything again: every arm
+against the same real Kafka 4.2 broker, on the same machine, in the same run, each run in a fresh process with a group of its own, the arms
+taking turns. Broker and consumer share the machine, so a consumer that needs less CPU also leaves more to the broker. A topic has 8
+partitions, 1,000 keys and values of 100 bytes; the flights are the data set of the demo, thirty times.
 
-An arm that is slow is measured over 12 s instead of over all records. Spring's eight consumers get their partitions only within the first
-half of that (KIP-848 moves them with heartbeats), so a service that has run for longer does up to twice as much: 8 divided by the time a record takes.
+Time runs until everything is *committed* (the raw loop commits nothing: until it is read). Clock and CPU begin when the arm says so. Those
+over librdkafka say it before they make their client (Penstock once its pipeline is written to a file, before the worker's program is
+loaded), so joining the group counts; those in Java say it at their first record, so that the start of a JVM is not held against them. CPU is
+that of the consumer's whole process. \"Of the ceiling\" is 1,000 keys divided by the time a record takes, or, where it takes none, the raw
+loop's median. Penstock runs with `onExhausted: Discard`, since nothing fails in these cells; the raw loop is `BaseConsumer::poll` of
+rust-rdkafka over the same librdkafka, with the allocator that Penstock has.
+
+Spring Kafka and Parallel Consumer run at the settings that served them best here. In the cells with a server they call it as Penstock does,
+over kept-alive connections of HTTP/1.1, with `java.net.http.HttpClient`, and the thread that has the records waits for the answer: of Spring's
+listeners that for records has the cell with one record a call, that for batches the one with batches; Parallel Consumer has both. A batch is
+at most 500 records for everybody (Parallel Consumer's `batchSize`; Spring's listener sends what it has polled in pieces of that size). The
+rivals send values and nothing else, a batch as one after another, each behind its length, and are answered 204 for the whole call. Penstock
+sends what [its contract](processor-contract.md) says: a head that names the record, or a CloudEvent for each; and a batch's answer has a
+verdict on each record. Any answer to a rival but 204 ends the benchmark. Rivals have no part in what Penstock is measured alone by.
+
+An arm that is slow is measured over 12 s instead of over all records, and over 30 s where a record does not wait: in the cell without work
+and in those with a server, since a JVM gets faster for some seconds there. Where a record waits, Spring's eight consumers get their partitions
+only within the first half of that (KIP-848 moves them with heartbeats), so a service that has run for longer does up to twice as much: 8
+divided by the time a record takes.
 ";
 
 /// The page: cells and figures as Markdown; the picture of a cell is looked for as `<folder>/<cell>.svg`.
@@ -104,17 +116,18 @@ fn tables(cells: &[Cell], runs: &[Run], folder: &str) -> String {
     text
 }
 
-/// Penstock beside the fastest of the rivals, and beside the one that needs the least CPU; who wins is named.
+/// Penstock's own arm beside the fastest of the rivals, and beside the one that needs the least CPU; who wins is named.
 fn in_words(cell: &Cell, runs: &[Run]) -> String {
     let of = |arm: Arm| medians(runs, cell, arm);
     let fastest = goals::fastest_rival(of);
     let leanest = goals::rivals(of).min_by(|(_, one), (_, other)| one.cpu.total_cmp(&other.cpu));
-    let own = medians(runs, cell, Arm::Penstock);
+    let own = of(Arm::own(cell));
     let Some(((Medians { rate, cpu }, fastest), leanest)) = own.zip(fastest).zip(leanest) else {
         return String::new();
     };
     let mut text = format!(
-        "\nPenstock does {:.1} times the records of the fastest rival ({}), with {:.2} times its CPU a record.",
+        "\n{} does {:.1} times the records of the fastest rival ({}), with {:.2} times its CPU a record.",
+        Arm::own(cell).name(),
         rate / fastest.1.rate,
         fastest.0.name(),
         cpu / fastest.1.cpu
@@ -164,6 +177,29 @@ mod tests {
     fn the_median_of_a_few() {
         assert_eq!(spread(vec![3.0, 1.0, 2.0]), Some(Spread { median: 2.0, least: 1.0, most: 3.0 }));
         assert_eq!(spread(vec![]), None);
+    }
+
+    fn run(cell: &'static str, arm: Arm, rate: f64, cpu_micros: f64) -> Run {
+        let (arm, records) = (arm.name().into(), 1_000);
+        Run { cell: cell.into(), arm, records, seconds: 1_000.0 / rate, rate, cpu_micros, rss_mib: 100.0 }
+    }
+
+    #[test]
+    fn rivals_stand_beside_penstock_in_every_cell() {
+        for cell in Cell::all() {
+            let own = Arm::own(&cell);
+            let mut runs = vec![run(cell.name, own, 50_000.0, 10.0)];
+            assert_eq!(in_words(&cell, &runs), "", "{}: beside nobody", cell.name);
+            runs.push(run(cell.name, Arm::Parallel100, 20_000.0, 40.0));
+            runs.push(run(cell.name, Arm::Parallel1000, 10_000.0, 5.0));
+            let expected = format!(
+                "\n{} does 2.5 times the records of the fastest rival ({}), with 0.25 times its CPU a record. **{} wins on CPU: 5.00 µs against 10.00.**\n",
+                own.name(),
+                Arm::Parallel100.name(),
+                Arm::Parallel1000.name()
+            );
+            assert_eq!(in_words(&cell, &runs), expected);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! A processor that does nothing but answer: `bench-processor` prints `port` and the port it listens on. A single record is answered with
-//! 204, a batch with an item for each record.
+//! 204, and so is whatever a rival sends, batches too; a batch by Penstock's contract with an item for each record.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;

@@ -7,13 +7,12 @@ import java.time.Duration;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 
 /**
  * Confluent's Parallel Consumer with key order: {@code Parallel KEY|PARTITION|UNORDERED BOOTSTRAP TOPIC GROUP WORK_MICROS
- * CONCURRENCY}. Prints {@code first} at the first record and runs until it is killed; the harness watches the committed offsets.
+ * CONCURRENCY [PORT RECORDS]}, see {@link Work}. Runs until it is killed; the harness watches the committed offsets.
  */
 public final class Parallel {
     public static void main(String[] args) throws Exception {
@@ -26,25 +25,22 @@ public final class Parallel {
         config.put("fetch.min.bytes", 65536);
         config.put("fetch.max.wait.ms", 100);
         config.put("max.partition.fetch.bytes", 4 << 20);
-        long workMicros = Long.parseLong(args[4]);
+        Work work = new Work(args);
         var consumer = new KafkaConsumer<>(config, new ByteArrayDeserializer(), new ByteArrayDeserializer());
         var options = ParallelConsumerOptions.<byte[], byte[]>builder()
                 .consumer(consumer)
                 .ordering(ProcessingOrder.valueOf(args[0]))
                 .maxConcurrency(Integer.parseInt(args[5]))
+                .batchSize(Math.max(1, work.most))
                 .commitInterval(Duration.ofMillis(1000))
                 .build();
         ParallelStreamProcessor<byte[], byte[]> processor = ParallelStreamProcessor.createEosStreamProcessor(options);
         processor.subscribe(List.of(args[2]));
-        AtomicBoolean started = new AtomicBoolean();
-        processor.poll(context -> {
-            if (!started.get() && started.compareAndSet(false, true)) {
-                System.out.println("first");
-            }
-            if (workMicros > 0) {
-                java.util.concurrent.locks.LockSupport.parkNanos(workMicros * 1000);
-            }
-        });
+        if (work.most > 1) {
+            processor.poll(context -> work.all(context.getConsumerRecordsFlattened()));
+        } else {
+            processor.poll(context -> work.one(context::value));
+        }
         Thread.currentThread().join();
     }
 }
