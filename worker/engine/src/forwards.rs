@@ -57,6 +57,16 @@ impl Forwards {
         self.output_bytes
     }
 
+    /// Whether nothing but answers keeps the places, all of them held back for the record before them in their lane. The producer has none
+    /// of those yet, so that there is room for one more; dead letters, which may be refused for long, take what they take.
+    pub(crate) fn admits_one_more(&self, room: u32) -> bool {
+        let mut under_way =
+            self.slots.iter().filter_map(|(_, place)| place.as_ref()).filter(|one| one.sent || one.failures > 0);
+        let is_answer = |one: &Forwarding| matches!(one.to, Destination::Output(_));
+        let letters = under_way.try_fold(0_u32, |letters, one| (!is_answer(one)).then_some(letters + 1));
+        letters.is_some_and(|letters| letters < room)
+    }
+
     pub(crate) fn insert(&mut self, forwarding: Forwarding) -> ForwardId {
         self.output_bytes += output_bytes(&forwarding.to);
         let slot = self.free.pop().unwrap_or_else(|| {

@@ -1,5 +1,5 @@
 //! The fuse: where so many records fail for good, something else than records must be wrong, and nothing more is
-//! dead-lettered. One record is tried now and then; when most of the last probes are taken, it goes on.
+//! dead-lettered. One record is tried now and then, a fresh one if there is any; when most of the last probes are taken, it goes on.
 //!
 //! It counts records, so that a few busy keys that fail are what they are, a small share; and it wants many distinct keys,
 //! so that one poison key never blows it, however often it comes.
@@ -99,6 +99,12 @@ impl Fuse {
             });
         }
         self.blown.is_none()
+    }
+
+    /// A record failed, and will be tried again. A probe that did so was not taken: were fresh records judged by their last failures
+    /// alone, those that are taken would be all that counts.
+    pub(crate) fn failed(&mut self) {
+        self.probed(false);
     }
 
     /// A call's records are about to be judged.

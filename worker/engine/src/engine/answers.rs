@@ -82,7 +82,7 @@ impl Engine {
             Outcome::Reject(failure) => self.charge(tp, seq, failure, true, now, effects),
             Outcome::Overload(failure) => {
                 self.counters.overloads += 1;
-                self.overloaded(tp, seq, failure, now, effects);
+                self.overloaded(call, ended, failure, now, effects);
             }
             Outcome::Unavailable(failure) => {
                 self.counters.outages += 1;
@@ -97,8 +97,8 @@ impl Engine {
             Outcome::ConnectionLost(failure) if kind == Kind::Solo || self.breaks(Wrong::ChargeTheNeighbours) => {
                 self.charge(tp, seq, failure, false, now, effects);
             }
-            Outcome::BatchFailed(_) => self.suspect(call, &claim, false, now),
-            Outcome::ConnectionLost(_) => self.suspect(call, &claim, true, now),
+            Outcome::BatchFailed(_) => self.suspect(call, &claim, false, Duration::ZERO, now),
+            Outcome::ConnectionLost(_) => self.suspect(call, &claim, true, Duration::ZERO, now),
             Outcome::Cancelled => self.put_off(tp, seq, None, PROBE_MAX, now),
         }
     }
@@ -195,17 +195,21 @@ impl Engine {
     fn spares(&mut self, tp: Tp, seq: u64, failure: &Failure, for_good: bool, now: Instant) -> bool {
         let partition = &self.partitions[tp.index()];
         let Some(offset) = partition.ledger.get(seq).map(|entry| entry.offset) else { return false };
-        let last = partition.troubles.is_last(offset, &self.policy.retry, now);
-        if !self.policy.dead_letters() || !(last || for_good) || self.breaks(Wrong::FuseIgnored) {
+        if !self.policy.dead_letters() || self.breaks(Wrong::FuseIgnored) {
             return false;
         }
-        let record = partition.ledger.record(seq);
-        let key = record.as_ref().and_then(|record| record.key()).map_or_else(|| of_offset(offset), hash::of_bytes);
         let before = self.fuse.is_blown().is_some();
-        let admitted = self.fuse.admits_dead_letter(hash::with(key, u64::from(tp.0)), failure.class, now);
-        self.counters.dead_letters_spared += u64::from(!admitted);
+        let spared = if for_good || partition.troubles.is_last(offset, &self.policy.retry, now) {
+            let record = partition.ledger.record(seq);
+            let key = record.as_ref().and_then(|record| record.key()).map_or_else(|| of_offset(offset), hash::of_bytes);
+            !self.fuse.admits_dead_letter(hash::with(key, u64::from(tp.0)), failure.class, now)
+        } else {
+            self.fuse.failed();
+            false
+        };
+        self.counters.dead_letters_spared += u64::from(spared);
         self.tell_fuse(before);
-        !admitted
+        spared
     }
 
     /// The fuse has seen a record taken.
@@ -239,21 +243,37 @@ impl Engine {
     }
 
     /// Busy costs no attempt, unless the processor says so to this record alone, again and again, while it takes others:
-    /// else one record could be put off for ever.
-    fn overloaded(&mut self, tp: Tp, seq: u64, failure: Box<Failure>, now: Instant, effects: &mut Vec<Effect>) {
-        let partition = &mut self.partitions[tp.index()];
-        let Some(entry) = partition.ledger.get(seq) else { return };
-        let trouble = partition.troubles.entry(entry.offset, now);
+    /// else one record could be put off for ever. A call that hears it as often is parted, for it may be about one of its records, and
+    /// they stay parted: together again, nobody would ever be alone.
+    fn overloaded(
+        &mut self,
+        call: CallId,
+        ended: &Ended,
+        failure: Box<Failure>,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Ended { flight: Flight { claim, .. }, single, .. } = *ended;
+        let Claim { tp, seq, offset, .. } = claim;
+        let trouble = self.partitions[tp.index()].troubles.entry(offset, now);
         let others = core::mem::replace(&mut trouble.others, self.counters.acknowledged) < self.counters.acknowledged;
+        let parted = trouble.overloads > OVERLOADS_UNCHARGED;
         // Outages and cancelled calls waited too, but none of them said that this record was one too many.
         let overloads = trouble.overloads.saturating_add(1);
-        if others && overloads > OVERLOADS_UNCHARGED {
+        let enough = overloads > OVERLOADS_UNCHARGED;
+        if others && enough && single {
             return self.charge(tp, seq, failure, false, now, effects);
         }
-        let offset = entry.offset;
-        let wait_max = self.policy.retry.max_delay;
-        self.put_off(tp, seq, Some(&failure), wait_max, now);
-        self.partitions[tp.index()].troubles.entry(offset, now).overloads = overloads;
+        if others && enough || parted {
+            trouble.overloads = overloads;
+            let patience = trouble.patience;
+            let wait = self.back_off(tp, offset, patience, failure.after);
+            return self.suspect(call, &claim, false, wait, now);
+        }
+        self.put_off(tp, seq, Some(&failure), self.policy.retry.max_delay, now);
+        // Where no others are taken it is the processor that is busy, however often it says so.
+        let trouble = self.partitions[tp.index()].troubles.entry(offset, now);
+        trouble.overloads = overloads.min(OVERLOADS_UNCHARGED);
     }
 
     /// What an answer says about the processor, whatever it says about the record.
@@ -303,7 +323,7 @@ impl Engine {
     }
 
     /// Whoever was in the call, or in flight, may have done it: nobody is charged before it failed alone.
-    fn suspect(&mut self, call: CallId, claim: &Claim, broken: bool, now: Instant) {
+    fn suspect(&mut self, call: CallId, claim: &Claim, broken: bool, wait_min: Duration, now: Instant) {
         self.counters.suspects += 1;
         let Claim { tp, seq, offset, .. } = *claim;
         let partition = &mut self.partitions[tp.index()];
@@ -313,7 +333,7 @@ impl Engine {
         let trouble = partition.troubles.entry(offset, now);
         trouble.suspicion = if broken { trouble.suspicion.saturating_add(1) } else { 0 };
         partition.ledger.detach(seq);
-        self.failed_together.push((call, Member { tp, epoch: partition.epoch, seq }));
+        self.failed_together.push((call, Member { tp, epoch: partition.epoch, seq }, wait_min));
     }
 
     /// A call has ended: those of its records that failed together are tried again in halves, the last one alone.
@@ -321,17 +341,19 @@ impl Engine {
         if self.failed_together.is_empty() {
             return;
         }
-        let of_call = |(other, _): &mut (CallId, Member)| *other == call;
-        let members: Vec<Member> = self.failed_together.extract_if(.., of_call).map(|(_, member)| member).collect();
-        let half = members.len().div_ceil(2).max(1);
-        for members in members.chunks(half) {
-            let Some(leader) = members.first() else { continue };
+        let of_call = |(other, ..): &mut (CallId, Member, Duration)| *other == call;
+        let failed = self.failed_together.extract_if(.., of_call).map(|(_, member, wait_min)| (member, wait_min));
+        let failed: Vec<(Member, Duration)> = failed.collect();
+        let half = failed.len().div_ceil(2).max(1);
+        for half in failed.chunks(half) {
+            let Some((leader, wait_min)) = half.first() else { continue };
             let partition = &self.partitions[leader.tp.index()];
             let Some(offset) = partition.ledger.get(leader.seq).map(|entry| entry.offset) else { continue };
             let broken = partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0);
             let suspicion = partition.troubles.get(offset).map_or(1, |trouble| trouble.suspicion.max(1));
-            let wait = self.back_off(leader.tp, offset, suspicion, None).min(PROBE_MAX);
-            self.group_waits(Group { members: members.to_vec(), broken }, now + wait);
+            let wait = self.back_off(leader.tp, offset, suspicion, None).min(PROBE_MAX).max(*wait_min);
+            let members = half.iter().map(|(member, _)| *member).collect();
+            self.group_waits(Group { members, broken }, now + wait);
         }
     }
 

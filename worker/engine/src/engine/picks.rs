@@ -3,6 +3,7 @@
 //! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
 //! that did not clear it: the others wait for that, in turns. What was in a batch that failed runs in halves of it, down to a call of its own.
+//! While the circuit is open or the fuse blown, fresh records go first.
 
 use super::{Engine, Group, Member};
 use crate::calls::Kind;
@@ -94,10 +95,9 @@ impl Engine {
     }
 
     pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
-        // A probe asks about the processor; a record that broke a connection would tell about itself.
-        if self.circuit.is_open().is_some()
-            && let Some(probe) = self.next_of(Kind::Fresh)
-        {
+        // A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself.
+        let probes = self.circuit.is_open().is_some() || self.fuse.is_blown().is_some();
+        if probes && let Some(probe) = self.next_of(Kind::Fresh) {
             return Some(probe);
         }
         if self.suspects.is_empty() {

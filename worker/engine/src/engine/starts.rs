@@ -44,11 +44,13 @@ impl Engine {
     }
 
     /// Whether another record may be handed over: a place in the producer is reserved before, and answers that cannot be written do not
-    /// pile up.
+    /// pile up. Where all that are kept wait for a record before them in their lane, that one may have to be called first: then one call
+    /// of one record at a time goes on.
     fn has_place(&self) -> bool {
-        let forwards = self.calls.records() + self.forwards.len();
-        let bytes = self.forwards.output_bytes();
-        !self.policy.forwards() || forwards < self.forward_room && bytes < self.policy.window_bytes / OUTPUTS_SHARE
+        let (records, forwards) = (self.calls.records(), &self.forwards);
+        let bytes = forwards.output_bytes();
+        let free = records + forwards.len() < self.forward_room && bytes < self.policy.window_bytes / OUTPUTS_SHARE;
+        !self.policy.forwards() || free || records == 0 && forwards.admits_one_more(self.forward_room)
     }
 
     fn has_slot(&self) -> bool {

@@ -32,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) forwards: Vec<ForwardId>,
     /// Offsets of commits that nobody answers; commits are answered at once while this is `None`.
     pub(crate) unanswered: Option<Vec<(CommitId, i64)>>,
+    /// Bytes that may still be handed over.
+    pub(crate) credit: u64,
     /// From where reading was begun, each time.
     pub(crate) reads: Vec<i64>,
     seq: u64,
@@ -46,6 +48,7 @@ impl Stage {
             topic_id: TopicId(1),
             running: Vec::new(),
             forwards: Vec::new(),
+            credit: 0,
             reads: Vec::new(),
             unanswered: None,
             seq: 0,
@@ -77,6 +80,7 @@ impl Stage {
             arena.push(NewRecord { offset, key: Some(key.as_bytes()), ..NewRecord::default() }).expect("room");
             count += 1;
         }
+        self.credit = self.credit.saturating_sub(arena.weight());
         self.tell(Event::Records { tp: TP, seq: self.seq, arena: arena.finish(), range: 0..count });
     }
 
@@ -108,6 +112,7 @@ impl Stage {
                         events.push(Event::Committed { tp, commit, result: CommitResult::Ok });
                     }
                     Effect::Assign { offset, .. } => self.reads.push(offset),
+                    Effect::Credit { bytes, .. } => self.credit += bytes,
                     Effect::Probe => events.push(Event::ProcessorHealth { ready: true }),
                     Effect::Start(start) => self.running.push(start.deliveries.as_slice().to_vec()),
                     Effect::Forward(forward) => self.forwards.push(forward.id),
