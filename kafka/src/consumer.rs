@@ -264,7 +264,8 @@ impl Consumer {
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
-        self.partitions.insert(partition.clone(), Split { queue, topic, assigned, recreated: false, left: Left::default() });
+        self.partitions
+            .insert(partition.clone(), Split { queue, topic, assigned, recreated: false, left: Left::default() });
         Ok(())
     }
 

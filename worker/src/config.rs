@@ -206,8 +206,9 @@ pub fn queued_records(consumer: &ConsumerSettings) -> [(&'static str, String); 1
     [("queued.min.messages", records.to_string())]
 }
 
-/// The memory for records: half of it is librdkafka's, a quarter the engine's, the rest for what is being sent. In the body of a
-/// batch a small record takes up to three times what the engine counts for it, and then the engine has an eighth.
+/// The memory for records: half of it is librdkafka's, a quarter the engine's, which counts all that it keeps whether it needs it or not
+/// (`worker/engine/src/segments.rs`), the rest for what is being sent. In the body of a batch a small record takes up to three times what
+/// the engine counts for it, and then the engine has an eighth.
 fn records_bytes(memory_bytes: u64) -> u64 {
     memory_bytes.saturating_sub(PROGRAM_BYTES).max(RECORDS_BYTES_MIN)
 }

@@ -185,7 +185,7 @@ pub fn millis(timestamp: Timestamp) -> Option<i64> {
     }
 }
 
-/// Copies what librdkafka lends. An arena that is full (4 GiB) takes no more: fetch limits keep it far below.
+/// Copies what librdkafka lends. A record of 4 GiB would be refused: brokers have none.
 fn copy(record: &BorrowedRecord<'_>, into: &mut ArenaBuilder) {
     copy_as(record, NewRecord::default(), into);
 }
@@ -209,7 +209,7 @@ fn copy_as(record: &BorrowedRecord<'_>, how: NewRecord<'_>, into: &mut ArenaBuil
         ..how
     };
     let copied = into.push(new).and_then(|()| record.headers().try_for_each(|(name, value)| into.header(name, value)));
-    debug_assert!(copied.is_ok(), "the fetch limit is far below an arena's 4 GiB");
+    debug_assert!(copied.is_ok(), "no record has 4 GiB");
 }
 
 fn timestamp(record: &BorrowedRecord<'_>) -> Timestamp {

@@ -291,7 +291,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let mut arena = ArenaBuilder::with_capacity(records, bytes);
         let fetched = self.io.fetch(&partition.name, limit, &mut arena);
         let (tp, seq, name) = (partition.tp, partition.seq, partition.name.clone());
-        partition.took(&fetched);
+        partition.took(&fetched, arena.weight());
         if fetched.records > 0 {
             self.metrics.records_received.inc_by(fetched.records as u64);
             self.metrics.bytes_received.inc_by(fetched.bytes as u64);

@@ -10,6 +10,7 @@ mod parked;
 mod picks;
 mod starts;
 
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::calls::Calls;
@@ -50,8 +51,8 @@ pub struct Engine {
     /// Groups whose back-off runs, by number.
     waiting: BTreeMap<u64, Group>,
     group_number: u64,
-    /// Records of calls that have not ended yet, of which some failed together.
-    failed_together: Vec<(CallId, Member)>,
+    /// Records of calls that have not ended yet, of which some failed together, and how long they wait at least.
+    failed_together: Vec<(CallId, Member, Duration)>,
     /// Lanes of calls that have not ended yet, of which a record was not taken.
     stopped_lanes: Vec<(CallId, Tp, u64)>,
     /// Forwards that were held back until all before them in their lane were done.
@@ -193,11 +194,13 @@ impl Engine {
             }
             Event::Finished(finished) => {
                 for one in finished {
+                    self.may_make_room(&one);
                     self.finished(one, now, effects);
                 }
             }
             Event::Forwarded(forwarded) => {
                 for one in forwarded {
+                    self.refused_may_make_room(&one);
                     self.forwarded(one, now, effects);
                 }
             }

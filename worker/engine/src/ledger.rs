@@ -9,11 +9,13 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::lanes::LaneId;
-use crate::seam::{Arena, Record};
-use crate::segments::Segments;
+use crate::seam::{Page, Record};
+use crate::segments::{Segments, Sparse};
 
-/// What a done entry above the frontier still costs, bytes.
-const DONE_WEIGHT: u32 = 32;
+/// What an entry costs, bytes, be it done or not: a part of what its record weighs, the rest of which is its page's.
+const ENTRY_BYTES: u32 = 32;
+/// A ring with room for no more entries than this is left as it is.
+const RING_KEPT: usize = 8192;
 
 /// Where a record stands on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(crate) struct Entry {
     pub(crate) state: State,
     /// Whether the partition's table of troubles knows more about it.
     pub(crate) troubled: bool,
+    /// Whether the processor or the producer has its record, and so its page.
+    out: bool,
 }
 
 #[derive(Debug)]
@@ -61,13 +65,13 @@ pub(crate) struct Ledger {
     runs: usize,
     /// Highest offset that was ever started, or done by an earlier owner.
     touched: i64,
-    /// Bytes of the records held.
-    held: u64,
     /// Done by an earlier owner and not received yet.
     carried: VecDeque<Range<i64>>,
     /// From which offset on which leader epoch was seen.
     epochs: VecDeque<(i64, i32)>,
     segments: Segments,
+    /// Bytes that may wait to be given back by pages of which little is needed.
+    pub(crate) spare_max: u64,
 }
 
 impl Ledger {
@@ -80,21 +84,23 @@ impl Ledger {
             next_offset: offset,
             runs: 0,
             touched: done.last().map_or(offset, |run| run.end),
-            held: 0,
             carried: done.into(),
             epochs: VecDeque::from([(i64::MIN, leader_epoch)]),
             segments: Segments::default(),
+            spare_max: 0,
         }
     }
 
-    /// Takes a poll batch's arena in; [`Ledger::settle_arena`] must follow its records.
-    pub(crate) fn add_arena(&mut self, arena: Arc<Arena>) -> u32 {
-        self.segments.insert(arena)
+    /// Takes a page in; [`Ledger::settle_page`] must follow its records.
+    pub(crate) fn add_page(&mut self, page: Arc<Page>) -> u32 {
+        self.segments.insert(page)
     }
 
-    /// No more records of this arena will come.
-    pub(crate) fn settle_arena(&mut self, segment: u32) {
-        self.segments.release_if_unneeded(segment);
+    /// No more records of this page will come. So many have come, those included that were done before or had come before, which weigh
+    /// so much together: if one of them is needed, all are in memory.
+    pub(crate) fn settle_page(&mut self, segment: u32, records: u32, weight: u64) {
+        let entries = u64::from(records) * u64::from(ENTRY_BYTES);
+        self.segments.settle(segment, weight.saturating_sub(entries));
     }
 
     /// Whether an offset has come or been passed over before.
@@ -116,16 +122,15 @@ impl Ledger {
     }
 
     /// Enters a received record that is still to do. Returns its sequence number.
-    pub(crate) fn push(&mut self, arena: &Arena, segment: u32, index: u32) -> u64 {
-        let offset = arena.offset(index);
-        self.pass(offset, arena.leader_epoch(index));
-        let weight = arena.weight(index);
-        self.held += u64::from(weight);
+    pub(crate) fn push(&mut self, page: &Page, segment: u32, index: u32, weight: u32) -> u64 {
+        let offset = page.offset(index);
+        self.pass(offset, page.leader_epoch(index));
         self.undone += 1;
-        self.segments.need(segment);
+        let seq = self.base + self.ring.len() as u64;
+        self.segments.need(segment, seq, on_page(weight));
         let (lane, state) = (LaneId::NONE, State::Queued);
-        self.ring.push_back(Entry { offset, lane, next: 0, segment, index, weight, state, troubled: false });
-        self.base + self.ring.len() as u64 - 1
+        self.enter(Entry { offset, lane, next: 0, segment, index, weight, state, troubled: false, out: false });
+        seq
     }
 
     /// Enters a received record that is done already.
@@ -136,16 +141,16 @@ impl Ledger {
             self.runs += 1;
         }
         self.touched = self.touched.max(offset);
-        self.held += u64::from(DONE_WEIGHT);
-        self.ring.push_back(Entry {
+        self.enter(Entry {
             offset,
             lane: LaneId::NONE,
             next: 0,
             segment: 0,
             index: 0,
-            weight: DONE_WEIGHT,
+            weight: ENTRY_BYTES,
             state: State::Done,
             troubled: false,
+            out: false,
         });
     }
 
@@ -161,21 +166,58 @@ impl Ledger {
         let entry = &mut self.ring[index];
         entry.state = State::Done;
         self.undone -= 1;
-        self.held -= u64::from(entry.weight - DONE_WEIGHT);
-        entry.weight = DONE_WEIGHT;
-        self.segments.release(entry.segment);
+        let out = core::mem::take(&mut entry.out);
+        self.segments.release(entry.segment, on_page(entry.weight), out);
         if index > 0 {
             let left = self.ring[index - 1].state == State::Done;
             self.runs = self.runs + 1 - usize::from(left) - usize::from(right);
-            return false;
+        } else {
+            self.runs -= usize::from(right);
+            self.advance();
         }
-        self.runs -= usize::from(right);
+        self.tidy();
+        index == 0
+    }
+
+    /// Gives back what pages of which little is needed hold beyond that, where it has become worth it.
+    pub(crate) fn tidy(&mut self) {
+        while self.segments.spare() > self.spare_max {
+            let Some(sparse) = self.segments.pop_sparse() else { return };
+            self.compact(sparse);
+        }
+    }
+
+    /// Lets the frontier pass what is done.
+    fn advance(&mut self) {
         while self.ring.front().is_some_and(|entry| entry.state == State::Done) {
             self.ring.pop_front();
             self.base += 1;
-            self.held -= u64::from(DONE_WEIGHT);
         }
-        true
+        // What a blocked record had the ring grow to would come on top of the window for good.
+        if self.ring.capacity() > RING_KEPT && self.ring.len() < self.ring.capacity() / 4 {
+            self.ring.shrink_to((self.ring.len() * 2).max(RING_KEPT / 8));
+        }
+    }
+
+    fn compact(&mut self, sparse: Sparse) {
+        let Sparse { segment, first, last } = sparse;
+        let (start, end) = (self.index(first.max(self.base)), self.index(last));
+        let mut indexes = Vec::new();
+        for entry in self.ring.range_mut(start..=end) {
+            if entry.segment == segment && entry.state != State::Done {
+                let place = u32::try_from(indexes.len()).unwrap_or(u32::MAX); // no more than were on the page
+                indexes.push(core::mem::replace(&mut entry.index, place));
+            }
+        }
+        self.segments.compact(segment, &indexes);
+    }
+
+    /// Appends an entry. The ring grows by a quarter at a time: doubled, it could take twice what is counted for it.
+    fn enter(&mut self, entry: Entry) {
+        if self.ring.len() == self.ring.capacity() {
+            self.ring.reserve_exact((self.ring.len() / 4).max(16));
+        }
+        self.ring.push_back(entry);
     }
 
     /// Lowest offset that is not done: what may be committed.
@@ -247,10 +289,16 @@ impl Ledger {
         self.ring.get_mut(index)
     }
 
-    /// Moves an entry on its way.
+    /// Moves an entry that is not done on its way. There is no other to the processor and to the producer.
     pub(crate) fn set(&mut self, seq: u64, state: State) {
-        if let Some(entry) = self.get_mut(seq) {
-            entry.state = state;
+        let index = self.index(seq);
+        let Some(entry) = self.ring.get_mut(index).filter(|entry| entry.state != State::Done) else { return };
+        entry.state = state;
+        let out = matches!(state, State::Running | State::Forwarding);
+        match (core::mem::replace(&mut entry.out, out), out) {
+            (false, true) => self.segments.lend(entry.segment),
+            (true, false) => self.segments.take_back(entry.segment),
+            _ => {}
         }
     }
 
@@ -276,23 +324,18 @@ impl Ledger {
         self.segments.record(entry.segment, entry.index)
     }
 
-    /// Copies a record that will wait out of its batch, so that it does not keep the whole batch in memory.
+    /// The record is with nobody any more, and will wait here: it need not keep all of its page in memory.
     pub(crate) fn detach(&mut self, seq: u64) {
         let index = self.index(seq);
         let Some(entry) = self.ring.get_mut(index) else { return };
-        if !self.segments.is_shared(entry.segment) {
-            return;
+        if core::mem::take(&mut entry.out) {
+            self.segments.take_back(entry.segment);
         }
-        let Some(record) = self.segments.record(entry.segment, entry.index) else { return };
-        let own = self.segments.insert(record.detached());
-        self.segments.need(own);
-        self.segments.release(entry.segment);
-        (entry.segment, entry.index) = (own, 0);
     }
 
-    /// Bytes held.
+    /// Bytes held: of all entries, and of all pages, whatever of them is needed.
     pub(crate) fn held(&self) -> u64 {
-        self.held
+        self.ring.len() as u64 * u64::from(ENTRY_BYTES) + self.segments.pinned()
     }
 
     /// Records that are not done.
@@ -335,3 +378,11 @@ impl Ledger {
         usize::try_from(seq.wrapping_sub(self.base)).unwrap_or(usize::MAX)
     }
 }
+
+/// What of a record's weight is its page's.
+const fn on_page(weight: u32) -> u32 {
+    weight.saturating_sub(ENTRY_BYTES)
+}
+
+#[cfg(test)]
+mod tests;

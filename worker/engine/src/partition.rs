@@ -192,7 +192,8 @@ impl Partition {
     }
 
     /// Begins a ledger at an offset; queues, commits and usage begin anew with it.
-    pub(crate) fn open(&mut self, ledger: Ledger, troubles: Troubles) {
+    pub(crate) fn open(&mut self, mut ledger: Ledger, troubles: Troubles) {
+        ledger.spare_max = self.ledger.spare_max;
         self.commits = Commits::new(ledger.frontier());
         (self.ledger, self.troubles) = (ledger, troubles);
         self.parking = Parking::default();

@@ -15,6 +15,7 @@
 mod effect;
 mod event;
 mod outcome;
+mod page;
 mod parked;
 mod record;
 
@@ -25,8 +26,11 @@ pub use event::{
     Assignment, CommitResult, Event, Finished, ForwardResult, Forwarded, LoadFailed, Loaded, PartitionRole, TopicId,
 };
 pub use outcome::{ErrorClass, FAILURE_DETAIL_BYTES_MAX, Failure, Outcome, Output, OutputHeader, OutputRecord};
+pub(crate) use page::{PAGE_OVERHEAD_BYTES, Page};
 pub use parked::{LetterNumber, PARKED_HEADER, Redriven};
-pub use record::{Arena, ArenaBuilder, ArenaFull, Headers, NewRecord, RECORD_OVERHEAD_BYTES, Record, Timestamp};
+pub use record::{
+    Arena, ArenaBuilder, ArenaFull, HEADER_OVERHEAD_BYTES, Headers, NewRecord, RECORD_OVERHEAD_BYTES, Record, Timestamp,
+};
 
 /// A topic-partition by a small dense number of the shell's choosing.
 ///

@@ -1,64 +1,240 @@
-//! Which arenas a partition's records live in. An arena is let go when none of its records is needed any more.
+//! Which pages a partition's records live in, and what of them is still needed.
+//!
+//! One record that is still to do, in a lane behind another, say, or with a slow processor, keeps its whole page in memory. So a page
+//! counts as a whole, until it is let go or compacted: L5 holds for whatever is needed of it. That alone would fill a window with what
+//! is done, and hold up all keys for one (L4). So what is needed of a page, once that is half of it or less, may move to a page of its
+//! own. That is done when it gives back something worth the copies, oldest first: most pages are let go before. A copy is paid for by as
+//! many bytes that are done, so that a record is copied once or twice in its life, if at all. A page that the processor or the producer
+//! has a record of stays as it is: a copy would not free it.
+//!
+//! Of a window then at least half, but for the share that may wait to be compacted and the pages of records that are out, is records that
+//! are needed. What is in memory beyond what is counted:
+//! - Allocations are a quarter larger than what is in them, where records are not as large as those before; seldom, up to twice.
+//! - A page's own cost (`PAGE_OVERHEAD_BYTES`) is no part of the credit that its records take. Where they come one by one, are next to
+//!   nothing, and none gets done, a window is passed by that: up to 2¼ times for empty records, 1¾ for 100 bytes.
+//! - Calls and forwards of an assignment that is over hold one page for each of their records, until they end.
+//!
+//! The window is a quarter of what records may take, and another quarter is there for what calls copy (`worker/src/config.rs`). In the
+//! default pod of 256 MiB that is 54 MiB each: a window that is full takes 68, and 64 calls of an earlier assignment 1.5.
 
 use std::sync::Arc;
 
-use crate::seam::{Arena, Record};
+use crate::seam::{PAGE_OVERHEAD_BYTES, Page, Record};
 
-/// The arenas, in a slab; entries of the ledger name them by index.
-#[derive(Debug, Default)]
+/// No segment: an end of the list of sparse pages.
+const NONE: u32 = u32::MAX;
+
+/// The pages, in a slab; entries of the ledger name them by index.
+#[derive(Debug)]
 pub(crate) struct Segments {
     slots: Vec<Segment>,
     free: Vec<u32>,
+    /// Bytes of all pages.
+    pinned: u64,
+    /// Bytes that the sparse pages would give back.
+    spare: u64,
+    /// The sparse pages, those that are worth a copy: a list through the slots.
+    oldest: u32,
+    newest: u32,
 }
 
 #[derive(Debug)]
 struct Segment {
-    arena: Option<Arc<Arena>>,
+    page: Option<Arc<Page>>,
+    /// Records that need it.
     needed: u32,
+    /// Those of them that the processor or the producer has.
+    out: u32,
+    /// Bytes of the page.
+    whole: u64,
+    /// Bytes of a page that has the needed records alone.
+    live: u64,
+    /// Sequence numbers of the first and the last record that it was needed for.
+    first: u64,
+    last: u64,
+    /// Whether it is in the list of sparse pages, and its neighbours there.
+    listed: bool,
+    older: u32,
+    newer: u32,
+}
+
+/// A page to be compacted: the entries of its records are somewhere from `first` to `last`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sparse {
+    pub(crate) segment: u32,
+    pub(crate) first: u64,
+    pub(crate) last: u64,
+}
+
+impl Default for Segments {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), pinned: 0, spare: 0, oldest: NONE, newest: NONE }
+    }
 }
 
 impl Segments {
-    /// Takes an arena in, needed by nobody yet.
-    pub(crate) fn insert(&mut self, arena: Arc<Arena>) -> u32 {
-        let segment = Segment { arena: Some(arena), needed: 0 };
+    /// Takes a page in, needed by nobody yet. It counts from [`Segments::settle`] on.
+    pub(crate) fn insert(&mut self, page: Arc<Page>) -> u32 {
+        let segment = Segment {
+            page: Some(page),
+            needed: 0,
+            out: 0,
+            whole: 0,
+            live: PAGE_OVERHEAD_BYTES,
+            first: 0,
+            last: 0,
+            listed: false,
+            older: NONE,
+            newer: NONE,
+        };
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = segment;
             return index;
         }
         self.slots.push(segment);
-        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX) // one per held poll batch or waiting record
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX) // one per page of the window
     }
 
-    /// One more record needs it.
-    pub(crate) fn need(&mut self, segment: u32) {
-        self.slots[segment as usize].needed += 1;
+    /// One more record needs it, of so many bytes. Sequence numbers must rise.
+    pub(crate) fn need(&mut self, segment: u32, seq: u64, bytes: u32) {
+        let slot = &mut self.slots[segment as usize];
+        if slot.needed == 0 {
+            slot.first = seq;
+        }
+        slot.last = seq;
+        slot.needed += 1;
+        slot.live += u64::from(bytes);
     }
 
-    /// One record less needs it.
-    pub(crate) fn release(&mut self, segment: u32) {
+    /// No more records will need it. All records on it, needed or not, are so many bytes.
+    pub(crate) fn settle(&mut self, segment: u32, bytes: u64) {
+        let slot = &mut self.slots[segment as usize];
+        if slot.needed == 0 {
+            return self.let_go(segment);
+        }
+        slot.whole = bytes + PAGE_OVERHEAD_BYTES;
+        self.pinned += slot.whole;
+        self.review(segment);
+    }
+
+    /// One record less needs it, of so many bytes, which was out or not.
+    pub(crate) fn release(&mut self, segment: u32, bytes: u32, out: bool) {
         let slot = &mut self.slots[segment as usize];
         slot.needed -= 1;
+        slot.out -= u32::from(out);
         if slot.needed == 0 {
-            slot.arena = None;
-            self.free.push(segment);
+            return self.let_go(segment);
+        }
+        slot.live -= u64::from(bytes);
+        if slot.listed {
+            self.spare += u64::from(bytes);
+        } else {
+            self.review(segment);
         }
     }
 
-    /// Lets it go if no record turned out to need it.
-    pub(crate) fn release_if_unneeded(&mut self, segment: u32) {
-        let slot = &mut self.slots[segment as usize];
-        if slot.needed == 0 && slot.arena.take().is_some() {
-            self.free.push(segment);
+    /// The processor or the producer has one of its records.
+    pub(crate) fn lend(&mut self, segment: u32) {
+        self.slots[segment as usize].out += 1;
+    }
+
+    /// A record that was out is here again.
+    pub(crate) fn take_back(&mut self, segment: u32) {
+        self.slots[segment as usize].out -= 1;
+        self.review(segment);
+    }
+
+    /// Bytes of all pages.
+    pub(crate) fn pinned(&self) -> u64 {
+        self.pinned
+    }
+
+    /// Bytes that pages would give back if they were compacted.
+    pub(crate) fn spare(&self) -> u64 {
+        self.spare
+    }
+
+    /// The next page to be compacted, which it must be now.
+    pub(crate) fn pop_sparse(&mut self) -> Option<Sparse> {
+        while self.oldest != NONE {
+            let segment = self.oldest;
+            self.unlist(segment);
+            let Segment { out, first, last, .. } = self.slots[segment as usize];
+            if out == 0 {
+                return Some(Sparse { segment, first, last });
+            }
+            // It is listed again when they are back.
         }
+        None
+    }
+
+    /// Leaves nothing on a page but these records, those that need it: by their places before, in the order of those after.
+    pub(crate) fn compact(&mut self, segment: u32, indexes: &[u32]) {
+        let slot = &mut self.slots[segment as usize];
+        slot.page = slot.page.as_ref().map(|page| Arc::new(page.only(indexes)));
+        self.pinned -= slot.whole - slot.live;
+        slot.whole = slot.live;
     }
 
     /// A record of a segment that is needed.
     pub(crate) fn record(&self, segment: u32, index: u32) -> Option<Record> {
-        self.slots[segment as usize].arena.as_ref()?.record(index as usize)
+        Record::at(self.slots[segment as usize].page.as_ref()?, index)
     }
 
-    /// Whether the segment holds more than one record still needed, so that a waiting one had better move out.
-    pub(crate) fn is_shared(&self, segment: u32) -> bool {
-        self.slots[segment as usize].arena.as_ref().is_some_and(|arena| arena.len() > 1)
+    /// Lists a page that a copy would make half as large, or less.
+    fn review(&mut self, segment: u32) {
+        let slot = &self.slots[segment as usize];
+        if !slot.listed && slot.out == 0 && slot.live <= slot.whole / 2 {
+            self.list(segment);
+        }
+    }
+
+    fn let_go(&mut self, segment: u32) {
+        if self.slots[segment as usize].listed {
+            self.unlist(segment);
+        }
+        let slot = &mut self.slots[segment as usize];
+        slot.page = None;
+        self.pinned -= slot.whole;
+        self.free.push(segment);
+    }
+
+    fn list(&mut self, segment: u32) {
+        let newest = core::mem::replace(&mut self.newest, segment);
+        match newest {
+            NONE => self.oldest = segment,
+            newest => self.slots[newest as usize].newer = segment,
+        }
+        let slot = &mut self.slots[segment as usize];
+        (slot.listed, slot.older, slot.newer) = (true, newest, NONE);
+        self.spare += slot.whole - slot.live;
+    }
+
+    fn unlist(&mut self, segment: u32) {
+        let slot = &mut self.slots[segment as usize];
+        slot.listed = false;
+        self.spare -= slot.whole - slot.live;
+        let (older, newer) = (slot.older, slot.newer);
+        match older {
+            NONE => self.oldest = newer,
+            older => self.slots[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.slots[newer as usize].older = older,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Segments {
+    /// The pages that are here.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = &Arc<Page>> {
+        self.slots.iter().filter_map(|slot| slot.page.as_ref())
+    }
+
+    /// What all pages would be if they had nothing on them but what is needed.
+    pub(crate) fn live(&self) -> u64 {
+        self.slots.iter().filter(|slot| slot.page.is_some()).map(|slot| slot.live).sum()
     }
 }

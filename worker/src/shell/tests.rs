@@ -58,7 +58,7 @@ fn a_loss_that_overtakes_a_revocation_ends_it() {
 
 #[test]
 fn a_partition_that_stays_is_taken_again_after_a_revocation_and_not_within() {
-    let mut world = revoking(13, |io| io.revoke(0));
+    let mut world = revoking(14, |io| io.revoke(0));
     let kept = TopicPartition::new("orders", 1);
     let (tp, seq) = world.shell.partitions.reading().find(|one| one.name == kept).map(|one| (one.tp, one.seq)).unwrap();
     let offset = world.shell.io.position(&kept).unwrap();

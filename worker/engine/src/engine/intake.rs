@@ -9,16 +9,19 @@ use crate::lanes::{Joined, LaneId};
 use crate::ledger::State;
 use crate::partition::{Partition, Phase, of_offset};
 use crate::policy::Ordering;
-use crate::seam::{Arena, Effect, PartitionRole, Tp};
+use crate::seam::{Arena, Effect, Finished, ForwardResult, Forwarded, Outcome, Page, PartitionRole, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
 use crate::wrong::Wrong;
 
 /// A partition is given credit once one part in so many of its window is free: not for every record.
 const CREDIT_SHARE: u64 = 4;
+/// One part in so many of a window may be bytes that pages would give back if they were compacted. Pages that are worked off in their
+/// order are let go before it comes to that.
+const SPARE_SHARE: u64 = 8;
 
 impl Engine {
-    pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arc<Arena>, range: Range<u32>, now: Instant) {
+    pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arena, range: Range<u32>, now: Instant) {
         let ordering = self.policy.ordering;
         let one_null_lane = self.breaks(Wrong::NullKeysShareALane);
         let wrong = [Wrong::AttemptsLostInDelay, Wrong::StartedBeforeDue].map(|rule| self.breaks(rule));
@@ -27,38 +30,42 @@ impl Engine {
             self.counters.stray += u64::from(range.end - range.start);
             return;
         }
-        let segment = partition.ledger.add_arena(Arc::clone(arena));
-        for index in range {
-            let (offset, leader_epoch) = (arena.offset(index), arena.leader_epoch(index));
-            partition.credit = partition.credit.saturating_sub(u64::from(arena.weight(index)));
-            if partition.ledger.is_past(offset) {
-                self.counters.received_again += 1;
-                continue;
+        for (page, places) in arena.pages(range) {
+            let (records, mut together) = (places.end - places.start, 0);
+            let segment = partition.ledger.add_page(Arc::clone(page));
+            for index in places {
+                let (offset, leader_epoch, weight) = (page.offset(index), page.leader_epoch(index), page.weight(index));
+                together += u64::from(weight);
+                partition.credit = partition.credit.saturating_sub(u64::from(weight));
+                if partition.ledger.is_past(offset) {
+                    self.counters.received_again += 1;
+                    continue;
+                }
+                self.counters.received += 1;
+                let fact = !partition.facts.is_empty() && partition.take_fact(offset, leader_epoch);
+                if partition.ledger.take_carried(offset) || fact {
+                    partition.ledger.push_done(offset, leader_epoch);
+                    partition.troubles.remove(offset);
+                    partition.commits.changed = true;
+                    partition.usage.processed += u64::from(fact);
+                    self.uncommitted = true;
+                    self.counters.done_before += 1;
+                    continue;
+                }
+                let hash = match (ordering, page.key(index)) {
+                    (Ordering::Key, Some(key)) => Some(hash::of_bytes(key)),
+                    (Ordering::Key, None) if one_null_lane => Some(1),
+                    (Ordering::Partition, _) => Some(0),
+                    (Ordering::Key, None) | (Ordering::Unordered, _) => None,
+                };
+                let arrival = Arrival { page, segment, index, weight, hash, wrong };
+                if let Some(due) = partition.enter(&arrival, now) {
+                    let (epoch, seq) = (partition.epoch, due.seq);
+                    self.timers.set(due.at, Alarm::Retry { tp, epoch, seq });
+                }
             }
-            self.counters.received += 1;
-            let fact = !partition.facts.is_empty() && partition.take_fact(offset, leader_epoch);
-            if partition.ledger.take_carried(offset) || fact {
-                partition.ledger.push_done(offset, leader_epoch);
-                partition.troubles.remove(offset);
-                partition.commits.changed = true;
-                partition.usage.processed += u64::from(fact);
-                self.uncommitted = true;
-                self.counters.done_before += 1;
-                continue;
-            }
-            let hash = match (ordering, arena.key(index)) {
-                (Ordering::Key, Some(key)) => Some(hash::of_bytes(key)),
-                (Ordering::Key, None) if one_null_lane => Some(1),
-                (Ordering::Partition, _) => Some(0),
-                (Ordering::Key, None) | (Ordering::Unordered, _) => None,
-            };
-            let arrival = Arrival { arena, segment, index, hash, wrong };
-            if let Some(due) = partition.enter(&arrival, now) {
-                let (epoch, seq) = (partition.epoch, due.seq);
-                self.timers.set(due.at, Alarm::Retry { tp, epoch, seq });
-            }
+            partition.ledger.settle_page(segment, records, together);
         }
-        partition.ledger.settle_arena(segment);
         self.wake(tp);
         self.creditors.push(tp);
     }
@@ -78,6 +85,7 @@ impl Engine {
         }
         for tp in core::mem::take(&mut self.creditors) {
             let partition = &mut self.partitions[tp.index()];
+            partition.ledger.tidy();
             let used = partition.ledger.held() + partition.credit;
             if partition.phase == Phase::Flowing && used <= self.credit_mark {
                 let bytes = self.window - used;
@@ -87,12 +95,30 @@ impl Engine {
         }
     }
 
+    /// A record that was not taken comes back to its page, which may be compacted from now on: there may be room, and no record that
+    /// is done says so.
+    pub(super) fn may_make_room(&mut self, finished: &Finished) {
+        if !matches!(finished.outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+            self.creditors.extend(self.calls.partition_of(finished.ticket));
+        }
+    }
+
+    /// The same for one that the producer refuses.
+    pub(super) fn refused_may_make_room(&mut self, forwarded: &Forwarded) {
+        if matches!(forwarded.result, ForwardResult::Refused(_)) {
+            self.creditors.extend(self.forwards.get_mut(forwarded.id).map(|forwarding| forwarding.claim.tp));
+        }
+    }
+
     /// The window is shared by the partitions owned.
     pub(super) fn share_window(&mut self) {
         let owned = self.partitions.iter().filter(|partition| partition.phase != Phase::Unowned).count();
         self.window = (self.policy.window_bytes / (owned.max(1) as u64)).max(1);
         self.fuse.owns(owned);
         self.credit_mark = self.window - self.window.div_ceil(CREDIT_SHARE);
+        for partition in &mut self.partitions {
+            partition.ledger.spare_max = self.window / SPARE_SHARE;
+        }
         let flowing = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase == Phase::Flowing);
         self.creditors.extend(flowing.map(|(index, _)| Tp(index)));
     }
@@ -100,9 +126,10 @@ impl Engine {
 
 /// A record that is still to do.
 struct Arrival<'a> {
-    arena: &'a Arena,
+    page: &'a Page,
     segment: u32,
     index: u32,
+    weight: u32,
     hash: Option<u64>,
     /// Whether attempts are forgotten, and due times.
     wrong: [bool; 2],
@@ -117,9 +144,9 @@ struct Due {
 impl Partition {
     /// Enters a record that is still to do and queues it if it may run.
     fn enter(&mut self, arrival: &Arrival<'_>, now: Instant) -> Option<Due> {
-        let Arrival { arena, segment, index, hash, .. } = *arrival;
-        let offset = arena.offset(index);
-        let seq = self.ledger.push(arena, segment, index);
+        let Arrival { page, segment, index, weight, hash, .. } = *arrival;
+        let offset = page.offset(index);
+        let seq = self.ledger.push(page, segment, index, weight);
         let due = if self.role == PartitionRole::Source { None } else { self.travelled(arrival, seq, now) };
         let troubled = !self.troubles.is_empty() && self.troubles.get(offset).is_some();
         let lane = self.lane_of(hash, offset);
@@ -139,10 +166,10 @@ impl Partition {
     /// What a record brings with it from a delay topic, and until when it waits here. It holds its place in the window and
     /// nothing else, and no more is read than the window takes: records of one topic are due in their order.
     fn travelled(&mut self, arrival: &Arrival<'_>, seq: u64, now: Instant) -> Option<Due> {
-        let Arrival { arena, index, wrong: [forget, hurry], .. } = *arrival;
-        let (attempts, failing_for, at) = arena.travelled(index);
+        let Arrival { page, index, wrong: [forget, hurry], .. } = *arrival;
+        let (attempts, failing_for, at) = page.travelled(index);
         if attempts > 0 && !forget {
-            self.troubles.travelled(arena.offset(index), attempts, failing_for, now);
+            self.troubles.travelled(page.offset(index), attempts, failing_for, now);
         }
         (at > now && !hurry).then_some(Due { seq, at })
     }

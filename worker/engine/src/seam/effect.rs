@@ -54,7 +54,8 @@ pub enum Effect {
     Credit {
         /// Which partition.
         tp: Tp,
-        /// Bytes of key, value and headers, plus [`RECORD_OVERHEAD_BYTES`](super::RECORD_OVERHEAD_BYTES) a record.
+        /// As [`ArenaBuilder::weight`](super::ArenaBuilder::weight) has it: bytes of key, value and headers, and something for each
+        /// record and each header.
         bytes: u64,
     },
     /// Ask the processor for a sign of life without a record, then send `ProcessorHealth`.

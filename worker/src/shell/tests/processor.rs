@@ -49,7 +49,9 @@ impl ModelProcessor {
         let overload = || Outcome::Overload(Failure::new(ErrorClass::Overload, "HTTP 503"));
         match self.says {
             Some(Says::Overload) => overload(),
-            Some(Says::Unavailable) => Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, "connection refused")),
+            Some(Says::Unavailable) => {
+                Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, "connection refused"))
+            }
             None if is_poison(offset) => Outcome::Reject(Failure::new(ErrorClass::Rejected, "HTTP 422")),
             None if self.chance.one_in(40) => overload(),
             None => Outcome::Ack,
