@@ -13,6 +13,7 @@ mod delays;
 mod fuse;
 mod group;
 mod letters;
+mod limits;
 mod processor;
 mod properties;
 pub(crate) mod rng;

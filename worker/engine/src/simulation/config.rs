@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::limits::Change;
 use super::rng::Rng;
 use crate::policy::{Batch, Fuse, OnExhausted, OnOffsetLoss, Ordering, Policy, Retry};
 
@@ -21,8 +22,12 @@ const SMALL_FUSE: Fuse = Fuse { percent_max: 40, keys_min: 2, head_start: 0, pro
 #[derive(Clone, Debug)]
 pub(super) struct Config {
     pub(super) policy: Policy,
-    /// What the broker takes, characters.
+    /// What the brokers take with a commit at first, characters.
     pub(super) metadata_limit: usize,
+    /// Whether workers are told.
+    pub(super) limit_told: bool,
+    /// Another limit in mid-run.
+    pub(super) limit_change: Option<Change>,
     /// How far apart offsets are at most: compaction.
     pub(super) offset_step_max: usize,
     pub(super) records: usize,
@@ -100,6 +105,8 @@ impl Config {
         Self {
             policy,
             metadata_limit: broker,
+            limit_told: false,
+            limit_change: None,
             offset_step_max: rng.pick(&[1, 1, 2, 300]),
             records: 4 + rng.below(9),
             steps: 60 + rng.below(340),
@@ -121,12 +128,18 @@ impl Config {
 
     /// Whether a record that failed for good may be tried again and again: there may be no room to park its key.
     pub(super) fn may_block(&self) -> bool {
-        let few = self.policy.parks_keys() && self.policy.checkpoint_bytes < 1000;
+        let few = self.policy.parks_keys() && self.checkpoint_chars() < 1000;
         few || self.policy.on_exhausted == OnExhausted::Block
     }
 
-    /// Whether commits may be refused for their size, so that checkpoints have to leave things out.
+    /// What workers take for the limit as they begin, characters.
+    pub(super) fn checkpoint_chars(&self) -> usize {
+        if self.limit_told { self.metadata_limit } else { self.policy.checkpoint_bytes as usize }
+    }
+
+    /// Whether checkpoints may have to leave things out: commits are refused for their size, or there was more room when records were
+    /// started, here or at the partition's owner before.
     pub(super) fn may_cut(&self) -> bool {
-        self.metadata_limit < self.policy.checkpoint_bytes as usize
+        self.limit_change.is_some() || self.metadata_limit < self.checkpoint_chars()
     }
 }

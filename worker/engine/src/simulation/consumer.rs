@@ -2,7 +2,6 @@
 
 use core::time::Duration;
 
-use super::config::RECORD_WEIGHT;
 use super::coverage::Reached;
 use super::steps::number;
 use super::truth::{Checked, Violation, violated};
@@ -34,6 +33,7 @@ impl World {
         let held = &mut self.workers[worker].held[tp];
         let position = held.position.unwrap_or_default();
         let unread = self.logs[tp].records.iter().enumerate().filter(|(_, record)| record.offset >= position);
+        let credit = held.credit;
         for (index, record) in unread.take(batch_max) {
             if held.credit <= 0 {
                 break;
@@ -55,7 +55,8 @@ impl World {
             if let Some(number) = record.number {
                 batch.header(PARKED_HEADER.as_bytes(), Some(number.to_string().as_bytes())).unwrap();
             }
-            held.credit -= i64::try_from(RECORD_WEIGHT).unwrap();
+            // An overdraft is forgotten, here as in the engine.
+            held.credit = (credit - i64::try_from(batch.weight()).unwrap()).max(0);
             held.position = Some(record.offset + 1);
             held.position_told = false;
             held.received.insert(index);
@@ -124,7 +125,7 @@ impl World {
     /// The coordinator takes a commit, or not. S3 is checked where it counts: at the broker.
     pub(super) fn store(&mut self, worker: usize, commit: &PendingCommit) -> Result<CommitResult, Violation> {
         let log = &mut self.logs[commit.tp];
-        let result = log.judge((worker, commit.seq), &commit.text, self.config.metadata_limit);
+        let result = log.judge((worker, commit.seq), &commit.text, self.metadata_limit);
         match result {
             CommitResult::Ok if commit.offset < log.committed => {
                 let detail = format!("{} of {} committed after {}", commit.offset, commit.tp, log.committed);
@@ -134,7 +135,10 @@ impl World {
                 (log.committed, log.committed_epoch) = (commit.offset, commit.leader_epoch);
                 log.metadata.clone_from(&commit.text);
             }
-            CommitResult::MetadataTooLarge => self.coverage.reach(Reached::MetadataTooLarge),
+            CommitResult::MetadataTooLarge => {
+                self.coverage.reach(Reached::MetadataTooLarge);
+                self.check_refused(commit)?;
+            }
             _ => self.coverage.reach(Reached::CommitNotOwner),
         }
         Ok(result)

@@ -66,6 +66,10 @@ pub(super) enum Reached {
     ParkedKeysFull,
     ParkingEnded,
     RedrivenAgain,
+    MetadataLimitTold,
+    MetadataLimitLowered,
+    MetadataLimitRaised,
+    MetadataLimitToldLate,
     End,
 }
 

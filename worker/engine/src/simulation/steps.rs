@@ -20,7 +20,8 @@ impl World {
         for worker in 0..WORKERS {
             self.boot(worker)?;
         }
-        for _ in 0..self.config.steps {
+        for step in 0..self.config.steps {
+            self.change_limit(step)?;
             self.step()?;
         }
         self.calm_down()?;
@@ -32,6 +33,7 @@ impl World {
         let slots = u32::try_from(1 + self.rng.below(4)).unwrap();
         self.workers[worker].forward_room = if self.config.policy.forwards() { slots } else { u32::MAX };
         self.on(worker, Event::ForwardRoom { slots })?;
+        self.tell_limit(worker)?;
         if self.rng.percent(70) { self.probe_answer(worker, true) } else { Ok(()) }
     }
 

@@ -59,6 +59,8 @@ pub(super) struct PendingCommit {
     pub(super) offset: i64,
     pub(super) leader_epoch: i32,
     pub(super) text: String,
+    /// The limit that its worker had been told by then.
+    pub(super) told: Option<usize>,
     pub(super) seq: u64,
     pub(super) sent: Instant,
 }
@@ -105,6 +107,8 @@ pub(super) struct Worker {
     /// Set by SIGTERM; true once the engine said `Drained`.
     pub(super) leaving: Option<bool>,
     pub(super) forward_room: u32,
+    /// How long metadata may be, by the last that it was told.
+    pub(super) told: Option<usize>,
     pub(super) ready: bool,
     /// The processor is down.
     pub(super) down: bool,
@@ -135,6 +139,7 @@ impl Worker {
             paused: false,
             leaving: None,
             forward_room: 0,
+            told: None,
             ready: false,
             down: false,
             outage_lanes: BTreeSet::new(),

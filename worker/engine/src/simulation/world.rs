@@ -18,6 +18,8 @@ use crate::wrong::Wrong;
 pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) config: Config,
+    /// What the brokers take with a commit now, characters.
+    pub(super) metadata_limit: usize,
     pub(super) now: Instant,
     pub(super) logs: [Partition; PARTITIONS],
     pub(super) workers: [Worker; WORKERS],
@@ -35,7 +37,11 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(seed: u64, wrong: Option<Wrong>, tell: bool) -> Self {
         let mut rng = Rng::new(seed);
-        let config = Config::new(&mut rng);
+        let mut config = Config::new(&mut rng);
+        // A wrong engine is caught in the world that it was made for.
+        if wrong.is_none() {
+            config.draw_limits(seed);
+        }
         let mut coverage = Coverage::new();
         let logs = core::array::from_fn(|tp| {
             if tp < SOURCES { Partition::new(&config, &mut rng, &mut coverage) } else { Partition::empty() }
@@ -46,7 +52,8 @@ impl World {
             eprintln!("{config:#?}\n{logs:#?}");
         }
         let now = Instant::from_millis(1000);
-        Self { rng, config, now, logs, workers, truth, coverage, numbers: 10, wrong, tell, calm: false }
+        let metadata_limit = config.metadata_limit;
+        Self { rng, config, metadata_limit, now, logs, workers, truth, coverage, numbers: 10, wrong, tell, calm: false }
     }
 
     pub(super) fn number(&mut self) -> u64 {
@@ -119,10 +126,10 @@ impl World {
             Effect::Commit { tp, commit, offset, leader_epoch, checkpoint } => {
                 self.check_commit(worker, tp.index(), (offset, leader_epoch), &checkpoint)?;
                 let seq = self.workers[worker].held[tp.index()].seq.unwrap_or_default();
-                let text = checkpoint;
+                let (text, told) = (checkpoint, self.workers[worker].told);
                 let sent = self.now;
                 self.workers[worker].held[tp.index()].unanswered_since.get_or_insert(sent);
-                let pending = PendingCommit { tp: tp.index(), commit, offset, leader_epoch, text, seq, sent };
+                let pending = PendingCommit { tp: tp.index(), commit, offset, leader_epoch, text, told, seq, sent };
                 self.workers[worker].commits.push(pending);
             }
             Effect::Credit { tp, bytes } => shell.held[tp.index()].credit += i64::try_from(bytes).unwrap(),
@@ -397,7 +404,7 @@ impl World {
             && !shell.fuse.blown
             && shell.calls.len() + shell.engine.forwards_out() < room
             && shell.calls.iter().all(|call| call.cancelled.is_none())
-            && self.config.policy.checkpoint_bytes >= 1000
+            && self.config.checkpoint_chars() >= 1000
             && !self.config.may_cut();
         let allowed = shell.ready && !shell.paused && shell.leaving.is_none() && shell.engine.no_suspects();
         if !free || !allowed || self.config.policy.ordering == crate::policy::Ordering::Partition {
