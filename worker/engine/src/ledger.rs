@@ -325,7 +325,7 @@ impl Ledger {
     }
 
     /// The record is with nobody any more, and will wait here: it need not keep all of its page in memory.
-    pub(crate) fn detach(&mut self, seq: u64) {
+    pub(crate) fn take_back(&mut self, seq: u64) {
         let index = self.index(seq);
         let Some(entry) = self.ring.get_mut(index) else { return };
         if core::mem::take(&mut entry.out) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use penstock_e2e::service::Service;
 use penstock_e2e::wait::until_true;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::stage::{START, Stage};
 
@@ -16,6 +16,10 @@ const LARGE: usize = 12;
 const BOMBS: usize = 4;
 const KEYS: usize = 10_000;
 const HOT: usize = 20_000;
+/// MiB with one record each of a key that waits: more than the worker has, should that record keep all that came with it.
+const STRETCHES: usize = 160;
+/// Records of other keys in each, 8 KiB large.
+const STRETCH: usize = 127;
 /// A few hundred MB over HTTP on two cores, and whatever other tests do meanwhile.
 const WORK: Duration = Duration::from_secs(240);
 
@@ -40,6 +44,19 @@ fn restarts(stage: &Stage) -> Vec<String> {
     again.map(|container| container["lastState"].to_string()).collect()
 }
 
+/// A pipeline of one worker that has so much memory, and minutes for a call.
+fn one_worker(stage: &Stage, topic: &str, service: &Service, memory: &str) -> Value {
+    let mut manifest = stage.discarding("orders", topic);
+    manifest["spec"]["processor"] = json!({"type": "http", "http": {"url": service.url()}});
+    manifest["spec"]["delivery"] = json!({"timeout": "5m"});
+    manifest["spec"]["scaling"] = json!({"maxReplicas": 1});
+    manifest["spec"]["worker"] = json!({
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": memory}},
+        "terminationGracePeriodSeconds": 330,
+    });
+    manifest
+}
+
 #[test]
 fn large_records_many_keys_a_hot_key_and_a_call_of_minutes_fit_in_a_worker() {
     let stage = Stage::beside_others("memory");
@@ -49,15 +66,8 @@ fn large_records_many_keys_a_hot_key_and_a_call_of_minutes_fit_in_a_worker() {
     let host = stage.brokers().bootstrap_servers().split(':').next().unwrap().to_owned();
     let service = Service::start(&host).unwrap();
     service.hold(&["slow"]);
-    let mut manifest = stage.discarding("orders", &topic);
-    manifest["spec"]["processor"] = json!({"type": "http", "http": {"url": service.url()}});
-    manifest["spec"]["delivery"] = json!({"timeout": "5m"});
-    manifest["spec"]["scaling"] = json!({"maxReplicas": 1});
     // The limit that a worker has by default.
-    manifest["spec"]["worker"] = json!({
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
-        "terminationGracePeriodSeconds": 330,
-    });
+    let manifest = one_worker(&stage, &topic, &service, "256Mi");
 
     // Some of the large ones are sent as they are, others as next to nothing that unpacks to as much.
     let zeros = vec![0; LARGE_BYTES];
@@ -77,5 +87,33 @@ fn large_records_many_keys_a_hot_key_and_a_call_of_minutes_fit_in_a_worker() {
     service.hold(&[]);
     pipeline.until("all done", START, |status| status.lag() == Some(0) && status.is_ready()).unwrap();
     assert_eq!((service.taken("slow"), service.taken_in_all()), (1, others + 1), "every record once");
+    assert_eq!(restarts(&stage), [] as [String; 0], "a container was ended");
+}
+
+#[test]
+fn a_key_that_waits_keeps_no_more_than_its_own_records() {
+    let stage = Stage::beside_others("pinned");
+    let topic = stage.topic("orders");
+    stage.brokers().delete(&topic).unwrap();
+    stage.brokers().create(&topic, 1, &[]).unwrap();
+    let host = stage.brokers().bootstrap_servers().split(':').next().unwrap().to_owned();
+    let service = Service::start(&host).unwrap();
+    service.hold(&["slow"]);
+    let manifest = one_worker(&stage, &topic, &service, "128Mi");
+    let records = (0..STRETCHES).flat_map(|stretch| {
+        let others = (0..STRETCH).map(move |n| (format!("key-{stretch}-{n}"), vec![b'x'; 8192]));
+        std::iter::once(("slow".to_owned(), b"0".to_vec())).chain(others)
+    });
+    stage.brokers().produce(&topic, records.map(|(key, value)| (Some(key), value))).unwrap();
+
+    let pipeline = stage.applied(&manifest);
+    let others = (STRETCHES * STRETCH) as u64;
+    until_true("all but the key that waits", WORK, || Ok(service.taken_in_all() >= others)).unwrap();
+    assert_eq!(service.taken("slow"), 0);
+    assert_eq!(restarts(&stage), [] as [String; 0], "a container was ended while a key waited");
+    service.hold(&[]);
+    pipeline.until("all done", START, |status| status.lag() == Some(0) && status.is_ready()).unwrap();
+    let slow = STRETCHES as u64;
+    assert_eq!((service.taken("slow"), service.taken_in_all()), (slow, others + slow), "every record once");
     assert_eq!(restarts(&stage), [] as [String; 0], "a container was ended");
 }

@@ -317,7 +317,7 @@ impl Engine {
     fn wait_for(&mut self, tp: Tp, seq: u64, wait: Duration, now: Instant) {
         let partition = &mut self.partitions[tp.index()];
         partition.ledger.set(seq, State::Waiting);
-        partition.ledger.detach(seq);
+        partition.ledger.take_back(seq);
         let epoch = partition.epoch;
         self.timers.set(now + wait, Alarm::Retry { tp, epoch, seq });
     }
@@ -332,7 +332,7 @@ impl Engine {
         }
         let trouble = partition.troubles.entry(offset, now);
         trouble.suspicion = if broken { trouble.suspicion.saturating_add(1) } else { 0 };
-        partition.ledger.detach(seq);
+        partition.ledger.take_back(seq);
         self.failed_together.push((call, Member { tp, epoch: partition.epoch, seq }, wait_min));
     }
 

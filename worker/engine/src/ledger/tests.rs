@@ -78,7 +78,7 @@ impl Watched {
         } else if let Some(entry) = self.ledger.get_mut(one.seq) {
             entry.state = State::Waiting; // as a suspect
         }
-        self.ledger.detach(one.seq);
+        self.ledger.take_back(one.seq);
         self.ledger.tidy();
     }
 
