@@ -53,7 +53,7 @@ soak: claim ## An idle pipeline, watched for five minutes: it must cost no API w
 	$(CARGO) build $(PROFILE) --workspace --bins
 	LAB_DIR=$(TEST_LAB) PENSTOCK_QUIET_MINUTES=5 $(CARGO) test $(PROFILE) --workspace --test e2e quiet; status=$$?; LAB_DIR=$(TEST_LAB) $(LAB) down >/dev/null; exit $$status
 
-bench: claim ## The worker beside a raw librdkafka loop, Spring Kafka and Confluent Parallel Consumer, on the lab's Kafka (about 40 min)
+bench: claim ## The worker beside a raw librdkafka loop, Spring Kafka and Confluent Parallel Consumer, on the lab's Kafka (about an hour)
 	$(CARGO) build $(PROFILE) --workspace --bins
 	cd tests/bench/rivals/spring && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
 	cd tests/bench/rivals/parallel-consumer && mvn -q -B package dependency:copy-dependencies -DincludeScope=runtime
