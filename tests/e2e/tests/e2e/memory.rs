@@ -18,15 +18,16 @@ const KEYS: usize = 10_000;
 const HOT: usize = 20_000;
 /// MiB with one record each of a key that waits: more than the worker has, should that record keep all that came with it.
 const STRETCHES: usize = 160;
-/// Records of other keys in each, 8 KiB large.
+/// Records of other keys in each.
 const STRETCH: usize = 127;
+const STRETCH_RECORD_BYTES: usize = 8192;
 /// A few hundred MB over HTTP on two cores, and whatever other tests do meanwhile.
 const WORK: Duration = Duration::from_secs(240);
 
 /// Bytes that no compression makes smaller: a generator of Marsaglia's (xorshift64).
-fn noise(seed: u64) -> Vec<u8> {
+fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed;
-    let words = (0..LARGE_BYTES / 8).flat_map(|_| {
+    let words = (0..bytes / 8).flat_map(|_| {
         state ^= state << 13;
         state ^= state >> 7;
         state ^= state << 17;
@@ -72,7 +73,7 @@ fn large_records_many_keys_a_hot_key_and_a_call_of_minutes_fit_in_a_worker() {
     // Some of the large ones are sent as they are, others as next to nothing that unpacks to as much.
     let zeros = vec![0; LARGE_BYTES];
     let slow = [("slow".to_owned(), b"0".to_vec())];
-    let noisy = (1..=LARGE).map(|n| (format!("noisy-{n}"), noise(n as u64)));
+    let noisy = (1..=LARGE).map(|n| (format!("noisy-{n}"), noise(n as u64, LARGE_BYTES)));
     let bombs = (1..=BOMBS).map(|n| (format!("bomb-{n}"), zeros.clone()));
     let many = (0..KEYS).map(|n| (format!("key-{n}"), vec![b'x'; 100]));
     let same = (0..HOT).map(|_| ("hot".to_owned(), vec![b'x'; 100]));
@@ -101,7 +102,10 @@ fn a_key_that_waits_keeps_no_more_than_its_own_records() {
     service.hold(&["slow"]);
     let manifest = one_worker(&stage, &topic, &service, "128Mi");
     let records = (0..STRETCHES).flat_map(|stretch| {
-        let others = (0..STRETCH).map(move |n| (format!("key-{stretch}-{n}"), vec![b'x'; 8192]));
+        // What packs well would come all at once.
+        let values = noise(stretch as u64 + 1, STRETCH * STRETCH_RECORD_BYTES);
+        let named = |(n, value): (usize, &[u8])| (format!("key-{stretch}-{n}"), value.to_vec());
+        let others: Vec<_> = values.chunks(STRETCH_RECORD_BYTES).enumerate().map(named).collect();
         std::iter::once(("slow".to_owned(), b"0".to_vec())).chain(others)
     });
     stage.brokers().produce(&topic, records.map(|(key, value)| (Some(key), value))).unwrap();
