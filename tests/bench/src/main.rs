@@ -60,14 +60,15 @@ fn main() -> Result<(), Failure> {
     if args.again {
         return again(&args.out);
     }
-    let named = |list: &[String], name: &str| list.is_empty() || list.iter().any(|one| name.contains(one.as_str()));
-    let cells: Vec<Cell> = Cell::all().into_iter().filter(|cell| named(&args.cells, cell.name)).collect();
+    let chosen = |name: &str| args.cells.is_empty() || args.cells.iter().any(|one| one == name);
+    let plays = |arm: Arm| args.arms.is_empty() || args.arms.iter().any(|one| arm.name().contains(one.as_str()));
+    let cells: Vec<Cell> = Cell::all().into_iter().filter(|cell| chosen(cell.name)).collect();
     let mut runs = Vec::new();
     for cell in &cells {
         eprintln!("bench: {} ({} records; writing them once may take a minute)", cell.name, cell.records);
         let topic = Topic::with(&args.bootstrap, cell.records)?;
         for serial in 0..args.runs {
-            for arm in Arm::ALL.into_iter().filter(|arm| arm.plays(cell) && named(&args.arms, arm.name())) {
+            for arm in Arm::ALL.into_iter().filter(|arm| arm.plays(cell) && plays(*arm)) {
                 let run = measure::run(arm, cell, &programs, &args.bootstrap, &topic, serial)?;
                 eprintln!(
                     "  {:<38} {:>12.0} records/s {:>8.2} µs CPU {:>6.0} MiB",
@@ -77,8 +78,7 @@ fn main() -> Result<(), Failure> {
             }
         }
     }
-    let figures =
-        if named(&args.cells, "alone") { alone::figures(&programs, &args.bootstrap, args.runs)? } else { vec![] };
+    let figures = if chosen("alone") { alone::figures(&programs, &args.bootstrap, args.runs)? } else { vec![] };
     fs::create_dir_all(&args.out)?;
     let raw = Raw { machine: report::machine(), runs, figures };
     fs::write(args.out.join("runs.json"), serde_json::to_string_pretty(&raw)?)?;

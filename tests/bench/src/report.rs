@@ -47,8 +47,8 @@ rivals send values and nothing else, a batch as one after another, each behind i
 sends what [its contract](processor-contract.md) says: a head that names the record, or a CloudEvent for each; and a batch's answer has a
 verdict on each record. Any answer to a rival but 204 ends the benchmark. Rivals have no part in what Penstock is measured alone by.
 
-An arm that is slow is measured over 12 s instead of over all records, and over 30 s where a record does not wait: in the cell without work
-and in those with a server, since a JVM gets faster for some seconds there. Where a record waits, Spring's eight consumers get their partitions
+An arm that is slow is measured over 12 s instead of over all records, and over 30 s in the cell without work, since a JVM gets faster for
+some seconds there. Where a record waits, Spring's eight consumers get their partitions
 only within the first half of that (KIP-848 moves them with heartbeats), so a service that has run for longer does up to twice as much: 8
 divided by the time a record takes.
 ";
