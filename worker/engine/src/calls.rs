@@ -142,16 +142,6 @@ impl Calls {
         self.records
     }
 
-    /// The partition of a record whose call has not ended.
-    pub(crate) fn partition_of(&self, ticket: Ticket) -> Option<Tp> {
-        let call = self.slots.get(ticket.call.slot as usize).filter(|call| call.serial == ticket.call.serial)?;
-        let flight = match ticket.item {
-            0 => call.first.as_ref()?,
-            item => call.rest.get(item as usize - 1)?.as_ref()?,
-        };
-        Some(flight.claim.tp)
-    }
-
     /// Ends one record of a call; `None` for a ticket that is not open.
     pub(crate) fn finish(&mut self, ticket: Ticket) -> Option<Ended> {
         let call = self.slots.get_mut(ticket.call.slot as usize)?;

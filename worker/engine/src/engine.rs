@@ -194,13 +194,11 @@ impl Engine {
             }
             Event::Finished(finished) => {
                 for one in finished {
-                    self.may_make_room(&one);
                     self.finished(one, now, effects);
                 }
             }
             Event::Forwarded(forwarded) => {
                 for one in forwarded {
-                    self.refused_may_make_room(&one);
                     self.forwarded(one, now, effects);
                 }
             }

@@ -34,6 +34,13 @@ pub(crate) enum State {
     Done,
 }
 
+impl State {
+    /// Whether the processor or the producer has the record, and so its page.
+    const fn is_out(self) -> bool {
+        matches!(self, Self::Running | Self::Forwarding)
+    }
+}
+
 /// One received record. Kept small: there is one per record of the window.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry {
@@ -47,8 +54,6 @@ pub(crate) struct Entry {
     pub(crate) state: State,
     /// Whether the partition's table of troubles knows more about it.
     pub(crate) troubled: bool,
-    /// Whether the processor or the producer has its record, and so its page.
-    out: bool,
 }
 
 #[derive(Debug)]
@@ -129,7 +134,7 @@ impl Ledger {
         let seq = self.base + self.ring.len() as u64;
         self.segments.need(segment, seq, on_page(weight));
         let (lane, state) = (LaneId::NONE, State::Queued);
-        self.enter(Entry { offset, lane, next: 0, segment, index, weight, state, troubled: false, out: false });
+        self.enter(Entry { offset, lane, next: 0, segment, index, weight, state, troubled: false });
         seq
     }
 
@@ -150,7 +155,6 @@ impl Ledger {
             weight: ENTRY_BYTES,
             state: State::Done,
             troubled: false,
-            out: false,
         });
     }
 
@@ -164,9 +168,8 @@ impl Ledger {
         let index = self.index(seq);
         let right = self.ring.get(index + 1).is_some_and(|entry| entry.state == State::Done);
         let entry = &mut self.ring[index];
-        entry.state = State::Done;
+        let out = core::mem::replace(&mut entry.state, State::Done).is_out();
         self.undone -= 1;
-        let out = core::mem::take(&mut entry.out);
         self.segments.release(entry.segment, on_page(entry.weight), out);
         if index > 0 {
             let left = self.ring[index - 1].state == State::Done;
@@ -293,9 +296,7 @@ impl Ledger {
     pub(crate) fn set(&mut self, seq: u64, state: State) {
         let index = self.index(seq);
         let Some(entry) = self.ring.get_mut(index).filter(|entry| entry.state != State::Done) else { return };
-        entry.state = state;
-        let out = matches!(state, State::Running | State::Forwarding);
-        match (core::mem::replace(&mut entry.out, out), out) {
+        match (core::mem::replace(&mut entry.state, state).is_out(), state.is_out()) {
             (false, true) => self.segments.lend(entry.segment),
             (true, false) => self.segments.take_back(entry.segment),
             _ => {}
@@ -322,15 +323,6 @@ impl Ledger {
     pub(crate) fn record(&self, seq: u64) -> Option<Record> {
         let entry = self.get(seq)?;
         self.segments.record(entry.segment, entry.index)
-    }
-
-    /// The record is with nobody any more, and will wait here: it need not keep all of its page in memory.
-    pub(crate) fn take_back(&mut self, seq: u64) {
-        let index = self.index(seq);
-        let Some(entry) = self.ring.get_mut(index) else { return };
-        if core::mem::take(&mut entry.out) {
-            self.segments.take_back(entry.segment);
-        }
     }
 
     /// Bytes held: of all entries, and of all pages, whatever of them is needed.

@@ -49,6 +49,7 @@ impl Engine {
             }
             if stopped {
                 self.partitions[claim.tp.index()].back_to_its_lane(claim.seq);
+                self.creditors.push(claim.tp);
             } else {
                 self.judge(call, &ended, outcome, now, effects);
             }
@@ -313,11 +314,12 @@ impl Engine {
         backoff::delay(retry, failures, self.partitions[tp.index()].jitter(offset)).max(asked)
     }
 
-    /// Lets a record wait. It holds its lane and nothing else.
+    /// Lets a record wait. It holds its lane and nothing else: its page may be compacted from now on, which makes room, and no record that is
+    /// done says so.
     fn wait_for(&mut self, tp: Tp, seq: u64, wait: Duration, now: Instant) {
         let partition = &mut self.partitions[tp.index()];
         partition.ledger.set(seq, State::Waiting);
-        partition.ledger.take_back(seq);
+        self.creditors.push(tp);
         let epoch = partition.epoch;
         self.timers.set(now + wait, Alarm::Retry { tp, epoch, seq });
     }
@@ -328,11 +330,12 @@ impl Engine {
         let Claim { tp, seq, offset, .. } = *claim;
         let partition = &mut self.partitions[tp.index()];
         if let Some(entry) = partition.ledger.get_mut(seq) {
-            (entry.troubled, entry.state) = (true, State::Waiting);
+            entry.troubled = true;
         }
+        partition.ledger.set(seq, State::Waiting);
+        self.creditors.push(tp);
         let trouble = partition.troubles.entry(offset, now);
         trouble.suspicion = if broken { trouble.suspicion.saturating_add(1) } else { 0 };
-        partition.ledger.take_back(seq);
         self.failed_together.push((call, Member { tp, epoch: partition.epoch, seq }, wait_min));
     }
 

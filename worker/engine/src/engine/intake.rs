@@ -9,7 +9,7 @@ use crate::lanes::{Joined, LaneId};
 use crate::ledger::State;
 use crate::partition::{Partition, Phase, of_offset};
 use crate::policy::Ordering;
-use crate::seam::{Arena, Effect, Finished, ForwardResult, Forwarded, Outcome, Page, PartitionRole, Tp};
+use crate::seam::{Arena, Effect, Page, PartitionRole, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
 use crate::wrong::Wrong;
@@ -92,21 +92,6 @@ impl Engine {
                 partition.credit += bytes;
                 effects.push(Effect::Credit { tp, bytes });
             }
-        }
-    }
-
-    /// A record that was not taken comes back to its page, which may be compacted from now on: there may be room, and no record that
-    /// is done says so.
-    pub(super) fn may_make_room(&mut self, finished: &Finished) {
-        if !matches!(finished.outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
-            self.creditors.extend(self.calls.partition_of(finished.ticket));
-        }
-    }
-
-    /// The same for one that the producer refuses.
-    pub(super) fn refused_may_make_room(&mut self, forwarded: &Forwarded) {
-        if matches!(forwarded.result, ForwardResult::Refused(_)) {
-            self.creditors.extend(self.forwards.get_mut(forwarded.id).map(|forwarding| forwarding.claim.tp));
         }
     }
 

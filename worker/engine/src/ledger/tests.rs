@@ -73,12 +73,7 @@ impl Watched {
     fn fail(&mut self, place: usize) {
         let one = &mut self.undone[place];
         one.out = None;
-        if one.seq.is_multiple_of(2) {
-            self.ledger.set(one.seq, State::Waiting);
-        } else if let Some(entry) = self.ledger.get_mut(one.seq) {
-            entry.state = State::Waiting; // as a suspect
-        }
-        self.ledger.take_back(one.seq);
+        self.ledger.set(one.seq, State::Waiting);
         self.ledger.tidy();
     }
 
