@@ -1,10 +1,9 @@
 //! Calls in progress: a slot each, and a list of them by deadline.
 
+use crate::chain::{Chain, Linked, Links};
 use crate::lanes::LaneId;
 use crate::seam::{CallId, Ticket, Tp};
 use crate::time::Instant;
-
-const NO_SLOT: u32 = u32::MAX;
 
 /// What a call or a forward holds of a record. It outlives the assignment that it began under.
 #[derive(Clone, Copy, Debug)]
@@ -69,9 +68,8 @@ pub(crate) struct Ended {
 pub(crate) struct Calls {
     slots: Vec<Call>,
     free: Vec<u32>,
-    /// Oldest and newest call that was not cancelled: with one timeout for all, that is the order of deadlines.
-    oldest: u32,
-    newest: u32,
+    /// Those that were not cancelled, oldest first: with one timeout for all, that is the order of deadlines.
+    running: Chain,
     in_use: u32,
     records: u32,
 }
@@ -81,8 +79,7 @@ struct Call {
     serial: u32,
     started: Instant,
     deadline: Instant,
-    older: u32,
-    newer: u32,
+    links: Links,
     /// Tickets not finished; 0 for a free slot.
     open: u32,
     cancelled: Option<CancelCause>,
@@ -92,7 +89,7 @@ struct Call {
 
 impl Calls {
     pub(crate) fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), oldest: NO_SLOT, newest: NO_SLOT, in_use: 0, records: 0 }
+        Self { slots: Vec::new(), free: Vec::new(), running: Chain::default(), in_use: 0, records: 0 }
     }
 
     /// Calls in progress.
@@ -109,20 +106,14 @@ impl Calls {
     pub(crate) fn start(&mut self, flight: Flight, now: Instant, deadline: Instant) -> Ticket {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Call::free());
-            u32::try_from(self.slots.len() - 1).unwrap_or(NO_SLOT) // at most `concurrency`, a u32
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX) // at most `concurrency`, a u32
         });
-        let newest = self.newest;
         let call = &mut self.slots[slot as usize];
         call.serial = call.serial.wrapping_add(1);
         (call.started, call.deadline, call.cancelled) = (now, deadline, None);
-        (call.older, call.newer) = (newest, NO_SLOT);
         (call.open, call.first) = (1, Some(flight));
         let serial = call.serial;
-        match newest {
-            NO_SLOT => self.oldest = slot,
-            newest => self.slots[newest as usize].newer = slot,
-        }
-        self.newest = slot;
+        self.running.push(&mut self.slots, slot);
         self.in_use += 1;
         self.records += 1;
         Ticket { call: CallId { slot, serial }, item: 0 }
@@ -159,7 +150,7 @@ impl Calls {
         if call.open == 0 {
             call.rest.clear();
             if ended.cancelled.is_none() {
-                self.unlink(ticket.call.slot);
+                self.running.remove(&mut self.slots, ticket.call.slot);
             }
             self.free.push(ticket.call.slot);
             self.in_use -= 1;
@@ -169,28 +160,25 @@ impl Calls {
 
     /// Marks the oldest call as timed out if its deadline has come.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<CallId> {
-        let call = self.slots.get(self.oldest as usize)?;
-        if call.deadline > now {
-            return None;
-        }
-        Some(self.cancel(self.oldest, CancelCause::Timeout))
+        let oldest = self.running.oldest().filter(|slot| self.slots[*slot as usize].deadline <= now)?;
+        Some(self.cancel(oldest, CancelCause::Timeout))
     }
 
     /// The next deadline.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.slots.get(self.oldest as usize).map(|call| call.deadline)
+        self.running.oldest().map(|slot| self.slots[slot as usize].deadline)
     }
 
     /// Marks as given up the calls, not cancelled yet, of which some record meets the condition.
     pub(crate) fn give_up(&mut self, condition: impl Fn(&Claim) -> bool) -> Vec<CallId> {
         let mut given_up = Vec::new();
-        let mut slot = self.oldest;
-        while let Some(call) = self.slots.get(slot as usize) {
-            let newer = call.newer;
+        let mut next = self.running.oldest();
+        while let Some(slot) = next {
+            let call = &self.slots[slot as usize];
+            next = call.links.newer();
             if call.flights().any(|flight| condition(&flight.claim)) {
                 given_up.push(self.cancel(slot, CancelCause::GivingUp));
             }
-            slot = newer;
         }
         given_up
     }
@@ -209,22 +197,16 @@ impl Calls {
     }
 
     fn cancel(&mut self, slot: u32, cause: CancelCause) -> CallId {
-        self.unlink(slot);
+        self.running.remove(&mut self.slots, slot);
         let call = &mut self.slots[slot as usize];
         call.cancelled = Some(cause);
         CallId { slot, serial: call.serial }
     }
+}
 
-    fn unlink(&mut self, slot: u32) {
-        let (older, newer) = (self.slots[slot as usize].older, self.slots[slot as usize].newer);
-        match older {
-            NO_SLOT => self.oldest = newer,
-            older => self.slots[older as usize].newer = newer,
-        }
-        match newer {
-            NO_SLOT => self.newest = older,
-            newer => self.slots[newer as usize].older = older,
-        }
+impl Linked for Call {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
     }
 }
 
@@ -234,8 +216,7 @@ impl Call {
             serial: 0,
             started: Instant::ZERO,
             deadline: Instant::NEVER,
-            older: NO_SLOT,
-            newer: NO_SLOT,
+            links: Links::default(),
             open: 0,
             cancelled: None,
             first: None,

@@ -5,6 +5,7 @@
 
 mod backoff;
 mod calls;
+mod chain;
 mod circuit;
 mod counters;
 mod engine;

@@ -19,13 +19,11 @@
 
 use std::sync::Arc;
 
+use crate::chain::{Chain, Linked, Links};
 use crate::seam::{PAGE_OVERHEAD_BYTES, Page, Record};
 
-/// No segment: an end of the list of sparse pages.
-const NONE: u32 = u32::MAX;
-
 /// The pages, in a slab; entries of the ledger name them by index.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Segments {
     slots: Vec<Segment>,
     free: Vec<u32>,
@@ -33,9 +31,8 @@ pub(crate) struct Segments {
     pinned: u64,
     /// Bytes that the sparse pages would give back.
     spare: u64,
-    /// The sparse pages, those that are worth a copy: a list through the slots.
-    oldest: u32,
-    newest: u32,
+    /// The pages that are worth a copy.
+    sparse: Chain,
 }
 
 #[derive(Debug)]
@@ -52,10 +49,15 @@ struct Segment {
     /// Sequence numbers of the first and the last record that it was needed for.
     first: u64,
     last: u64,
-    /// Whether it is in the list of sparse pages, and its neighbours there.
+    /// Whether it is among the sparse pages, and its neighbours there.
     listed: bool,
-    older: u32,
-    newer: u32,
+    links: Links,
+}
+
+impl Linked for Segment {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
 }
 
 /// A page to be compacted: the entries of its records are somewhere from `first` to `last`.
@@ -64,12 +66,6 @@ pub(crate) struct Sparse {
     pub(crate) segment: u32,
     pub(crate) first: u64,
     pub(crate) last: u64,
-}
-
-impl Default for Segments {
-    fn default() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), pinned: 0, spare: 0, oldest: NONE, newest: NONE }
-    }
 }
 
 impl Segments {
@@ -84,8 +80,7 @@ impl Segments {
             first: 0,
             last: 0,
             listed: false,
-            older: NONE,
-            newer: NONE,
+            links: Links::default(),
         };
         if let Some(index) = self.free.pop() {
             self.slots[index as usize] = segment;
@@ -156,8 +151,7 @@ impl Segments {
 
     /// The next page to be compacted, which it must be now.
     pub(crate) fn pop_sparse(&mut self) -> Option<Sparse> {
-        while self.oldest != NONE {
-            let segment = self.oldest;
+        while let Some(segment) = self.sparse.oldest() {
             self.unlist(segment);
             let Segment { out, first, last, .. } = self.slots[segment as usize];
             if out == 0 {
@@ -200,29 +194,17 @@ impl Segments {
     }
 
     fn list(&mut self, segment: u32) {
-        let newest = core::mem::replace(&mut self.newest, segment);
-        match newest {
-            NONE => self.oldest = segment,
-            newest => self.slots[newest as usize].newer = segment,
-        }
+        self.sparse.push(&mut self.slots, segment);
         let slot = &mut self.slots[segment as usize];
-        (slot.listed, slot.older, slot.newer) = (true, newest, NONE);
+        slot.listed = true;
         self.spare += slot.whole - slot.live;
     }
 
     fn unlist(&mut self, segment: u32) {
+        self.sparse.remove(&mut self.slots, segment);
         let slot = &mut self.slots[segment as usize];
         slot.listed = false;
         self.spare -= slot.whole - slot.live;
-        let (older, newer) = (slot.older, slot.newer);
-        match older {
-            NONE => self.oldest = newer,
-            older => self.slots[older as usize].newer = newer,
-        }
-        match newer {
-            NONE => self.newest = older,
-            newer => self.slots[newer as usize].older = older,
-        }
     }
 }
 
