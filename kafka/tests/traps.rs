@@ -68,7 +68,8 @@ fn a_heartbeat_that_is_not_answered_in_time_is_told_of() {
     assert!(member.run(PATIENCE, |member| member.answers_lost > 0));
 }
 
-/// Nor is it said to, where it comes to stand there again. (That the client may tell the old place for a while is seen under load alone.)
+/// There is no position until records come from the new place, and then it may be the old one again. That the client tells the old one for a
+/// while is seen under load alone; what is made of it, `consumer.rs` tests.
 #[test]
 fn whoever_reads_on_elsewhere_does_not_stand_where_it_stood() {
     let mock = Mock::new(1);

@@ -48,9 +48,8 @@ sends what [its contract](processor-contract.md) says: a head that names the rec
 verdict on each record. Any answer to a rival but 204 ends the benchmark. Rivals have no part in what Penstock is measured alone by.
 
 An arm that is slow is measured over 12 s instead of over all records, and over 30 s in the cell without work, since a JVM gets faster for
-some seconds there. Where a record waits, Spring's eight consumers get their partitions
-only within the first half of that (KIP-848 moves them with heartbeats), so a service that has run for longer does up to twice as much: 8
-divided by the time a record takes.
+some seconds there. Where a record waits, Spring's eight consumers get their partitions only within the first half of that (KIP-848 moves
+them with heartbeats), so a service that has run for longer does up to twice as much: 8 divided by the time a record takes.
 ";
 
 /// The page: cells and figures as Markdown; the picture of a cell is looked for as `<folder>/<cell>.svg`.
