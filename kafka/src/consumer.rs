@@ -149,6 +149,7 @@ impl Consumer {
     /// The next event, if there is one. Call it at least every few seconds, also while nothing is signalled: it is what keeps
     /// `max.poll.interval.ms` from expiring.
     pub fn next_event(&mut self) -> Option<ConsumerEvent> {
+        self.client.look_after_brokers();
         if let Some(Answer { seq, result }) = self.questions.next() {
             return Some(ConsumerEvent::CommittedOffsets(CommittedReply { seq, result }));
         }

@@ -4,6 +4,7 @@
 //! the client), an event lives shorter than the queue it came from (a borrow), and what is read from an event is copied.
 
 pub(crate) mod admin;
+pub(crate) mod brokers;
 pub(crate) mod client;
 pub(crate) mod error;
 pub(crate) mod event;

@@ -81,6 +81,9 @@ pub struct Room {
     pub bytes: usize,
 }
 
+/// How often a flush looks up.
+const FLUSH_TURN: Duration = Duration::from_secs(1);
+
 const EVENTS: i32 = sys::RD_KAFKA_EVENT_DR | sys::RD_KAFKA_EVENT_ERROR;
 
 /// An idempotent producer.
@@ -121,8 +124,9 @@ impl Producer {
         Ok(())
     }
 
-    /// The next event, if there is one.
+    /// The next event, if there is one. Call it at least every few seconds: it is what helps a producer that has lost all its brokers.
     pub fn next_event(&mut self) -> Option<ProducerEvent> {
+        self.client.look_after_brokers();
         while self.reports.is_empty() && self.events.maybe() {
             let heard = self.events.poll().map(|event| hear(&event))?;
             self.take_in(heard);
@@ -162,7 +166,8 @@ impl Producer {
             if self.in_flight == 0 || left.is_zero() {
                 return self.in_flight == 0;
             }
-            if let Some(heard) = self.events.wait(left).map(|event| hear(&event)) {
+            self.client.look_after_brokers();
+            if let Some(heard) = self.events.wait(left.min(FLUSH_TURN)).map(|event| hear(&event)) {
                 self.take_in(heard);
             }
         }

@@ -17,8 +17,8 @@ use crate::native::queue::Queue;
 use crate::settings::ClientConfig;
 use crate::wake::Waker;
 
-/// How long the thread waits for an answer at a time. It is interrupted when the client goes.
-const WAIT: Duration = Duration::from_mins(1);
+/// How long the thread waits for an answer at a time, and between looks after its brokers. It is interrupted when the client goes.
+const WAIT: Duration = Duration::from_secs(2);
 
 /// What the connections last complained about, kept from one client to the next.
 pub(super) type Complaint = Arc<Mutex<Option<Trouble>>>;
@@ -113,6 +113,7 @@ impl Drop for Driver {
 impl Shared {
     fn take_answers(&self) {
         while !self.ended.load(Ordering::SeqCst) {
+            self.client.look_after_brokers();
             let Some(event) = self.queue.wait(WAIT) else { continue };
             if event.kind() == sys::RD_KAFKA_EVENT_ERROR {
                 if let Some(error) = event.error().filter(|error| is_about_connections(error.code)) {

@@ -4,10 +4,11 @@
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka_sys::bindings as sys;
 
+use super::brokers::Brokers;
 use super::error;
 use super::overheard::Overheard;
 use crate::error::{ErrorCode, KafkaError};
@@ -25,6 +26,7 @@ pub(crate) enum Kind {
 pub(crate) struct Client {
     handle: NonNull<sys::rd_kafka_t>,
     overheard: Arc<Overheard>,
+    brokers: Arc<Brokers>,
 }
 
 // SAFETY: librdkafka's handle is thread-safe by its documentation (rdkafka.h, "Thread safety").
@@ -72,18 +74,22 @@ impl Client {
     /// comes on no queue.
     pub(crate) fn new<'p>(
         kind: Kind,
-        properties: impl Iterator<Item = (&'p str, &'p str)>,
+        properties: impl Iterator<Item = (&'p str, &'p str)> + Clone,
         events: c_int,
         waker: Waker,
     ) -> Result<Arc<Self>, KafkaError> {
         // Before librdkafka initialises it, and unlike it without a clean-up at exit: that would free what the threads of a
         // client that is still being freed use (openssl #3505).
         openssl_sys::init();
+        let bootstrap =
+            properties.clone().find(|(name, _)| *name == "bootstrap.servers").map_or("", |(_, value)| value);
+        let brokers = Arc::new(Brokers::new(bootstrap)?);
         let conf = Conf::new(properties)?;
         let overheard = Arc::new(Overheard::new(waker));
         // SAFETY: a valid configuration; `log` has the signature asked for and may be called from any thread. What it finds
-        // as the opaque lives until the client is freed, see `drop`.
+        // as the opaque lives until the client is freed, see `drop`, and so do `brokers`.
         unsafe {
+            brokers.watch(conf.0);
             sys::rd_kafka_conf_set_events(conf.0, events);
             sys::rd_kafka_conf_set_opaque(conf.0, Arc::as_ptr(&overheard).cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(conf.0, Some(log));
@@ -100,7 +106,7 @@ impl Client {
             return Err(KafkaError { code: ErrorCode::INVALID_ARGUMENT, text: text.take(), fatal: false });
         };
         std::mem::forget(conf); // on success it belongs to the client
-        Ok(Arc::new(Self { handle, overheard }))
+        Ok(Arc::new(Self { handle, overheard, brokers }))
     }
 
     pub(crate) fn ptr(&self) -> *mut sys::rd_kafka_t {
@@ -110,6 +116,11 @@ impl Client {
     /// What the client said in its log only.
     pub(crate) fn overheard(&self) -> &Overheard {
         &self.overheard
+    }
+
+    /// Helps the client that has lost all its brokers. To be called at least every few seconds.
+    pub(crate) fn look_after_brokers(&self) {
+        self.brokers.look_after(self, Instant::now);
     }
 
     /// The fatal error raised in this client, if one was.
@@ -125,7 +136,7 @@ impl Client {
 impl Drop for Client {
     /// Freeing joins librdkafka's threads, which may take as long as a broker's connection takes to give up: never here.
     fn drop(&mut self) {
-        struct Last(NonNull<sys::rd_kafka_t>, Arc<Overheard>);
+        struct Last(NonNull<sys::rd_kafka_t>, (Arc<Overheard>, Arc<Brokers>));
         // SAFETY: the handle is thread-safe, and this is the last reference to it.
         unsafe impl Send for Last {}
         impl Last {
@@ -133,13 +144,14 @@ impl Drop for Client {
                 // SAFETY: the last reference is gone and with it every queue. Without closing: whoever wanted to leave the
                 // group did so before, and a close in here would wait for an answer to its rebalance that nobody gives.
                 unsafe { sys::rd_kafka_destroy_flags(self.0.as_ptr(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
-                drop(self.1); // the log's opaque, which no thread uses any more
+                drop(self.1); // what was given as opaque, which no thread uses any more
             }
         }
-        let last = Last(self.handle, Arc::clone(&self.overheard));
+        let opaques = (Arc::clone(&self.overheard), Arc::clone(&self.brokers));
+        let last = Last(self.handle, opaques.clone());
         if let Err(error) = std::thread::Builder::new().name("kafka-free".to_owned()).spawn(move || last.free()) {
             tracing::warn!(%error, "no thread to free a Kafka client on: its memory stays");
-            std::mem::forget(Arc::clone(&self.overheard)); // its threads go on logging
+            std::mem::forget(opaques); // its threads go on
         }
     }
 }

@@ -218,7 +218,7 @@ impl ClientConfig {
         self.properties.get(name).map(String::as_str)
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.properties.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }

@@ -5,7 +5,7 @@ mod read;
 mod tools;
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -30,8 +30,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub const BROKER_UP: Duration = Duration::from_secs(90);
 /// Between questions while something is waited for.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The first line of what is added to a broker's properties.
-const MARK: &str = "# For chaos: silent members are given up soon.";
+/// A session that ends before the next heartbeat is sent: 3 s among the brokers, 3 s fenced.
+const FENCED: &str =
+    "\n# For a story: fenced again and again.\nbroker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=6000\n";
 /// A topic whose records get the broker's time, so that evidence tells when they were written.
 pub const STAMPED: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 /// Where groups keep their offsets.
@@ -99,6 +100,17 @@ impl Cluster {
         let mut cluster = Self { lab, bootstrap, id: String::new(), admin, runtime };
         cluster.id = cluster.ask("the cluster's id", |admin| async move { admin.describe_cluster(TIMEOUT).await })?.id;
         Ok(cluster)
+    }
+
+    /// Begins a broker anew that tells the controller too seldom that it lives: until somebody brings the lab up again, half of the time it
+    /// is fenced. In a cluster of its own it then answers that there are topics and no brokers.
+    ///
+    /// # Errors
+    /// The lab's.
+    pub fn fence_again_and_again(&self, broker: u8) -> Result<()> {
+        add_properties(self.lab.dir(), broker, FENCED)?;
+        self.lab.broker(broker).stop()?;
+        Ok(self.lab.broker(broker).start(BROKER_UP)?)
     }
 
     /// Takes the lab down.
@@ -292,16 +304,18 @@ impl Cluster {
 fn configure(dir: &Dir, brokers: u8) -> Result<()> {
     let session = SESSION_TIMEOUT.as_millis();
     let lines = format!(
-        "\n{MARK}\ngroup.consumer.min.session.timeout.ms={session}\ngroup.consumer.session.timeout.ms={session}\n\
+        "\n# For chaos: silent members are given up soon.\ngroup.consumer.min.session.timeout.ms={session}\ngroup.consumer.session.timeout.ms={session}\n\
          group.consumer.min.heartbeat.interval.ms=500\ngroup.consumer.heartbeat.interval.ms=1000\n"
     );
     for id in 1..=brokers {
-        let path = dir.join(format!("kafka/{id}.properties"));
-        let text = fs::read_to_string(&path).during("reading a broker's properties")?;
-        if !text.contains(MARK) {
-            let mut file = OpenOptions::new().append(true).open(&path).during("opening a broker's properties")?;
-            file.write_all(lines.as_bytes()).during("writing a broker's properties")?;
-        }
+        add_properties(dir, id, &lines)?;
     }
     Ok(())
+}
+
+/// Bringing the lab up writes the file anew.
+fn add_properties(dir: &Dir, broker: u8, lines: &str) -> Result<()> {
+    let path = dir.join(format!("kafka/{broker}.properties"));
+    let mut file = OpenOptions::new().append(true).open(&path).during("opening a broker's properties")?;
+    file.write_all(lines.as_bytes()).during("writing a broker's properties")
 }

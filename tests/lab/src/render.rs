@@ -66,6 +66,7 @@ pub(crate) fn broker_properties(id: u8, brokers: u8, data: &str, pki: &str) -> S
         ("REPLICATION", replication.to_string()),
         // One replica of three may be gone, and writes with acks=all still succeed.
         ("MIN_ISR", if replication > 2 { "2".to_owned() } else { "1".to_owned() }),
+        ("BROKER_SESSION", if brokers > 1 { "3000" } else { "9000" }.to_owned()),
     ]);
     fill(BROKER, &values)
 }

@@ -69,7 +69,11 @@ impl Drop for Worker {
 
 impl Stage {
     pub(crate) fn new(story: &str, partitions: i32) -> Self {
-        let cluster = Cluster::shared().unwrap();
+        Self::of(Cluster::shared().unwrap(), story, partitions)
+    }
+
+    /// The same on a cluster of the test's own.
+    pub(crate) fn of(cluster: Cluster, story: &str, partitions: i32) -> Self {
         let name = format!("{story}-{}", std::process::id());
         let logs = std::env::temp_dir().join(format!("penstock-{name}"));
         std::fs::create_dir_all(&logs).unwrap();
@@ -203,8 +207,9 @@ spec:
     }
 
     /// It went well: nobody needs the logs.
-    pub(crate) fn end(self) {
+    pub(crate) fn end(self) -> Cluster {
         std::fs::remove_dir_all(&self.logs).unwrap();
+        self.cluster
     }
 }
 
