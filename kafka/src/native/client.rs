@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka_sys::bindings as sys;
 
-use super::brokers::Brokers;
 use super::error;
 use super::overheard::Overheard;
 use crate::error::{ErrorCode, KafkaError};
@@ -26,7 +25,7 @@ pub(crate) enum Kind {
 pub(crate) struct Client {
     handle: NonNull<sys::rd_kafka_t>,
     overheard: Arc<Overheard>,
-    brokers: Arc<Brokers>,
+    bootstrap: CString,
 }
 
 // SAFETY: librdkafka's handle is thread-safe by its documentation (rdkafka.h, "Thread safety").
@@ -83,13 +82,12 @@ impl Client {
         openssl_sys::init();
         let bootstrap =
             properties.clone().find(|(name, _)| *name == "bootstrap.servers").map_or("", |(_, value)| value);
-        let brokers = Arc::new(Brokers::new(bootstrap)?);
+        let bootstrap = c_string(bootstrap)?;
         let conf = Conf::new(properties)?;
         let overheard = Arc::new(Overheard::new(waker));
         // SAFETY: a valid configuration; `log` has the signature asked for and may be called from any thread. What it finds
-        // as the opaque lives until the client is freed, see `drop`, and so do `brokers`.
+        // as the opaque lives until the client is freed, see `drop`.
         unsafe {
-            brokers.watch(conf.0);
             sys::rd_kafka_conf_set_events(conf.0, events);
             sys::rd_kafka_conf_set_opaque(conf.0, Arc::as_ptr(&overheard).cast_mut().cast());
             sys::rd_kafka_conf_set_log_cb(conf.0, Some(log));
@@ -106,7 +104,7 @@ impl Client {
             return Err(KafkaError { code: ErrorCode::INVALID_ARGUMENT, text: text.take(), fatal: false });
         };
         std::mem::forget(conf); // on success it belongs to the client
-        Ok(Arc::new(Self { handle, overheard, brokers }))
+        Ok(Arc::new(Self { handle, overheard, bootstrap }))
     }
 
     pub(crate) fn ptr(&self) -> *mut sys::rd_kafka_t {
@@ -118,9 +116,13 @@ impl Client {
         &self.overheard
     }
 
-    /// Helps the client that has lost all its brokers. To be called at least every few seconds.
+    /// Tells a client that has lost all its brokers of its bootstrap servers again. To be called at least every few seconds.
     pub(crate) fn look_after_brokers(&self) {
-        self.brokers.look_after(self, Instant::now);
+        if self.overheard.brokers().are_to_be_searched(Instant::now) {
+            tracing::info!("no broker is connected: the bootstrap servers are tried again");
+            // SAFETY: a valid client and a C string. Servers that it knows already it leaves as they are.
+            unsafe { sys::rd_kafka_brokers_add(self.ptr(), self.bootstrap.as_ptr()) };
+        }
     }
 
     /// The fatal error raised in this client, if one was.
@@ -136,7 +138,7 @@ impl Client {
 impl Drop for Client {
     /// Freeing joins librdkafka's threads, which may take as long as a broker's connection takes to give up: never here.
     fn drop(&mut self) {
-        struct Last(NonNull<sys::rd_kafka_t>, (Arc<Overheard>, Arc<Brokers>));
+        struct Last(NonNull<sys::rd_kafka_t>, Arc<Overheard>);
         // SAFETY: the handle is thread-safe, and this is the last reference to it.
         unsafe impl Send for Last {}
         impl Last {
@@ -144,14 +146,13 @@ impl Drop for Client {
                 // SAFETY: the last reference is gone and with it every queue. Without closing: whoever wanted to leave the
                 // group did so before, and a close in here would wait for an answer to its rebalance that nobody gives.
                 unsafe { sys::rd_kafka_destroy_flags(self.0.as_ptr(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE) };
-                drop(self.1); // what was given as opaque, which no thread uses any more
+                drop(self.1); // the log's opaque, which no thread uses any more
             }
         }
-        let opaques = (Arc::clone(&self.overheard), Arc::clone(&self.brokers));
-        let last = Last(self.handle, opaques.clone());
+        let last = Last(self.handle, Arc::clone(&self.overheard));
         if let Err(error) = std::thread::Builder::new().name("kafka-free".to_owned()).spawn(move || last.free()) {
             tracing::warn!(%error, "no thread to free a Kafka client on: its memory stays");
-            std::mem::forget(opaques); // its threads go on
+            std::mem::forget(Arc::clone(&self.overheard)); // its threads go on logging
         }
     }
 }
@@ -227,6 +228,27 @@ mod tests {
 
     fn with_tls() -> Result<Arc<Client>, KafkaError> {
         Client::new(Kind::Producer, [("security.protocol", "ssl")].into_iter(), 0, Waker::of_nobody())
+    }
+
+    #[test]
+    fn connections_are_counted_by_what_the_log_tells() {
+        let mock = [("test.mock.num.brokers", "1"), ("debug", crate::native::overheard::BROKERS)];
+        let client = Client::new(Kind::Producer, mock.into_iter(), 0, Waker::of_nobody()).unwrap();
+        let end = Instant::now() + Duration::from_secs(30);
+        while !client.overheard().brokers().any_up() {
+            assert!(Instant::now() < end, "its one broker is there from the beginning");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// librdkafka finds out late what this is, and cleans up what it had begun with.
+    #[test]
+    fn a_certificate_that_is_none_is_refused_as_often_as_one_likes() {
+        for _ in 0..3 {
+            let tls = [("security.protocol", "ssl"), ("ssl.ca.pem", "-----BEGIN CERTIFICATE-----")];
+            let refused = Client::new(Kind::Producer, tls.into_iter(), 0, Waker::of_nobody());
+            assert_eq!(refused.err().map(|error| error.code), Some(ErrorCode::INVALID_ARGUMENT));
+        }
     }
 
     extern "C" fn at_the_very_end() {

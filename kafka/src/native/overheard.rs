@@ -12,14 +12,19 @@
 //!   repeat what it has told already (rdkafka_cgrp.c, rd_kafka_cgrp_handle_ConsumerGroupHeartbeat: `SEND_FULL_REQUEST` only after a broken
 //!   connection; Kafka 4.2, GroupMetadataManager.consumerGroupHeartbeat: `isFullRequest`).
 //!
+//! * That it has no broker any more, see [`super::brokers`].
+//!
 //! So the debug contexts in question are switched on and their lines read. A test against the mock cluster fails when a
 //! newer librdkafka words them differently.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 
+use super::brokers::Brokers;
 use crate::wake::Waker;
 
+/// The debug context that tells of connections.
+pub(crate) const BROKERS: &str = "broker";
 /// The debug context that says why a coordinator is given up.
 pub(crate) const GROUP: &str = "cgrp";
 /// The debug context that tells of topics.
@@ -37,6 +42,7 @@ pub(crate) struct Overheard {
     any_recreated: AtomicBool,
     recreated: Mutex<Vec<String>>,
     answer_lost: AtomicBool,
+    brokers: Brokers,
     waker: Waker,
 }
 
@@ -44,11 +50,14 @@ impl Overheard {
     pub(crate) fn new(waker: Waker) -> Self {
         let (protocol_missing, protocol_offered) = (AtomicBool::new(false), AtomicBool::new(false));
         let (any_recreated, recreated) = (AtomicBool::new(false), Mutex::default());
-        let answer_lost = AtomicBool::new(false);
-        Self { protocol_missing, protocol_offered, any_recreated, recreated, answer_lost, waker }
+        let (answer_lost, brokers) = (AtomicBool::new(false), Brokers::default());
+        Self { protocol_missing, protocol_offered, any_recreated, recreated, answer_lost, brokers, waker }
     }
 
     pub(crate) fn line(&self, facility: &str, line: &str) {
+        if facility == "STATE" {
+            self.brokers.line(line);
+        }
         if facility == "COORD" && line.contains("ConsumerGroupHeartbeatRequest not supported by broker") {
             self.protocol_missing.store(true, SeqCst);
             self.waker.wake();
@@ -67,6 +76,11 @@ impl Overheard {
         if facility == "APIVERSION" && offers_heartbeat(line) {
             self.protocol_offered.store(true, SeqCst);
         }
+    }
+
+    /// The connections to brokers.
+    pub(crate) fn brokers(&self) -> &Brokers {
+        &self.brokers
     }
 
     /// The coordinator does not know the protocol that this client's group is to use.

@@ -88,11 +88,11 @@ impl Connection {
         match settings.protocol {
             GroupProtocol::Consumer => {
                 layers.always("group.protocol", "consumer");
-                layers.always("debug", format!("{},{}", overheard::GROUP, overheard::TOPICS));
+                layers.always("debug", [overheard::BROKERS, overheard::GROUP, overheard::TOPICS].join(","));
             }
             GroupProtocol::Classic => {
                 layers.always("group.protocol", "classic");
-                layers.always("debug", overheard::TOPICS);
+                layers.always("debug", [overheard::BROKERS, overheard::TOPICS].join(","));
                 layers.always("partition.assignment.strategy", "cooperative-sticky");
                 layers.by_default("session.timeout.ms", settings.session_timeout.as_millis());
             }
@@ -145,6 +145,7 @@ impl Connection {
         let mut layers = self.layers(client_id);
         layers.always("enable.idempotence", true);
         layers.always("acks", "all");
+        layers.always("debug", overheard::BROKERS);
         // Same key, same partition as a Java producer would choose: readers of an output may count on it.
         layers.always("partitioner", "murmur2_random");
         // The next record of a key waits until what this one put out is confirmed, so time spent waiting for company is the key's. With
@@ -171,7 +172,7 @@ impl Connection {
         // to no group (rdkafka_request.c, rd_kafka_handle_OffsetFetch). So it gets one, which it never joins.
         layers.always("group.id", "penstock-admin");
         layers.always("enable.auto.commit", false);
-        layers.always("debug", overheard::FEATURES);
+        layers.always("debug", [overheard::BROKERS, overheard::FEATURES].join(","));
         // Metadata is asked for with each call; in between a client at rest should stay at rest.
         layers.always("topic.metadata.refresh.interval.ms", 300_000);
         layers.with(&self.properties, &[FOR_PRODUCERS, FOR_CONSUMERS, &["message.max.bytes"]])

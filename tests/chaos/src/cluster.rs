@@ -30,9 +30,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub const BROKER_UP: Duration = Duration::from_secs(90);
 /// Between questions while something is waited for.
 const PAUSE: Duration = Duration::from_millis(100);
-/// A session that ends before the next heartbeat is sent: 3 s among the brokers, 3 s fenced.
-const FENCED: &str =
-    "\n# For a story: fenced again and again.\nbroker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=6000\n";
 /// A topic whose records get the broker's time, so that evidence tells when they were written.
 pub const STAMPED: [(&str, &str); 1] = [("message.timestamp.type", "LogAppendTime")];
 /// Where groups keep their offsets.
@@ -102,13 +99,12 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Begins a broker anew that tells the controller too seldom that it lives: until somebody brings the lab up again, half of the time it
-    /// is fenced. In a cluster of its own it then answers that there are topics and no brokers.
+    /// Begins a broker anew with these properties on top, until somebody brings the lab up again.
     ///
     /// # Errors
     /// The lab's.
-    pub fn fence_again_and_again(&self, broker: u8) -> Result<()> {
-        add_properties(self.lab.dir(), broker, FENCED)?;
+    pub fn restart_with(&self, broker: u8, properties: &str) -> Result<()> {
+        add_properties(self.lab.dir(), broker, properties)?;
         self.lab.broker(broker).stop()?;
         Ok(self.lab.broker(broker).start(BROKER_UP)?)
     }
@@ -313,7 +309,7 @@ fn configure(dir: &Dir, brokers: u8) -> Result<()> {
     Ok(())
 }
 
-/// Bringing the lab up writes the file anew.
+/// What comes last counts. Bringing the lab up writes the file anew.
 fn add_properties(dir: &Dir, broker: u8, lines: &str) -> Result<()> {
     let path = dir.join(format!("kafka/{broker}.properties"));
     let mut file = OpenOptions::new().append(true).open(&path).during("opening a broker's properties")?;

@@ -206,6 +206,12 @@ spec:
         self.cluster.read_commits(&self.names(), &[]).unwrap()
     }
 
+    /// What its workers logged.
+    pub(crate) fn log(&self) -> String {
+        let of = |number| std::fs::read_to_string(self.logs.join(format!("{number}.log"))).unwrap();
+        (1..=self.started.get()).map(of).collect()
+    }
+
     /// It went well: nobody needs the logs.
     pub(crate) fn end(self) -> Cluster {
         std::fs::remove_dir_all(&self.logs).unwrap();
