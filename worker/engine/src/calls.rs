@@ -41,7 +41,7 @@ pub(crate) enum Kind {
 pub(crate) enum CancelCause {
     /// `delivery.timeout`: a verdict on the record.
     Timeout,
-    /// The partition goes away: no verdict.
+    /// The partition goes away, or the worker slept through the call: no verdict.
     GivingUp,
 }
 
@@ -83,6 +83,8 @@ struct Call {
     /// Tickets not finished; 0 for a free slot.
     open: u32,
     cancelled: Option<CancelCause>,
+    /// The worker slept meanwhile.
+    slept: bool,
     first: Option<Flight>,
     rest: Vec<Option<Flight>>,
 }
@@ -110,7 +112,7 @@ impl Calls {
         });
         let call = &mut self.slots[slot as usize];
         call.serial = call.serial.wrapping_add(1);
-        (call.started, call.deadline, call.cancelled) = (now, deadline, None);
+        (call.started, call.deadline, call.cancelled, call.slept) = (now, deadline, None, false);
         (call.open, call.first) = (1, Some(flight));
         let serial = call.serial;
         self.running.push(&mut self.slots, slot);
@@ -158,10 +160,22 @@ impl Calls {
         Some(ended)
     }
 
-    /// Marks the oldest call as timed out if its deadline has come.
+    /// Marks the oldest call as timed out if its deadline has come. One that the worker slept through is given up instead: it may never
+    /// have been sent.
     pub(crate) fn expire(&mut self, now: Instant) -> Option<CallId> {
         let oldest = self.running.oldest().filter(|slot| self.slots[*slot as usize].deadline <= now)?;
-        Some(self.cancel(oldest, CancelCause::Timeout))
+        let slept = self.slots[oldest as usize].slept;
+        Some(self.cancel(oldest, if slept { CancelCause::GivingUp } else { CancelCause::Timeout }))
+    }
+
+    /// The worker slept, and none of these calls has had its time.
+    pub(crate) fn slept(&mut self) {
+        let mut next = self.running.oldest();
+        while let Some(slot) = next {
+            let call = &mut self.slots[slot as usize];
+            call.slept = true;
+            next = call.links.newer();
+        }
     }
 
     /// The next deadline.
@@ -219,6 +233,7 @@ impl Call {
             links: Links::default(),
             open: 0,
             cancelled: None,
+            slept: false,
             first: None,
             rest: Vec::new(),
         }

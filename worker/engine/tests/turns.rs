@@ -203,3 +203,23 @@ fn busy_is_charged_once_it_is_about_the_record() {
     }
     assert_eq!(calls, (16 + 1) * attempts);
 }
+
+/// Whoever was stopped for longer than a call may take does not know whether that was ever sent.
+#[test]
+fn a_worker_that_slept_through_a_call_charges_nobody_for_it() {
+    let timeout = Duration::from_secs(4);
+    let mut stage = Stage::of(Policy { timeout, ..Policy::default() });
+    stage.assign();
+    stage.receive([(0, "a".to_owned())]);
+    assert_eq!(stage.offsets(), [[0]]);
+    stage.now = stage.now + timeout * 2;
+    stage.tell(Event::Tick);
+    stage.answer(vec![Outcome::Cancelled]);
+    assert_eq!(stage.engine.counters().attempts_charged, 0);
+    // Awake, it does know.
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(stage.offsets(), [[0]], "it is called again");
+    stage.pass(timeout);
+    stage.answer(vec![Outcome::Cancelled]);
+    assert_eq!(stage.engine.counters().attempts_charged, 1);
+}

@@ -171,6 +171,9 @@ impl Engine {
     /// Self-fencing: whoever was not heard of for half a session may have been replaced, and starts nothing before a
     /// commit that it sends now is acknowledged.
     pub(super) fn mind_the_gap(&mut self, now: Instant) {
+        if self.overslept(now) && !self.breaks(Wrong::ChargeForSleep) {
+            self.calls.slept();
+        }
         let half = self.policy.session_timeout / 2;
         let asleep = now.since(self.last_turn) > half;
         self.last_turn = now;
@@ -193,6 +196,13 @@ impl Engine {
         if asleep {
             self.next_round = now;
         }
+    }
+
+    /// Whether a worker that was to be woken long ago wakes only now: stopped, say, or starved. A call of that time has had less than half of
+    /// its own, if it was sent at all.
+    fn overslept(&self, now: Instant) -> bool {
+        let half = self.policy.timeout / 2;
+        now.since(self.last_turn) > half && self.next_wake().is_some_and(|wake| now.since(wake) > half)
     }
 
     /// The broker's limit is known.

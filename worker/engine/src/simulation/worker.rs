@@ -30,6 +30,8 @@ pub(super) struct Call {
     /// Nothing else was ever in flight with it.
     pub(super) alone: bool,
     pub(super) cancelled: Option<Cancelled>,
+    /// The worker slept through half of its time.
+    pub(super) slept: bool,
     /// Started while the circuit had to be open.
     pub(super) probe: bool,
     /// Started while the fuse was blown.

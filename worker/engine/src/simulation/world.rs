@@ -93,10 +93,17 @@ impl World {
         }
     }
 
-    /// A worker that slept for half a session must not trust what it owned.
+    /// A worker that slept for half a session must not trust what it owned, and one that was not woken for half of a call's time has no
+    /// verdict on that call.
     fn notice_sleep(&mut self, worker: usize) {
         let (now, half) = (self.now, self.config.policy.session_timeout / 2);
+        let half_a_call = self.config.policy.timeout / 2;
         let shell = &mut self.workers[worker];
+        let late = |since: Instant| now.since(since) > half_a_call;
+        if late(shell.last_turn) && shell.engine.next_wake().is_some_and(late) {
+            let running = shell.calls.iter_mut().filter(|call| call.cancelled.is_none());
+            running.for_each(|call| call.slept = true);
+        }
         if now.since(shell.last_turn) > half {
             let owned = shell.held.iter_mut().filter(|held| held.position.is_some());
             owned.for_each(|held| held.slept_until = Some(now));
@@ -114,7 +121,7 @@ impl World {
                 let now = self.now;
                 let mut found = false;
                 for record in shell.calls.iter_mut().filter(|one| one.ticket.call == call) {
-                    let timeout = now >= record.deadline;
+                    let timeout = now >= record.deadline && !record.slept;
                     record.cancelled = Some(if timeout { Cancelled::Timeout } else { Cancelled::GivingUp });
                     found = true;
                 }
@@ -191,7 +198,18 @@ impl World {
             }
             let (ticket, deadline) = (delivery.ticket, start.deadline);
             let (probe, fuse_probe) = (shell.must_probe(), shell.fuse.blown);
-            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe, fuse_probe });
+            shell.calls.push(Call {
+                ticket,
+                tp,
+                index,
+                deadline,
+                seq,
+                alone,
+                cancelled: None,
+                slept: false,
+                probe,
+                fuse_probe,
+            });
             shell.held[tp].started.insert(index);
         }
         let shell = &self.workers[worker];
