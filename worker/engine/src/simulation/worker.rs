@@ -24,14 +24,13 @@ pub(super) struct Call {
     pub(super) ticket: Ticket,
     pub(super) tp: usize,
     pub(super) index: usize,
+    /// When it is to be cancelled as late; never, where the worker slept through half of its time.
     pub(super) deadline: Instant,
     /// The assignment it was started under.
     pub(super) seq: u64,
     /// Nothing else was ever in flight with it.
     pub(super) alone: bool,
     pub(super) cancelled: Option<Cancelled>,
-    /// The worker slept through half of its time.
-    pub(super) slept: bool,
     /// Started while the circuit had to be open.
     pub(super) probe: bool,
     /// Started while the fuse was blown.

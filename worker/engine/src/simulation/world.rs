@@ -102,7 +102,7 @@ impl World {
         let late = |since: Instant| now.since(since) > half_a_call;
         if late(shell.last_turn) && shell.engine.next_wake().is_some_and(late) {
             let running = shell.calls.iter_mut().filter(|call| call.cancelled.is_none());
-            running.for_each(|call| call.slept = true);
+            running.for_each(|call| call.deadline = Instant::NEVER);
         }
         if now.since(shell.last_turn) > half {
             let owned = shell.held.iter_mut().filter(|held| held.position.is_some());
@@ -121,7 +121,7 @@ impl World {
                 let now = self.now;
                 let mut found = false;
                 for record in shell.calls.iter_mut().filter(|one| one.ticket.call == call) {
-                    let timeout = now >= record.deadline && !record.slept;
+                    let timeout = now >= record.deadline;
                     record.cancelled = Some(if timeout { Cancelled::Timeout } else { Cancelled::GivingUp });
                     found = true;
                 }
@@ -198,18 +198,7 @@ impl World {
             }
             let (ticket, deadline) = (delivery.ticket, start.deadline);
             let (probe, fuse_probe) = (shell.must_probe(), shell.fuse.blown);
-            shell.calls.push(Call {
-                ticket,
-                tp,
-                index,
-                deadline,
-                seq,
-                alone,
-                cancelled: None,
-                slept: false,
-                probe,
-                fuse_probe,
-            });
+            shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe, fuse_probe });
             shell.held[tp].started.insert(index);
         }
         let shell = &self.workers[worker];
