@@ -99,7 +99,7 @@ impl World {
             for tp in 0..self.config.partitions() {
                 if self.logs[tp].owner.is_none() {
                     self.assign_somebody(tp);
-                    moved = true;
+                    moved |= self.logs[tp].owner.is_some(); // nobody can have it while all are leaving
                 }
             }
             if moved {
