@@ -300,7 +300,8 @@ impl Cluster {
 fn configure(dir: &Dir, brokers: u8) -> Result<()> {
     let session = SESSION_TIMEOUT.as_millis();
     let lines = format!(
-        "\n# For chaos: silent members are given up soon.\ngroup.consumer.min.session.timeout.ms={session}\ngroup.consumer.session.timeout.ms={session}\n\
+        "\n# For chaos: silent members are given up soon.\n\
+         group.consumer.min.session.timeout.ms={session}\ngroup.consumer.session.timeout.ms={session}\n\
          group.consumer.min.heartbeat.interval.ms=500\ngroup.consumer.heartbeat.interval.ms=1000\n"
     );
     for id in 1..=brokers {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use penstock_chaos::cluster::{Cluster, Topic};
+use penstock_chaos::error::Result;
 use penstock_chaos::fleet::{Names, worker_program};
 use penstock_chaos::history::{Commit, Forwarded};
 use rdkafka::ClientConfig;
@@ -185,8 +186,13 @@ spec:
 
     /// Everything that was written to a topic is done by its group.
     pub(crate) fn is_done(&self, group: &str, topic: &str) -> bool {
-        let ends = self.cluster.ends(topic, self.partitions).unwrap();
-        self.cluster.committed(group, topic, self.partitions).is_some_and(|committed| committed == ends)
+        self.try_is_done(group, topic).unwrap()
+    }
+
+    /// The same, of a broker that may be away.
+    pub(crate) fn try_is_done(&self, group: &str, topic: &str) -> Result<bool> {
+        let ends = self.cluster.ends(topic, self.partitions)?;
+        Ok(self.cluster.committed(group, topic, self.partitions).is_some_and(|committed| committed == ends))
     }
 
     fn names(&self) -> Names {
