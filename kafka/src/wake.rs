@@ -37,7 +37,12 @@ pub enum Woken {
     Signal,
     /// The time was up.
     Timeout,
+    /// The time was up, there was work, and nobody rang for it: a wake-up was lost.
+    Unrung,
 }
+
+/// How long a ring may be in coming for work that is visible: a few instructions, in which the machine may run another thread.
+const RING_WITHIN: Duration = Duration::from_millis(50);
 
 /// A pair of which the [`Sleeper`] stays with one loop.
 pub fn pair() -> (Sleeper, Waker) {
@@ -67,16 +72,22 @@ impl Sleeper {
 
     /// Sleeps until a wake-up or for `timeout`, unless there is work: `has_work` is asked between announcing the sleep and
     /// sleeping, and is to look at every source. `None` where it found some. A wake-up may be a late one, for an earlier sleep.
-    pub async fn sleep_unless(
-        &self,
-        has_work: impl FnOnce() -> bool,
-        timeout: impl FnOnce() -> Duration,
-    ) -> Option<Woken> {
-        let sleep = async |bell: &Notify| match tokio::time::timeout(timeout(), bell.notified()).await {
-            Ok(()) => Woken::Signal,
-            Err(_) => Woken::Timeout,
+    ///
+    /// Work that comes as the time is up was not slept through: its ring is on its way, and is waited for.
+    pub async fn sleep_unless(&self, has_work: impl Fn() -> bool, timeout: impl FnOnce() -> Duration) -> Option<Woken> {
+        let rung = async |bell: &Notify, within| tokio::time::timeout(within, bell.notified()).await.is_ok();
+        let sleep = async |bell: &Notify| {
+            if rung(bell, timeout()).await {
+                Woken::Signal
+            } else if !has_work() {
+                Woken::Timeout
+            } else if rung(bell, RING_WITHIN).await {
+                Woken::Signal
+            } else {
+                Woken::Unrung
+            }
         };
-        self.0.sleep_unless(has_work, sleep).await
+        self.0.sleep_unless(&has_work, sleep).await
     }
 }
 
@@ -178,10 +189,25 @@ mod tests {
     async fn a_sleeping_loop_is_woken_from_another_thread() {
         let (sleeper, waker) = pair();
         let look = || {
+            let waker = waker.clone();
             std::thread::spawn(move || waker.wake());
             false
         };
         assert_eq!(sleeper.sleep_unless(look, || Duration::from_mins(1)).await, Some(Woken::Signal));
+    }
+
+    #[tokio::test]
+    async fn work_that_comes_as_the_time_is_up_is_rung_for_or_its_ring_was_lost() {
+        let (sleeper, waker) = pair();
+        let asked = std::cell::Cell::new(0);
+        let comes_late = || {
+            asked.set(asked.get() + 1);
+            asked.get() > 1
+        };
+        let and_rings = || comes_late().then(|| waker.wake()).is_some();
+        assert_eq!(sleeper.sleep_unless(and_rings, || Duration::ZERO).await, Some(Woken::Signal));
+        asked.set(0);
+        assert_eq!(sleeper.sleep_unless(comes_late, || Duration::ZERO).await, Some(Woken::Unrung));
     }
 
     #[test]

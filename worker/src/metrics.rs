@@ -96,7 +96,7 @@ impl Metrics {
             woken_by_cap_with_work: counter(
                 &registry,
                 "woken_by_cap_with_work_total",
-                "Sleeps that ended by their longest although there was work: lost wake-ups, which must not happen",
+                "Sleeps that ended by their longest with work that nobody rang for: lost wake-ups, which must not happen",
             )?,
             spans: counters(&registry, "spans_total", "Spans of calls, for a collector of traces", &["result"])?,
             processor_up: gauge(

@@ -102,6 +102,27 @@ fn a_suspect_that_has_to_be_alone_takes_turns_with_the_others_while_a_call_lasts
     assert_eq!(stage.engine.counters().attempts_charged, 1, "which was charged");
 }
 
+/// Chaos, seed 20060: hundreds of records break their connections, and one of them after the other ran alone while healthy records waited.
+#[test]
+fn many_suspects_that_have_to_be_alone_take_turns_with_the_others() {
+    let mut stage = stage(4, 0);
+    stage.receive((0..4000).map(|offset| (offset, offset.to_string())));
+    // Each call takes a tenth of a second; every other one of the first 400 records breaks its connection, for ever.
+    let breaks = |offset: i64| offset < 400 && offset % 2 == 0;
+    let (mut waited, mut longest) = (0_u32, 0);
+    while stage.engine.counters().attempts_charged < 200 {
+        stage.pass(Duration::from_millis(100));
+        let healthy = running(&stage).iter().any(|offset| !breaks(*offset));
+        waited = if healthy { 0 } else { waited + 1 };
+        longest = waited.max(longest);
+        stage.answer_all(|offset| match offset {
+            _ if breaks(offset) => Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)),
+            _ => Outcome::Ack,
+        });
+    }
+    assert!(longest <= 2, "others waited for {longest} tenths of a second");
+}
+
 /// Answers that cannot be written do not pile up: they are counted by their bytes, and not only by their number.
 #[test]
 fn no_call_is_started_while_unwritten_answers_take_half_a_window() {

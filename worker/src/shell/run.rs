@@ -72,16 +72,12 @@ pub async fn run<K: KafkaIo, C: Calls>(mut shell: Shell<K, C>, around: Surroundi
             yield_now().await;
             continue;
         }
-        let mut until_wake = SLEEP_MAX;
-        let timeout = || {
-            until_wake = shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()));
-            until_wake.min(SLEEP_MAX)
-        };
+        let timeout = || shell.next_wake().map_or(SLEEP_MAX, |wake| wake.since(clock.now()).min(SLEEP_MAX));
         let has_work = || shell.has_work() || (state.is_stopping() && !shell.is_draining());
         match sleeper.sleep_unless(has_work, timeout).await {
             None => yield_now().await,
-            Some(Woken::Timeout) if until_wake > SLEEP_MAX && shell.has_work() => metrics.woken_by_cap_with_work.inc(),
-            Some(_) => {}
+            Some(Woken::Unrung) => metrics.woken_by_cap_with_work.inc(),
+            Some(Woken::Signal | Woken::Timeout) => {}
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
-//! that did not clear it: the others wait for that, in turns. What was in a batch that failed runs in halves of it, down to a call of its own.
+//! that did not clear it: the others wait for that, in turns with it. What was in a batch that failed runs in halves of it, down to a call of its own.
 //! While the circuit is open or the fuse blown, fresh records go first.
 
 use super::{Engine, Group, Member};
@@ -101,7 +101,7 @@ impl Engine {
             return Some(probe);
         }
         if self.suspects.is_empty() {
-            self.solitude = Solitude::Unwanted;
+            self.solitude.unwanted(now);
         } else if self.taken.suspects == 0 {
             match self.pick_suspect(now) {
                 Suspected::Start(picked) => return Some(picked),
@@ -111,7 +111,14 @@ impl Engine {
         }
         let retries_first = self.fresh.is_empty() || self.retries_may_start();
         let group = if retries_first { self.pick_group() } else { None };
-        group.or_else(|| self.pick_plain()).or_else(|| self.pick_group())
+        let other = group.or_else(|| self.pick_plain()).or_else(|| self.pick_group());
+        if other.is_none() && self.calls.len() == 0 && !self.suspects.is_empty() {
+            self.solitude = Solitude::Unwanted; // it is the others' turn, and there are none
+            if let Suspected::Start(picked) = self.pick_suspect(now) {
+                return Some(picked);
+            }
+        }
+        other
     }
 
     /// A retry or a fresh record.
@@ -156,12 +163,15 @@ impl Engine {
                 continue;
             }
             let alone = members.len() == 1 && suspicion > SUSPICION_IN_COMPANY;
-            if alone && self.calls.len() > 0 {
-                if self.solitude.holds(now) {
+            if alone {
+                let its_turn = self.solitude.holds(now);
+                if its_turn && self.calls.len() > 0 {
                     return Suspected::Wait; // let the others end
                 }
-                index += 1;
-                continue;
+                if !its_turn {
+                    index += 1;
+                    continue;
+                }
             }
             self.suspects.remove(index);
             return Suspected::Start(match (members.as_slice(), alone) {

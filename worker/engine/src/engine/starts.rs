@@ -5,7 +5,6 @@ use super::picks::Picked;
 use crate::calls::{Claim, Flight, Kind};
 use crate::ledger::State;
 use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
-use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -103,7 +102,7 @@ impl Engine {
         if !left.is_empty() {
             self.return_group(left, kind);
         }
-        self.send_draft(draft, None, effects);
+        self.send_draft(draft, None, now, effects);
     }
 
     /// Fills a batch up, if there are batches: one record per lane, or a lane's next ones too.
@@ -111,7 +110,7 @@ impl Engine {
         let whole = self.circuit.is_open().is_none() && self.fuse.is_blown().is_none();
         let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && whole;
         if self.policy.batch.max_records <= 1 || !plain {
-            return self.send_draft(draft, one, effects);
+            return self.send_draft(draft, one, now, effects);
         }
         let mut next = one;
         loop {
@@ -125,7 +124,7 @@ impl Engine {
             let Some(Picked::One(tp, seq, _)) = self.pick_plain() else { break };
             next = self.add(&mut draft, tp, seq, now, effects);
         }
-        self.send_draft(draft, None, effects);
+        self.send_draft(draft, None, now, effects);
     }
 
     /// Under `sameLane`, the records behind the last one follow it into the batch, as many as the lane's [`batch_limit`] allows.
@@ -204,39 +203,42 @@ impl Engine {
         Some(Delivery { ticket, tp, attempt, owner, record })
     }
 
-    fn send_draft(&mut self, draft: Draft, one: Option<Delivery>, effects: &mut Vec<Effect>) {
+    fn send_draft(&mut self, draft: Draft, one: Option<Delivery>, now: Instant, effects: &mut Vec<Effect>) {
         let Draft { kind, deadline, mut deliveries, first, .. } = draft;
         let Some(Ticket { call, .. }) = first else { return };
         let deliveries = match one.or_else(|| if deliveries.len() == 1 { deliveries.pop() } else { None }) {
             Some(delivery) => DeliveryList::One(delivery),
             None => DeliveryList::Many(deliveries),
         };
-        self.take_slot(kind);
+        self.take_slot(kind, now);
         self.circuit.started(call);
         self.fuse.started(call);
         self.counters.calls += 1;
         effects.push(Effect::Start(Start { call, deadline, deliveries }));
     }
 
-    fn take_slot(&mut self, kind: Kind) {
+    fn take_slot(&mut self, kind: Kind, now: Instant) {
         match kind {
             Kind::Fresh => self.taken.fresh_in_a_row = self.taken.fresh_in_a_row.saturating_add(1),
             Kind::Again => (self.taken.again, self.taken.fresh_in_a_row) = (self.taken.again + 1, 0),
             Kind::Suspect => self.taken.suspects += 1,
             Kind::Solo => {
                 (self.taken.suspects, self.taken.solo) = (self.taken.suspects + 1, true);
-                self.solitude = Solitude::Unwanted;
+                self.solitude.begin(now);
             }
         }
     }
 
     /// A call ended.
-    pub(super) fn return_slot(&mut self, kind: Kind) {
+    pub(super) fn return_slot(&mut self, kind: Kind, now: Instant) {
         match kind {
             Kind::Fresh => {}
             Kind::Again => self.taken.again -= 1,
             Kind::Suspect => self.taken.suspects -= 1,
-            Kind::Solo => (self.taken.suspects, self.taken.solo) = (self.taken.suspects - 1, false),
+            Kind::Solo => {
+                (self.taken.suspects, self.taken.solo) = (self.taken.suspects - 1, false);
+                self.solitude.end(now);
+            }
         }
     }
 }
