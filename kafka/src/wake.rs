@@ -41,8 +41,10 @@ pub enum Woken {
     Unrung,
 }
 
-/// How long a ring may be in coming for work that is visible: a few instructions, in which the machine may run another thread.
-const RING_WITHIN: Duration = Duration::from_millis(50);
+/// How often and for how long a ring is waited for whose work is visible: it is a few instructions away, in which the machine may run
+/// another thread. More than once, for a process that is stopped meanwhile has slept through one of them at most.
+const RINGS: u32 = 5;
+const RING_WITHIN: Duration = Duration::from_millis(10);
 
 /// A pair of which the [`Sleeper`] stays with one loop.
 pub fn pair() -> (Sleeper, Waker) {
@@ -78,14 +80,17 @@ impl Sleeper {
         let rung = async |bell: &Notify, within| tokio::time::timeout(within, bell.notified()).await.is_ok();
         let sleep = async |bell: &Notify| {
             if rung(bell, timeout()).await {
-                Woken::Signal
-            } else if !has_work() {
-                Woken::Timeout
-            } else if rung(bell, RING_WITHIN).await {
-                Woken::Signal
-            } else {
-                Woken::Unrung
+                return Woken::Signal;
             }
+            if !has_work() {
+                return Woken::Timeout;
+            }
+            for _ in 0..RINGS {
+                if rung(bell, RING_WITHIN).await {
+                    return Woken::Signal;
+                }
+            }
+            Woken::Unrung
         };
         self.0.sleep_unless(&has_work, sleep).await
     }

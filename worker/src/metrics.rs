@@ -49,7 +49,7 @@ pub struct Metrics {
     pub stall_recoveries: IntCounterVec,
     /// Turns of the loop.
     pub turns: IntCounter,
-    /// The loop slept its longest although there was work: a lost wake-up. Stays 0.
+    /// The loop slept although there was work, for nobody rang: a lost wake-up. Stays 0.
     pub woken_by_cap_with_work: IntCounter,
     /// Spans by what became of them; none while no collector is named.
     pub spans: IntCounterVec,
@@ -96,7 +96,7 @@ impl Metrics {
             woken_by_cap_with_work: counter(
                 &registry,
                 "woken_by_cap_with_work_total",
-                "Sleeps that ended by their longest with work that nobody rang for: lost wake-ups, which must not happen",
+                "Sleeps whose time was up with work that nobody rang for: lost wake-ups, which must not happen",
             )?,
             spans: counters(&registry, "spans_total", "Spans of calls, for a collector of traces", &["result"])?,
             processor_up: gauge(

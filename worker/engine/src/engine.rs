@@ -44,8 +44,10 @@ pub struct Engine {
     fresh: VecDeque<Tp>,
     /// Partitions with due retries, each once, in turn.
     again: VecDeque<Tp>,
-    /// In flight when a connection broke.
+    /// In flight when a connection broke: to run beside others, one such call at a time.
     suspects: VecDeque<Group>,
+    /// In flight when a connection broke, and again in that company: to run with nothing else in flight.
+    loners: VecDeque<Member>,
     /// In a batch that failed as a whole.
     groups: VecDeque<Group>,
     /// Groups whose back-off runs, by number.
@@ -143,6 +145,7 @@ impl Engine {
             fresh: VecDeque::new(),
             again: VecDeque::new(),
             suspects: VecDeque::new(),
+            loners: VecDeque::new(),
             groups: VecDeque::new(),
             waiting: BTreeMap::new(),
             group_number: 0,
@@ -246,6 +249,7 @@ impl Engine {
             fuse_blown: self.fuse.is_blown().map(|(class, _)| class),
             forwarding: self.forwards.len(),
             suspects: self.suspects.iter().chain(&self.groups).map(|group| group.members.len()).sum::<usize>()
+                + self.loners.len()
                 + self.taken.suspects as usize,
             checkpoint_chars: self.room.chars(),
         }
@@ -290,7 +294,7 @@ impl Engine {
     /// Whether no suspect holds others back.
     #[cfg(test)]
     pub(crate) fn no_suspects(&self) -> bool {
-        self.suspects.is_empty() && self.groups.is_empty() && self.taken.suspects == 0
+        self.suspects.is_empty() && self.loners.is_empty() && self.groups.is_empty() && self.taken.suspects == 0
     }
 
     /// Places in the producer that forwards take, those that wait to be repeated too.

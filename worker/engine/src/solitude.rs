@@ -1,16 +1,16 @@
-//! How long others wait so that a suspect may run with nothing else in flight.
+//! How long others wait so that suspects may run with nothing else in flight.
 //!
-//! They are held up for half of the time at most. A call may last an hour, and nothing can be started beside it while a suspect waits to
-//! be alone. So they take turns: others wait for a second and have the next one for themselves, then two, then four; a wait becomes as
-//! long as the longest call in the end. And a suspect may be one of hundreds: after each that ran alone the others have as long as it
-//! held them up.
+//! They and the others take turns of a second each, so that others are held up for half of the time at most, however many suspects there
+//! are. The suspects' turn begins with the wait for what is in flight, and a call may last an hour: where nothing else has ended within the
+//! turn, the next one is twice as long, and the others' with it, until one is longer than the longest call. Where the wait takes more than
+//! half of a turn, the turn is twice the wait, or suspects would come to little beside waiting.
 
 use core::time::Duration;
 
 use crate::time::Instant;
 
-/// The first wait. Most calls end within it.
-const FIRST: Duration = Duration::from_secs(1);
+/// The shortest turn. Most calls end within it.
+const TURN: Duration = Duration::from_secs(1);
 
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,23 +18,23 @@ pub(crate) enum Solitude {
     /// No suspect has to be alone.
     #[default]
     Unwanted,
-    /// Others wait.
-    Held { since: Instant, turn: Duration },
-    /// A suspect runs alone; others have waited since then.
-    Alone { since: Instant },
-    /// Others are started. The turn before was so long, where it ended without the suspect's being alone.
-    Open { until: Instant, turn: Duration },
+    /// The suspects': others have waited since then.
+    Held { since: Instant, turn: Duration, begun: bool },
+    /// The others', until then. The suspects' next one will be so long.
+    Open { until: Instant, next: Duration },
 }
 
 impl Solitude {
-    /// A suspect wants to be alone: whether others are to wait for that.
-    pub(crate) fn holds(&mut self, now: Instant) -> bool {
+    /// Suspects want to be alone: whether it is their turn. A turn in which nothing is in flight any more is not over before one of them
+    /// has run.
+    pub(crate) fn holds(&mut self, idle: bool, now: Instant) -> bool {
         *self = match *self {
-            Self::Unwanted => Self::Held { since: now, turn: FIRST },
-            Self::Held { since, turn } if since + turn <= now => Self::Open { until: now + turn, turn },
-            Self::Open { until, turn } if until <= now => {
-                Self::Held { since: now, turn: turn.saturating_mul(2).max(FIRST) }
+            Self::Unwanted => Self::Held { since: now, turn: TURN, begun: false },
+            Self::Held { since, turn, begun } if since + turn <= now && (begun || !idle) => {
+                let (lasted, next) = if begun { (now.since(since), turn) } else { (turn, turn.saturating_mul(2)) };
+                Self::Open { until: now + lasted, next }
             }
+            Self::Open { until, next } if until <= now => Self::Held { since: now, turn: next, begun: false },
             same => same,
         };
         matches!(self, Self::Held { .. })
@@ -42,31 +42,26 @@ impl Solitude {
 
     /// A suspect starts, alone.
     pub(crate) fn begin(&mut self, now: Instant) {
-        let since = if let Self::Held { since, .. } = *self { since } else { now };
-        *self = Self::Alone { since };
-    }
-
-    /// It ended.
-    pub(crate) fn end(&mut self, now: Instant) {
-        if let Self::Alone { since } = *self {
-            *self = Self::Open { until: now + now.since(since), turn: Duration::ZERO };
+        if let Self::Held { since, begun: false, .. } = *self {
+            let turn = now.since(since).saturating_mul(2).max(TURN);
+            *self = Self::Held { since, turn, begun: true };
         }
     }
 
-    /// No suspect wants to be alone for now. The others' turn is theirs even so.
+    /// No suspect wants to be alone any more. The others' turn is theirs even so.
     pub(crate) fn unwanted(&mut self, now: Instant) {
-        match *self {
-            Self::Alone { .. } => {}
-            Self::Open { until, .. } if until > now => {}
-            _ => *self = Self::Unwanted,
-        }
+        *self = match *self {
+            Self::Held { since, turn, begun: true } => Self::Open { until: now + now.since(since), next: turn },
+            Self::Open { until, next } if until > now => Self::Open { until, next },
+            _ => Self::Unwanted,
+        };
     }
 
     /// When the turn is over.
     pub(crate) fn next_wake(self) -> Option<Instant> {
         match self {
-            Self::Unwanted | Self::Alone { .. } => None,
-            Self::Held { since, turn } => Some(since + turn),
+            Self::Unwanted => None,
+            Self::Held { since, turn, .. } => Some(since + turn),
             Self::Open { until, .. } => Some(until),
         }
     }
@@ -76,10 +71,16 @@ impl Solitude {
 mod tests {
     use super::*;
 
+    const HALF: Duration = Duration::from_millis(500);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
     #[test]
-    fn others_wait_for_half_of_the_time_in_ever_longer_turns() {
+    fn while_a_call_lasts_turns_become_longer() {
         let mut solitude = Solitude::default();
-        let held = (0..30).map(|second| solitude.holds(Instant::from_millis(second * 1000)));
+        let held = (0..30).map(|second| solitude.holds(false, at(second * 1000)));
         let turns: Vec<(bool, usize)> = held.fold(Vec::new(), |mut turns, held| {
             match turns.last_mut() {
                 Some((same, seconds)) if *same == held => *seconds += 1,
@@ -91,16 +92,43 @@ mod tests {
     }
 
     #[test]
-    fn after_a_suspect_others_have_as_long_as_they_waited_for_it() {
+    fn suspects_run_in_a_row_and_then_others_have_as_long() {
         let mut solitude = Solitude::default();
-        assert!(solitude.holds(Instant::from_millis(1000)));
-        solitude.begin(Instant::from_millis(1400));
-        solitude.end(Instant::from_millis(1500));
-        assert!(!solitude.holds(Instant::from_millis(1999)));
-        // A turn is not lost where no other suspect is there yet.
-        solitude.unwanted(Instant::from_millis(1999));
-        assert!(!solitude.holds(Instant::from_millis(1999)));
-        assert!(solitude.holds(Instant::from_millis(2000)), "a new turn, of the first length");
-        assert_eq!(solitude.next_wake(), Some(Instant::from_millis(3000)));
+        assert!(solitude.holds(false, at(1000)));
+        solitude.begin(at(1100));
+        assert!(solitude.holds(true, at(1900)));
+        solitude.begin(at(1900));
+        assert!(!solitude.holds(true, at(2200)), "the second one took until now");
+        assert_eq!(solitude.next_wake(), Some(at(3400)));
+        assert!(!solitude.holds(true, at(3399)));
+        assert!(solitude.holds(false, at(3400)));
+        assert_eq!(solitude.next_wake(), Some(at(4400)), "a turn is as long as the first one again");
+    }
+
+    #[test]
+    fn a_turn_is_as_long_again_as_the_wait_it_began_with() {
+        let mut solitude = Solitude::Open { until: at(0), next: Duration::from_secs(8) };
+        assert!(solitude.holds(false, at(0)));
+        solitude.begin(at(3000));
+        assert_eq!(solitude.next_wake(), Some(at(6000)));
+    }
+
+    #[test]
+    fn a_turn_in_which_others_ended_at_the_last_moment_is_used() {
+        let mut solitude = Solitude::default();
+        assert!(solitude.holds(false, at(0)));
+        assert!(solitude.holds(true, at(1500)));
+    }
+
+    #[test]
+    fn the_others_turn_is_theirs_though_no_suspect_is_left_for_now() {
+        let mut solitude = Solitude::default();
+        assert!(solitude.holds(true, at(0)));
+        solitude.begin(at(0));
+        solitude.unwanted(Instant::default() + HALF);
+        solitude.unwanted(at(900));
+        assert!(!solitude.holds(true, at(999)));
+        solitude.unwanted(at(1000));
+        assert_eq!(solitude, Solitude::Unwanted);
     }
 }

@@ -103,24 +103,54 @@ fn a_suspect_that_has_to_be_alone_takes_turns_with_the_others_while_a_call_lasts
 }
 
 /// Chaos, seed 20060: hundreds of records break their connections, and one of them after the other ran alone while healthy records waited.
-#[test]
-fn many_suspects_that_have_to_be_alone_take_turns_with_the_others() {
+/// Each call takes so many tenths of a second; every other one of the first 400 records breaks its connection, whenever it is called. Tells for how
+/// many tenths of a second others waited at most, and in all, until each of those was charged.
+fn many_suspects(takes: impl Fn(i64) -> u32) -> (u32, u32, u32) {
     let mut stage = stage(4, 0);
-    stage.receive((0..4000).map(|offset| (offset, offset.to_string())));
-    // Each call takes a tenth of a second; every other one of the first 400 records breaks its connection, for ever.
+    stage.receive((0..40_000).map(|offset| (offset, offset.to_string())));
     let breaks = |offset: i64| offset < 400 && offset % 2 == 0;
-    let (mut waited, mut longest) = (0_u32, 0);
+    let (mut waited, mut longest, mut in_all, mut passed) = (0, 0, 0, 0);
+    let mut begun: Vec<(i64, u32)> = Vec::new();
     while stage.engine.counters().attempts_charged < 200 {
         stage.pass(Duration::from_millis(100));
-        let healthy = running(&stage).iter().any(|offset| !breaks(*offset));
-        waited = if healthy { 0 } else { waited + 1 };
-        longest = waited.max(longest);
+        passed += 1;
+        assert!(passed < 10_000, "suspects are not run");
+        let now: Vec<i64> = running(&stage).into_iter().collect();
+        begun.retain(|(offset, _)| now.contains(offset));
+        let new = now.iter().filter(|offset| begun.iter().all(|(known, _)| known != *offset));
+        let new: Vec<(i64, u32)> = new.map(|offset| (*offset, passed)).collect();
+        let started = new.iter().any(|(offset, _)| !breaks(*offset));
+        begun.extend(new);
+        waited = if started { 0 } else { waited + 1 };
+        (longest, in_all) = (waited.max(longest), in_all + u32::from(waited > 0));
+        let over = |offset: i64| begun.iter().any(|(it, at)| *it == offset && passed - at + 1 >= takes(offset));
+        let (ending, lasting) = std::mem::take(&mut stage.running)
+            .into_iter()
+            .partition(|call| call.first().is_some_and(|one| over(one.record.offset())));
+        stage.running = ending;
         stage.answer_all(|offset| match offset {
             _ if breaks(offset) => Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)),
             _ => Outcome::Ack,
         });
+        stage.running.extend::<Vec<_>>(lasting);
     }
-    assert!(longest <= 2, "others waited for {longest} tenths of a second");
+    (longest, in_all, passed)
+}
+
+#[test]
+fn many_suspects_that_have_to_be_alone_take_turns_with_the_others() {
+    let (longest, in_all, passed) = many_suspects(|_| 1);
+    assert!(longest <= 11, "others waited for {longest} tenths of a second");
+    assert!(in_all * 10 <= passed * 6, "{in_all} of {passed}");
+    assert!(passed < 600, "{passed}");
+}
+
+/// Calls of two seconds have to end before a suspect is alone: that wait is made for many of them.
+#[test]
+fn suspects_run_in_a_row_once_they_have_waited_for_others() {
+    let (longest, in_all, passed) = many_suspects(|offset| if offset % 8 == 7 { 20 } else { 1 });
+    assert!(longest <= 61, "others waited for {longest} tenths of a second");
+    assert!(passed < 1200, "{in_all} of {passed}");
 }
 
 /// Answers that cannot be written do not pile up: they are counted by their bytes, and not only by their number.

@@ -8,6 +8,7 @@ use super::{Engine, Processor};
 use crate::partition::{Partition, Phase, UnderWay};
 use crate::room::Room;
 use crate::seam::{CommitId, CommitResult, Effect, Tp};
+use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -173,6 +174,7 @@ impl Engine {
     pub(super) fn mind_the_gap(&mut self, now: Instant) {
         if self.overslept(now) && !self.breaks(Wrong::ChargeForSleep) {
             self.calls.slept();
+            self.solitude = Solitude::Unwanted; // nobody waited but the sleeper
         }
         let half = self.policy.session_timeout / 2;
         let asleep = now.since(self.last_turn) > half;

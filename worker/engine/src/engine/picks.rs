@@ -1,8 +1,8 @@
 //! Who is started next.
 //!
 //! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
-//! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if
-//! that did not clear it: the others wait for that, in turns with it. What was in a batch that failed runs in halves of it, down to a call of its own.
+//! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if that did not
+//! clear it: it takes turns with the others for that. What was in a batch that failed runs in halves of it, down to a call of its own.
 //! While the circuit is open or the fuse blown, fresh records go first.
 
 use super::{Engine, Group, Member};
@@ -28,10 +28,13 @@ pub(super) enum Picked {
     Group(Vec<Member>, Kind),
 }
 
-enum Suspected {
+/// What suspects have to say to a free slot.
+enum Alone {
     Start(Picked),
+    /// It is their turn, and others are in flight: let them end.
     Wait,
-    Nobody,
+    /// It is not their turn, or none is there.
+    Pass,
 }
 
 impl Engine {
@@ -56,7 +59,7 @@ impl Engine {
         let Member { tp, seq, .. } = member;
         let Some(suspected) = self.make_ready(member) else { return };
         if suspected {
-            self.suspects.push_back(Group { members: vec![member], broken: true });
+            self.queue_suspects(Group { members: vec![member], broken: true });
         } else {
             self.partitions[tp.index()].again.seqs.push_back(seq);
             self.wake(tp);
@@ -69,7 +72,7 @@ impl Engine {
         group.members.retain(|member| self.make_ready(*member).is_some());
         match (group.members.is_empty(), group.broken) {
             (true, _) => {}
-            (false, true) => self.suspects.push_back(group),
+            (false, true) => self.queue_suspects(group),
             (false, false) => self.groups.push_back(group),
         }
     }
@@ -83,42 +86,74 @@ impl Engine {
 
     /// Members that found no room in their call run after it.
     pub(super) fn return_group(&mut self, members: Vec<Member>, kind: Kind) {
-        let broken = kind == Kind::Suspect;
-        let queue = if broken { &mut self.suspects } else { &mut self.groups };
-        queue.push_back(Group { members, broken });
+        match kind {
+            Kind::Suspect => self.queue_suspects(Group { members, broken: true }),
+            _ => self.groups.push_back(Group { members, broken: false }),
+        }
     }
 
     /// Whether a record waits for nothing but a slot.
     pub(super) fn has_ready(&self) -> bool {
-        let batches = self.groups.is_empty() && self.suspects.is_empty();
-        !batches || !self.fresh.is_empty() || !self.again.is_empty()
+        self.has_suspects() || !self.fresh.is_empty() || !self.again.is_empty()
+    }
+
+    /// Whether a record that failed with others waits for nothing but a slot.
+    pub(super) fn has_suspects(&self) -> bool {
+        !(self.groups.is_empty() && self.suspects.is_empty() && self.loners.is_empty())
+    }
+
+    /// Queues what was in flight when a connection broke.
+    fn queue_suspects(&mut self, group: Group) {
+        match group.members.as_slice() {
+            [member] if self.suspicion(*member) > SUSPICION_IN_COMPANY => self.loners.push_back(*member),
+            _ => self.suspects.push_back(group),
+        }
+    }
+
+    fn suspicion(&self, member: Member) -> u32 {
+        let partition = &self.partitions[member.tp.index()];
+        let trouble = partition.ledger.get(member.seq).and_then(|entry| partition.troubles.get(entry.offset));
+        trouble.map_or(0, |trouble| trouble.suspicion)
     }
 
     pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
         // A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself.
-        let probes = self.circuit.is_open().is_some() || self.fuse.is_blown().is_some();
-        if probes && let Some(probe) = self.next_of(Kind::Fresh) {
-            return Some(probe);
+        let probe = if self.fuse.is_blown().is_some() {
+            self.next_of(Kind::Fresh)
+        } else if self.circuit.is_open().is_some() {
+            self.pick_plain()
+        } else {
+            None
+        };
+        if probe.is_some() {
+            return probe;
         }
-        if self.suspects.is_empty() {
-            self.solitude.unwanted(now);
-        } else if self.taken.suspects == 0 {
-            match self.pick_suspect(now) {
-                Suspected::Start(picked) => return Some(picked),
-                Suspected::Wait => return None,
-                Suspected::Nobody => {}
+        match self.pick_loner(now) {
+            Alone::Start(picked) => return Some(picked),
+            Alone::Wait => return None,
+            Alone::Pass => {}
+        }
+        let picked = self.pick_other();
+        let nobody = picked.is_none() && self.calls.len() == 0 && self.forwards.len() == 0;
+        if nobody && !self.loners.is_empty() {
+            self.solitude = Solitude::Unwanted; // it is the others' turn, and there are none
+            if let Alone::Start(loner) = self.pick_loner(now) {
+                return Some(loner);
             }
+        }
+        picked
+    }
+
+    /// Whoever need not be alone.
+    fn pick_other(&mut self) -> Option<Picked> {
+        if self.taken.suspects == 0
+            && let Some(suspects) = self.pick_suspects()
+        {
+            return Some(suspects);
         }
         let retries_first = self.fresh.is_empty() || self.retries_may_start();
         let group = if retries_first { self.pick_group() } else { None };
-        let other = group.or_else(|| self.pick_plain()).or_else(|| self.pick_group());
-        if other.is_none() && self.calls.len() == 0 && !self.suspects.is_empty() {
-            self.solitude = Solitude::Unwanted; // it is the others' turn, and there are none
-            if let Suspected::Start(picked) = self.pick_suspect(now) {
-                return Some(picked);
-            }
-        }
-        other
+        group.or_else(|| self.pick_plain()).or_else(|| self.pick_group())
     }
 
     /// A retry or a fresh record.
@@ -151,77 +186,79 @@ impl Engine {
         if share > 0 { self.taken.again + self.taken.suspects < share } else { fresh_before >= RETRIES_SHARE - 1 }
     }
 
-    fn pick_suspect(&mut self, now: Instant) -> Suspected {
-        let mut index = 0;
-        while index < self.suspects.len() {
-            let Some((members, suspicion)) = self.startable(index, true) else {
-                index += 1; // the one at the frontier may stand behind it
-                continue;
-            };
-            if members.is_empty() {
-                self.suspects.remove(index);
-                continue;
-            }
-            let alone = members.len() == 1 && suspicion > SUSPICION_IN_COMPANY;
-            if alone {
-                let its_turn = self.solitude.holds(now);
-                if its_turn && self.calls.len() > 0 {
-                    return Suspected::Wait; // let the others end
-                }
-                if !its_turn {
-                    index += 1;
-                    continue;
-                }
-            }
-            self.suspects.remove(index);
-            return Suspected::Start(match (members.as_slice(), alone) {
-                ([member], true) => Picked::One(member.tp, member.seq, Kind::Solo),
-                ([member], false) => Picked::One(member.tp, member.seq, Kind::Suspect),
-                _ => Picked::Group(members, Kind::Suspect),
-            });
+    /// The first of those that have to be alone and may start.
+    fn pick_loner(&mut self, now: Instant) -> Alone {
+        let idle = self.calls.len() == 0;
+        if !self.loners.is_empty() && !self.solitude.holds(idle, now) {
+            return Alone::Pass;
         }
-        Suspected::Nobody
+        let mut index = 0;
+        while let Some(member) = self.loners.get(index).copied() {
+            match self.startable(vec![member]) {
+                None => index += 1, // the one at the frontier may stand behind it
+                Some(members) if members.is_empty() => drop(self.loners.remove(index)),
+                Some(_) if idle => {
+                    self.loners.remove(index);
+                    return Alone::Start(Picked::One(member.tp, member.seq, Kind::Solo));
+                }
+                Some(_) => return Alone::Wait,
+            }
+        }
+        self.solitude.unwanted(now);
+        Alone::Pass
     }
 
-    fn pick_group(&mut self) -> Option<Picked> {
+    /// The first of those that may run beside others.
+    fn pick_suspects(&mut self) -> Option<Picked> {
         let mut index = 0;
-        while index < self.groups.len() {
-            match self.startable(index, false) {
-                None => index += 1,
-                Some((members, _)) => {
-                    self.groups.remove(index);
-                    if !members.is_empty() {
-                        return Some(Picked::Group(members, Kind::Again));
-                    }
-                }
+        while index < self.suspects.len() {
+            let Some(members) = self.startable(self.suspects[index].members.clone()) else {
+                index += 1;
+                continue;
+            };
+            self.suspects.remove(index);
+            match members.as_slice() {
+                [] => {}
+                // The others of its group are done.
+                [member] if self.suspicion(*member) > SUSPICION_IN_COMPANY => self.loners.push_back(*member),
+                [member] => return Some(Picked::One(member.tp, member.seq, Kind::Suspect)),
+                _ => return Some(Picked::Group(members, Kind::Suspect)),
             }
         }
         None
     }
 
-    /// The members of a group that are still to be run, and the suspicion of the first. `None` if it has to wait: its
-    /// partition may not start, or the checkpoint has no room.
-    fn startable(&mut self, index: usize, broken: bool) -> Option<(Vec<Member>, u32)> {
-        let group = if broken { self.suspects.get(index)? } else { self.groups.get(index)? };
-        let current = |member: &&Member| {
+    fn pick_group(&mut self) -> Option<Picked> {
+        let mut index = 0;
+        while index < self.groups.len() {
+            let Some(members) = self.startable(self.groups[index].members.clone()) else {
+                index += 1;
+                continue;
+            };
+            self.groups.remove(index);
+            if !members.is_empty() {
+                return Some(Picked::Group(members, Kind::Again));
+            }
+        }
+        None
+    }
+
+    /// Those of a group that are still to be run. `None` if it has to wait: its partition may not start, or the checkpoint has no room.
+    fn startable(&mut self, mut group: Vec<Member>) -> Option<Vec<Member>> {
+        group.retain(|member| {
             let partition = &self.partitions[member.tp.index()];
-            let entry = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
-            partition.epoch == member.epoch && partition.phase == Phase::Flowing && entry
-        };
-        let mut members: Vec<Member> = group.members.iter().filter(current).copied().collect();
-        if members.iter().any(|member| !self.partitions[member.tp.index()].may_start()) {
+            let ready = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
+            partition.epoch == member.epoch && partition.phase == Phase::Flowing && ready
+        });
+        if group.iter().any(|member| !self.partitions[member.tp.index()].may_start()) {
             return None;
         }
-        if members.is_empty() {
-            return Some((members, 0));
+        if !group.is_empty() {
+            // The record at a frontier leads its group: there is always room for it.
+            let leader = group.iter().position(|member| self.has_room(*member))?;
+            group.swap(0, leader);
         }
-        // The record at a frontier leads its group: there is always room for it.
-        let leader = members.iter().position(|member| self.has_room(*member))?;
-        members.swap(0, leader);
-        let partition = &self.partitions[members[0].tp.index()];
-        let offset = partition.ledger.get(members[0].seq)?.offset;
-        let suspicion = partition.troubles.get(offset).map_or(0, |trouble| trouble.suspicion);
-        Some((members, suspicion))
+        Some(group)
     }
 
     /// Whether the checkpoint has room for what a start of the record could add.

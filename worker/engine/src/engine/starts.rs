@@ -68,7 +68,7 @@ impl Engine {
             self.batch_due = None;
             return false;
         }
-        if !self.again.is_empty() || !self.groups.is_empty() || !self.suspects.is_empty() {
+        if !self.again.is_empty() || self.has_suspects() {
             return false;
         }
         let due = *self.batch_due.get_or_insert(now + batch.max_wait);
@@ -230,15 +230,12 @@ impl Engine {
     }
 
     /// A call ended.
-    pub(super) fn return_slot(&mut self, kind: Kind, now: Instant) {
+    pub(super) fn return_slot(&mut self, kind: Kind) {
         match kind {
             Kind::Fresh => {}
             Kind::Again => self.taken.again -= 1,
             Kind::Suspect => self.taken.suspects -= 1,
-            Kind::Solo => {
-                (self.taken.suspects, self.taken.solo) = (self.taken.suspects - 1, false);
-                self.solitude.end(now);
-            }
+            Kind::Solo => (self.taken.suspects, self.taken.solo) = (self.taken.suspects - 1, false),
         }
     }
 }
