@@ -291,10 +291,10 @@ impl Engine {
         self.partitions.get_mut(tp.index()).filter(|partition| partition.seq == seq && partition.phase == phase)
     }
 
-    /// Whether no suspect holds others back.
+    /// Whether suspects that have to be alone hold others back.
     #[cfg(test)]
-    pub(crate) fn no_suspects(&self) -> bool {
-        self.suspects.is_empty() && self.loners.is_empty() && self.groups.is_empty() && self.taken.suspects == 0
+    pub(crate) fn is_the_suspects_turn(&self) -> bool {
+        self.solitude.is_the_suspects() || self.taken.solo
     }
 
     /// Places in the producer that forwards take, those that wait to be repeated too.

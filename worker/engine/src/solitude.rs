@@ -12,66 +12,108 @@ use crate::time::Instant;
 /// The shortest turn. Most calls end within it.
 const TURN: Duration = Duration::from_secs(1);
 
+/// Others that have nothing to do for so long lose the rest of their turn. A light traffic has shorter gaps.
+const AWAY: Duration = Duration::from_millis(100);
+
 /// Whose turn it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Solitude {
     /// No suspect has to be alone.
     #[default]
     Unwanted,
-    /// The suspects': others have waited since then.
-    Held { since: Instant, turn: Duration, begun: bool },
-    /// The others', until then. The suspects' next one will be so long.
-    Open { until: Instant, next: Duration },
+    /// The suspects': others have waited since then for what is in flight to end, and do so for no longer than this.
+    Awaited { since: Instant, within: Duration },
+    /// The suspects': one after the other runs until then, the last of which has ended, or has begun, at `ran`.
+    Alone { since: Instant, until: Instant, ran: Instant },
+    /// The others', until then. Since `away` they have had nothing to do. The suspects' next one will be so long.
+    Open { until: Instant, next: Duration, away: Option<Instant> },
 }
 
 impl Solitude {
-    /// Suspects want to be alone: whether it is their turn. A turn in which nothing is in flight any more is not over before one of them
-    /// has run.
+    /// Suspects want to be alone: whether it is their turn. One in which nothing is in flight any more is not over before one of them has
+    /// run.
     pub(crate) fn holds(&mut self, idle: bool, now: Instant) -> bool {
         *self = match *self {
-            Self::Unwanted => Self::Held { since: now, turn: TURN, begun: false },
-            Self::Held { since, turn, begun } if since + turn <= now && (begun || !idle) => {
-                let (lasted, next) = if begun { (now.since(since), turn) } else { (turn, turn.saturating_mul(2)) };
-                Self::Open { until: now + lasted, next }
+            Self::Unwanted => Self::Awaited { since: now, within: TURN },
+            Self::Awaited { since, within } if since + within <= now && !idle => {
+                Self::open(now, within, within.saturating_mul(2))
             }
-            Self::Open { until, next } if until <= now => Self::Held { since: now, turn: next, begun: false },
+            Self::Alone { since, until, ran } if until <= now => Self::open(now, ran.since(since), until.since(since)),
+            Self::Open { until, next, .. } if until <= now => Self::Awaited { since: now, within: next },
             same => same,
         };
-        matches!(self, Self::Held { .. })
+        self.is_the_suspects()
+    }
+
+    /// Others wait.
+    pub(crate) fn is_the_suspects(self) -> bool {
+        matches!(self, Self::Awaited { .. } | Self::Alone { .. })
     }
 
     /// A suspect starts, alone.
     pub(crate) fn begin(&mut self, now: Instant) {
-        if let Self::Held { since, begun: false, .. } = *self {
-            let turn = now.since(since).saturating_mul(2).max(TURN);
-            *self = Self::Held { since, turn, begun: true };
+        *self = match *self {
+            Self::Awaited { since, within } => {
+                let turn = now.since(since).min(within).saturating_mul(2).max(TURN);
+                Self::Alone { since, until: since + turn, ran: now }
+            }
+            Self::Alone { since, until, .. } => Self::Alone { since, until, ran: now },
+            same => same,
+        };
+    }
+
+    /// It ended.
+    pub(crate) fn end(&mut self, now: Instant) {
+        if let Self::Alone { ran, .. } = self {
+            *ran = now;
         }
     }
 
     /// No suspect wants to be alone any more. The others' turn is theirs even so.
     pub(crate) fn unwanted(&mut self, now: Instant) {
         *self = match *self {
-            Self::Held { since, turn, begun: true } => Self::Open { until: now + now.since(since), next: turn },
-            Self::Open { until, next } if until > now => Self::Open { until, next },
+            Self::Awaited { since, within } if since < now => Self::open(now, now.since(since).min(within), within),
+            Self::Alone { since, until, ran } => Self::open(now, ran.since(since), until.since(since)),
+            Self::Open { until, .. } if until > now => *self,
             _ => Self::Unwanted,
         };
+    }
+
+    /// In the others' turn: they have something to do.
+    pub(crate) fn used(&mut self) {
+        if let Self::Open { away, .. } = self {
+            *away = None;
+        }
+    }
+
+    /// In the others' turn: they have nothing to do. Whether they have lost it by that.
+    pub(crate) fn is_forfeited(&mut self, now: Instant) -> bool {
+        let Self::Open { until, away, .. } = self else { return false };
+        let lost = *until <= now || *away.get_or_insert(now) + AWAY <= now;
+        if lost {
+            *self = Self::Unwanted;
+        }
+        lost
     }
 
     /// When the turn is over.
     pub(crate) fn next_wake(self) -> Option<Instant> {
         match self {
             Self::Unwanted => None,
-            Self::Held { since, turn, .. } => Some(since + turn),
-            Self::Open { until, .. } => Some(until),
+            Self::Awaited { since, within } => Some(since + within),
+            Self::Alone { until, .. } => Some(until),
+            Self::Open { until, away, .. } => Some(away.map_or(until, |away| until.min(away + AWAY))),
         }
+    }
+
+    fn open(now: Instant, lasting: Duration, next: Duration) -> Self {
+        Self::Open { until: now + lasting, next, away: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HALF: Duration = Duration::from_millis(500);
 
     fn at(millis: u64) -> Instant {
         Instant::from_millis(millis)
@@ -96,9 +138,11 @@ mod tests {
         let mut solitude = Solitude::default();
         assert!(solitude.holds(false, at(1000)));
         solitude.begin(at(1100));
+        solitude.end(at(1900));
         assert!(solitude.holds(true, at(1900)));
         solitude.begin(at(1900));
-        assert!(!solitude.holds(true, at(2200)), "the second one took until now");
+        solitude.end(at(2200));
+        assert!(!solitude.holds(true, at(2200)));
         assert_eq!(solitude.next_wake(), Some(at(3400)));
         assert!(!solitude.holds(true, at(3399)));
         assert!(solitude.holds(false, at(3400)));
@@ -107,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_turn_is_as_long_again_as_the_wait_it_began_with() {
-        let mut solitude = Solitude::Open { until: at(0), next: Duration::from_secs(8) };
+        let mut solitude = Solitude::Open { until: at(0), next: Duration::from_secs(8), away: None };
         assert!(solitude.holds(false, at(0)));
         solitude.begin(at(3000));
         assert_eq!(solitude.next_wake(), Some(at(6000)));
@@ -120,15 +164,44 @@ mod tests {
         assert!(solitude.holds(true, at(1500)));
     }
 
+    /// Nobody could be started for a minute, for the producer had no room.
+    #[test]
+    fn a_time_in_which_nobody_runs_makes_no_turn_longer() {
+        let mut solitude = Solitude::default();
+        assert!(solitude.holds(true, at(0)));
+        assert!(solitude.holds(true, at(60_000)));
+        solitude.begin(at(60_000));
+        solitude.end(at(60_100));
+        assert!(!solitude.holds(true, at(60_100)));
+        let mut solitude = Solitude::default();
+        assert!(solitude.holds(true, at(0)));
+        solitude.begin(at(0));
+        solitude.end(at(100));
+        assert!(!solitude.holds(true, at(60_000)));
+        assert!(solitude.holds(true, at(60_100)), "others have had the 100 ms that they waited");
+    }
+
     #[test]
     fn the_others_turn_is_theirs_though_no_suspect_is_left_for_now() {
         let mut solitude = Solitude::default();
         assert!(solitude.holds(true, at(0)));
         solitude.begin(at(0));
-        solitude.unwanted(Instant::default() + HALF);
+        solitude.end(at(500));
+        solitude.unwanted(at(500));
         solitude.unwanted(at(900));
         assert!(!solitude.holds(true, at(999)));
         solitude.unwanted(at(1000));
         assert_eq!(solitude, Solitude::Unwanted);
+    }
+
+    #[test]
+    fn others_lose_their_turn_only_by_being_away() {
+        let mut solitude = Solitude::Open { until: at(5000), next: TURN, away: None };
+        assert!(!solitude.is_forfeited(at(1000)));
+        solitude.used();
+        assert!(!solitude.is_forfeited(at(1090)));
+        assert_eq!(solitude.next_wake(), Some(at(1190)));
+        assert!(!solitude.is_forfeited(at(1189)));
+        assert!(solitude.is_forfeited(at(1190)) && solitude.holds(true, at(1190)));
     }
 }

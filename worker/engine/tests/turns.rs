@@ -3,6 +3,7 @@
 mod stage;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::time::Duration;
 
 use penstock_engine::policy::{Batch, OnExhausted, Retry};
@@ -64,6 +65,18 @@ fn where_all_records_are_suspects_probes_do_not_become_rare() {
     assert!((8..=10).contains(&probes), "{probes} in five seconds");
 }
 
+/// Records that the processor answers as if it were away are due again and again, and would be the only probes.
+#[test]
+fn a_probe_is_a_fresh_record_where_there_is_one() {
+    let mut stage = stage(4, 12);
+    stage.answer_all(|_| Outcome::Unavailable(failure(ErrorClass::Unreachable)));
+    assert!(stage.engine.view().circuit_open.is_some());
+    stage.pass(Duration::from_secs(1));
+    assert!(running(&stage).first() > Some(&3), "{:?}", running(&stage));
+    stage.answer_all(|_| Outcome::Ack);
+    assert_eq!(stage.engine.view().circuit_open, None);
+}
+
 /// A call may last an hour. A record that breaks its connection is alone sooner or later, and holds the others up for half of the time.
 #[test]
 fn a_suspect_that_has_to_be_alone_takes_turns_with_the_others_while_a_call_lasts() {
@@ -104,8 +117,8 @@ fn a_suspect_that_has_to_be_alone_takes_turns_with_the_others_while_a_call_lasts
 
 /// Chaos, seed 20060: hundreds of records break their connections, and one of them after the other ran alone while healthy records waited.
 /// Each call takes so many tenths of a second; every other one of the first 400 records breaks its connection, whenever it is called. Tells for how
-/// many tenths of a second others waited at most, and in all, until each of those was charged.
-fn many_suspects(takes: impl Fn(i64) -> u32) -> (u32, u32, u32) {
+/// many tenths of a second others waited at most, and in all, until each of those was charged; the processor was away for some.
+fn many_suspects(takes: impl Fn(i64) -> u32, outage: Range<u32>) -> (u32, u32, u32) {
     let mut stage = stage(4, 0);
     stage.receive((0..40_000).map(|offset| (offset, offset.to_string())));
     let breaks = |offset: i64| offset < 400 && offset % 2 == 0;
@@ -121,7 +134,8 @@ fn many_suspects(takes: impl Fn(i64) -> u32) -> (u32, u32, u32) {
         let new: Vec<(i64, u32)> = new.map(|offset| (*offset, passed)).collect();
         let started = new.iter().any(|(offset, _)| !breaks(*offset));
         begun.extend(new);
-        waited = if started { 0 } else { waited + 1 };
+        let away = stage.engine.view().circuit_open.is_some();
+        waited = if started || away { 0 } else { waited + 1 };
         (longest, in_all) = (waited.max(longest), in_all + u32::from(waited > 0));
         let over = |offset: i64| begun.iter().any(|(it, at)| *it == offset && passed - at + 1 >= takes(offset));
         let (ending, lasting) = std::mem::take(&mut stage.running)
@@ -129,6 +143,7 @@ fn many_suspects(takes: impl Fn(i64) -> u32) -> (u32, u32, u32) {
             .partition(|call| call.first().is_some_and(|one| over(one.record.offset())));
         stage.running = ending;
         stage.answer_all(|offset| match offset {
+            _ if outage.contains(&passed) => Outcome::Unavailable(failure(ErrorClass::Unreachable)),
             _ if breaks(offset) => Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)),
             _ => Outcome::Ack,
         });
@@ -139,16 +154,23 @@ fn many_suspects(takes: impl Fn(i64) -> u32) -> (u32, u32, u32) {
 
 #[test]
 fn many_suspects_that_have_to_be_alone_take_turns_with_the_others() {
-    let (longest, in_all, passed) = many_suspects(|_| 1);
+    let (longest, in_all, passed) = many_suspects(|_| 1, 0..0);
     assert!(longest <= 11, "others waited for {longest} tenths of a second");
     assert!(in_all * 10 <= passed * 6, "{in_all} of {passed}");
     assert!(passed < 600, "{passed}");
 }
 
+/// Nobody waits for a suspect while all wait for the processor.
+#[test]
+fn an_outage_makes_no_turn_longer() {
+    let (longest, ..) = many_suspects(|_| 1, 30..900);
+    assert!(longest <= 11, "others waited for {longest} tenths of a second");
+}
+
 /// Calls of two seconds have to end before a suspect is alone: that wait is made for many of them.
 #[test]
 fn suspects_run_in_a_row_once_they_have_waited_for_others() {
-    let (longest, in_all, passed) = many_suspects(|offset| if offset % 8 == 7 { 20 } else { 1 });
+    let (longest, in_all, passed) = many_suspects(|offset| if offset % 8 == 7 { 20 } else { 1 }, 0..0);
     assert!(longest <= 61, "others waited for {longest} tenths of a second");
     assert!(passed < 1200, "{in_all} of {passed}");
 }

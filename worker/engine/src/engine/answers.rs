@@ -29,7 +29,7 @@ impl Engine {
             return;
         };
         if ended.last {
-            self.return_slot(ended.flight.kind);
+            self.return_slot(ended.flight.kind, now);
         }
         if ended.cancelled.is_some() && self.breaks(Wrong::LeakSlotOnCancel) {
             self.calls.leak();

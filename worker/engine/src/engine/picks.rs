@@ -3,7 +3,7 @@
 //! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if that did not
 //! clear it: it takes turns with the others for that. What was in a batch that failed runs in halves of it, down to a call of its own.
-//! While the circuit is open or the fuse blown, fresh records go first.
+//! While the circuit is open or the fuse blown, fresh records go first, and suspects last.
 
 use super::{Engine, Group, Member};
 use crate::calls::Kind;
@@ -30,11 +30,17 @@ pub(super) enum Picked {
 
 /// What suspects have to say to a free slot.
 enum Alone {
-    Start(Picked),
+    Start(Member),
     /// It is their turn, and others are in flight: let them end.
     Wait,
     /// It is not their turn, or none is there.
     Pass,
+}
+
+impl Member {
+    fn alone(self) -> Picked {
+        Picked::One(self.tp, self.seq, Kind::Solo)
+    }
 }
 
 impl Engine {
@@ -94,12 +100,8 @@ impl Engine {
 
     /// Whether a record waits for nothing but a slot.
     pub(super) fn has_ready(&self) -> bool {
-        self.has_suspects() || !self.fresh.is_empty() || !self.again.is_empty()
-    }
-
-    /// Whether a record that failed with others waits for nothing but a slot.
-    pub(super) fn has_suspects(&self) -> bool {
-        !(self.groups.is_empty() && self.suspects.is_empty() && self.loners.is_empty())
+        let plain = !self.fresh.is_empty() || !self.again.is_empty();
+        plain || !self.groups.is_empty() || !self.suspects.is_empty() || !self.loners.is_empty()
     }
 
     /// Queues what was in flight when a connection broke.
@@ -117,31 +119,44 @@ impl Engine {
     }
 
     pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
-        // A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself.
-        let probe = if self.fuse.is_blown().is_some() {
-            self.next_of(Kind::Fresh)
-        } else if self.circuit.is_open().is_some() {
-            self.pick_plain()
-        } else {
-            None
-        };
-        if probe.is_some() {
-            return probe;
+        if self.probes()
+            && let Some(probe) = self.pick_probe()
+        {
+            return Some(probe);
         }
         match self.pick_loner(now) {
-            Alone::Start(picked) => return Some(picked),
+            Alone::Start(loner) => return Some(loner.alone()),
             Alone::Wait => return None,
             Alone::Pass => {}
         }
         let picked = self.pick_other();
-        let nobody = picked.is_none() && self.calls.len() == 0 && self.forwards.len() == 0;
-        if nobody && !self.loners.is_empty() {
-            self.solitude = Solitude::Unwanted; // it is the others' turn, and there are none
-            if let Alone::Start(loner) = self.pick_loner(now) {
-                return Some(loner);
-            }
+        let idle = picked.is_none() && self.calls.len() == 0;
+        // What is being written may have another record behind it.
+        let busy = !idle || self.forwards.len() > 0;
+        if busy {
+            self.solitude.used();
+        }
+        let forfeit = !busy && self.solitude.is_forfeited(now);
+        // Or no turn is on, for the first of them found out just now that it has to be alone.
+        if idle
+            && !self.loners.is_empty()
+            && (forfeit || self.solitude == Solitude::Unwanted)
+            && let Alone::Start(loner) = self.pick_loner(now)
+        {
+            return Some(loner.alone());
         }
         picked
+    }
+
+    /// Whether the circuit is open or the fuse blown, so that what is started is a probe.
+    pub(super) fn probes(&self) -> bool {
+        self.circuit.is_open().is_some() || self.fuse.is_blown().is_some()
+    }
+
+    /// A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself.
+    fn pick_probe(&mut self) -> Option<Picked> {
+        let fresh = self.next_of(Kind::Fresh);
+        if fresh.is_none() && self.fuse.is_blown().is_none() { self.next_of(Kind::Again) } else { fresh }
     }
 
     /// Whoever need not be alone.
@@ -194,14 +209,15 @@ impl Engine {
         }
         let mut index = 0;
         while let Some(member) = self.loners.get(index).copied() {
-            match self.startable(vec![member]) {
-                None => index += 1, // the one at the frontier may stand behind it
-                Some(members) if members.is_empty() => drop(self.loners.remove(index)),
-                Some(_) if idle => {
-                    self.loners.remove(index);
-                    return Alone::Start(Picked::One(member.tp, member.seq, Kind::Solo));
-                }
-                Some(_) => return Alone::Wait,
+            if !self.is_ready(member) {
+                self.loners.remove(index);
+            } else if !self.may_start(member) || !self.has_room(member) {
+                index += 1; // the one at the frontier may stand behind it
+            } else if idle {
+                self.loners.remove(index);
+                return Alone::Start(member);
+            } else {
+                return Alone::Wait;
             }
         }
         self.solitude.unwanted(now);
@@ -245,12 +261,8 @@ impl Engine {
 
     /// Those of a group that are still to be run. `None` if it has to wait: its partition may not start, or the checkpoint has no room.
     fn startable(&mut self, mut group: Vec<Member>) -> Option<Vec<Member>> {
-        group.retain(|member| {
-            let partition = &self.partitions[member.tp.index()];
-            let ready = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
-            partition.epoch == member.epoch && partition.phase == Phase::Flowing && ready
-        });
-        if group.iter().any(|member| !self.partitions[member.tp.index()].may_start()) {
+        group.retain(|member| self.is_ready(*member));
+        if !group.iter().all(|member| self.may_start(*member)) {
             return None;
         }
         if !group.is_empty() {
@@ -259,6 +271,17 @@ impl Engine {
             group.swap(0, leader);
         }
         Some(group)
+    }
+
+    /// Whether a record is still to be run.
+    fn is_ready(&self, member: Member) -> bool {
+        let partition = &self.partitions[member.tp.index()];
+        let ready = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
+        partition.epoch == member.epoch && partition.phase == Phase::Flowing && ready
+    }
+
+    fn may_start(&self, member: Member) -> bool {
+        self.partitions[member.tp.index()].may_start()
     }
 
     /// Whether the checkpoint has room for what a start of the record could add.

@@ -5,6 +5,7 @@ use super::picks::Picked;
 use crate::calls::{Claim, Flight, Kind};
 use crate::ledger::State;
 use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
+use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -26,6 +27,9 @@ impl Engine {
     pub(super) fn fill(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         if self.paused || self.shutting_down || self.processor != super::Processor::Ready {
             return;
+        }
+        if self.probes() {
+            self.solitude = Solitude::Unwanted; // nobody waits for a suspect, but all for the processor
         }
         while self.may_call(now) && self.has_slot() {
             if self.waits_for_more(now) {
@@ -68,7 +72,8 @@ impl Engine {
             self.batch_due = None;
             return false;
         }
-        if !self.again.is_empty() || self.has_suspects() {
+        let suspects = !self.suspects.is_empty() || self.solitude.is_the_suspects();
+        if !self.again.is_empty() || !self.groups.is_empty() || suspects {
             return false;
         }
         let due = *self.batch_due.get_or_insert(now + batch.max_wait);
@@ -230,12 +235,15 @@ impl Engine {
     }
 
     /// A call ended.
-    pub(super) fn return_slot(&mut self, kind: Kind) {
+    pub(super) fn return_slot(&mut self, kind: Kind, now: Instant) {
         match kind {
             Kind::Fresh => {}
             Kind::Again => self.taken.again -= 1,
             Kind::Suspect => self.taken.suspects -= 1,
-            Kind::Solo => (self.taken.suspects, self.taken.solo) = (self.taken.suspects - 1, false),
+            Kind::Solo => {
+                (self.taken.suspects, self.taken.solo) = (self.taken.suspects - 1, false);
+                self.solitude.end(now);
+            }
         }
     }
 }

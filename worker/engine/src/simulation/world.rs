@@ -413,7 +413,7 @@ impl World {
             && shell.calls.iter().all(|call| call.cancelled.is_none())
             && self.config.checkpoint_chars() >= 1000
             && !self.config.may_cut();
-        let allowed = shell.ready && !shell.paused && shell.leaving.is_none() && shell.engine.no_suspects();
+        let allowed = shell.ready && !shell.paused && shell.leaving.is_none() && !shell.engine.is_the_suspects_turn();
         if !free || !allowed || self.config.policy.ordering == crate::policy::Ordering::Partition {
             return Ok(());
         }
