@@ -64,6 +64,8 @@ pub struct Engine {
     /// Slots by the right they were taken.
     taken: Taken,
     solitude: Solitude,
+    /// The kind of record that was the last probe, see `picks`.
+    probe_kind: u8,
     circuit: Circuit,
     fuse: Fuse,
     limiter: Limiter,
@@ -155,6 +157,7 @@ impl Engine {
             batch_due: None,
             taken: Taken::default(),
             solitude: Solitude::default(),
+            probe_kind: 0,
             circuit: Circuit::default(),
             fuse,
             limiter,

@@ -72,23 +72,25 @@ impl Solitude {
     /// No suspect wants to be alone any more. The others' turn is theirs even so.
     pub(crate) fn unwanted(&mut self, now: Instant) {
         *self = match *self {
-            Self::Awaited { since, within } if since < now => Self::open(now, now.since(since).min(within), within),
+            Self::Awaited { since, within } => Self::open(now, now.since(since).min(within), within),
             Self::Alone { since, until, ran } => Self::open(now, ran.since(since), until.since(since)),
             Self::Open { until, .. } if until > now => *self,
             _ => Self::Unwanted,
         };
     }
 
-    /// In the others' turn: they have something to do.
-    pub(crate) fn used(&mut self) {
-        if let Self::Open { away, .. } = self {
-            *away = None;
-        }
+    /// Whether it is the others' turn, and will be for a while.
+    pub(crate) fn is_the_others(self, now: Instant) -> bool {
+        matches!(self, Self::Open { until, .. } if until > now)
     }
 
-    /// In the others' turn: they have nothing to do. Whether they have lost it by that.
-    pub(crate) fn is_forfeited(&mut self, now: Instant) -> bool {
+    /// Whether the others lose their turn by this: they are `absent`, and have been for long.
+    pub(crate) fn is_forfeited(&mut self, absent: bool, now: Instant) -> bool {
         let Self::Open { until, away, .. } = self else { return false };
+        if !absent {
+            *away = None;
+            return false;
+        }
         let lost = *until <= now || *away.get_or_insert(now) + AWAY <= now;
         if lost {
             *self = Self::Unwanted;
@@ -107,7 +109,7 @@ impl Solitude {
     }
 
     fn open(now: Instant, lasting: Duration, next: Duration) -> Self {
-        Self::Open { until: now + lasting, next, away: None }
+        if lasting.is_zero() { Self::Unwanted } else { Self::Open { until: now + lasting, next, away: None } }
     }
 }
 
@@ -197,11 +199,11 @@ mod tests {
     #[test]
     fn others_lose_their_turn_only_by_being_away() {
         let mut solitude = Solitude::Open { until: at(5000), next: TURN, away: None };
-        assert!(!solitude.is_forfeited(at(1000)));
-        solitude.used();
-        assert!(!solitude.is_forfeited(at(1090)));
+        assert!(!solitude.is_forfeited(true, at(1000)));
+        assert!(!solitude.is_forfeited(false, at(1080)));
+        assert!(!solitude.is_forfeited(true, at(1090)));
         assert_eq!(solitude.next_wake(), Some(at(1190)));
-        assert!(!solitude.is_forfeited(at(1189)));
-        assert!(solitude.is_forfeited(at(1190)) && solitude.holds(true, at(1190)));
+        assert!(!solitude.is_forfeited(true, at(1189)));
+        assert!(solitude.is_forfeited(true, at(1190)) && solitude.holds(true, at(1190)));
     }
 }

@@ -13,12 +13,12 @@ use stage::{Stage, failure};
 const REFUSED: i64 = 8;
 const DEAD_LETTERS: u64 = 5;
 
-fn with_fuse() -> Stage {
+fn with_fuse(records: i64) -> Stage {
     let fuse = Fuse { percent_max: 20, keys_min: 5, head_start: 20, probes: 10 };
     let retry = Retry { max_attempts: 3, ..Policy::default().retry };
     let mut stage = Stage::of(Policy { concurrency: 8, retry, fuse: Some(fuse), ..Policy::default() });
     stage.assign();
-    stage.receive((0..400).map(|offset| (offset, offset.to_string())));
+    stage.receive((0..records).map(|offset| (offset, offset.to_string())));
     stage
 }
 
@@ -40,7 +40,7 @@ fn refused() -> Outcome {
 /// The records that it has spared are always due, and fail each time: they say nothing about the others.
 #[test]
 fn it_goes_on_where_only_the_records_that_it_spared_are_bad() {
-    let mut stage = with_fuse();
+    let mut stage = with_fuse(400);
     stage.answer_all(|_| refused());
     assert!(stage.engine.view().fuse_blown.is_some());
     live(&mut stage, 20, |offset| if offset < REFUSED { refused() } else { Outcome::Ack });
@@ -52,7 +52,7 @@ fn it_goes_on_where_only_the_records_that_it_spared_are_bad() {
 /// A fresh record that fails may be tried again, and that is no dead letter yet; still it was not taken.
 #[test]
 fn it_stays_blown_while_most_fresh_records_fail_and_goes_on_when_they_are_taken() {
-    let mut stage = with_fuse();
+    let mut stage = with_fuse(400);
     stage.answer_all(|_| refused());
     live(&mut stage, 60, |offset| match offset {
         ..REFUSED => refused(),
@@ -64,4 +64,22 @@ fn it_stays_blown_while_most_fresh_records_fail_and_goes_on_when_they_are_taken(
     live(&mut stage, 60, |_| Outcome::Ack);
     assert_eq!(stage.engine.view().fuse_blown, None);
     assert_eq!((stage.committed.0, stage.engine.counters().dead_lettered), (400, DEAD_LETTERS));
+}
+
+/// It breaks its connection whenever it is tried, alone, and is due again before each probe.
+#[test]
+fn a_record_that_breaks_its_connection_is_not_the_only_one_that_is_tried() {
+    let mut stage = with_fuse(12);
+    stage.answer_all(|_| refused());
+    let breaks = |offset, otherwise: fn() -> Outcome| match offset {
+        11 => Outcome::ConnectionLost(failure(ErrorClass::ConnectionLost)),
+        _ => otherwise(),
+    };
+    live(&mut stage, 120, |offset| breaks(offset, refused));
+    assert!(stage.engine.view().fuse_blown.is_some());
+    live(&mut stage, 240, |offset| breaks(offset, || Outcome::Ack));
+    assert_eq!(stage.committed.0, 11, "all but that one are done");
+    stage.receive((12..40).map(|offset| (offset, offset.to_string())));
+    live(&mut stage, 60, |offset| breaks(offset, || Outcome::Ack));
+    assert_eq!(stage.engine.view().fuse_blown, None);
 }

@@ -19,6 +19,9 @@ use crate::timers::Alarm;
 /// Times a suspect may break in company before it runs alone.
 const SUSPICION_IN_COMPANY: u32 = 1;
 
+/// Kinds of records that are probes where there are no fresh ones: retries, batches that failed, suspects, and those that have to be alone.
+const PROBE_KINDS: u8 = 4;
+
 /// While fresh work waits, retries take one slot, or where there are fewer slots one turn, in so many.
 const RETRIES_SHARE: u32 = 4;
 
@@ -119,10 +122,8 @@ impl Engine {
     }
 
     pub(super) fn pick(&mut self, now: Instant) -> Option<Picked> {
-        if self.probes()
-            && let Some(probe) = self.pick_probe()
-        {
-            return Some(probe);
+        if self.probes() {
+            return self.pick_probe();
         }
         match self.pick_loner(now) {
             Alone::Start(loner) => return Some(loner.alone()),
@@ -132,14 +133,9 @@ impl Engine {
         let picked = self.pick_other();
         let idle = picked.is_none() && self.calls.len() == 0;
         // What is being written may have another record behind it.
-        let busy = !idle || self.forwards.len() > 0;
-        if busy {
-            self.solitude.used();
-        }
-        let forfeit = !busy && self.solitude.is_forfeited(now);
+        let forfeit = self.solitude.is_forfeited(idle && self.forwards.len() == 0, now);
         // Or no turn is on, for the first of them found out just now that it has to be alone.
         if idle
-            && !self.loners.is_empty()
             && (forfeit || self.solitude == Solitude::Unwanted)
             && let Alone::Start(loner) = self.pick_loner(now)
         {
@@ -153,10 +149,26 @@ impl Engine {
         self.circuit.is_open().is_some() || self.fuse.is_blown().is_some()
     }
 
-    /// A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself.
+    /// A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself. Where
+    /// there are only such, each kind is asked in turn, or one record could be the only probe for ever.
     fn pick_probe(&mut self) -> Option<Picked> {
-        let fresh = self.next_of(Kind::Fresh);
-        if fresh.is_none() && self.fuse.is_blown().is_none() { self.next_of(Kind::Again) } else { fresh }
+        let mut probe = self.next_of(Kind::Fresh);
+        for _ in 0..PROBE_KINDS {
+            if probe.is_some() {
+                break;
+            }
+            self.probe_kind = (self.probe_kind + 1) % PROBE_KINDS;
+            probe = match self.probe_kind {
+                0 => self.next_of(Kind::Again),
+                1 => self.pick_group(),
+                2 if self.taken.suspects == 0 => self.pick_suspects(),
+                3 if self.calls.len() == 0 => {
+                    self.first_loner().and_then(|index| self.loners.remove(index)).map(Member::alone)
+                }
+                _ => None,
+            };
+        }
+        probe
     }
 
     /// Whoever need not be alone.
@@ -201,27 +213,41 @@ impl Engine {
         if share > 0 { self.taken.again + self.taken.suspects < share } else { fresh_before >= RETRIES_SHARE - 1 }
     }
 
-    /// The first of those that have to be alone and may start.
+    /// The next of those that have to be alone.
     fn pick_loner(&mut self, now: Instant) -> Alone {
-        let idle = self.calls.len() == 0;
-        if !self.loners.is_empty() && !self.solitude.holds(idle, now) {
+        if self.loners.is_empty() {
+            self.solitude.unwanted(now);
+        }
+        if self.loners.is_empty() || self.solitude.is_the_others(now) {
             return Alone::Pass;
         }
+        let Some(index) = self.first_loner() else {
+            if self.solitude.is_the_suspects() {
+                self.solitude.unwanted(now);
+            }
+            return Alone::Pass;
+        };
+        let idle = self.calls.len() == 0;
+        match (self.solitude.holds(idle, now), idle) {
+            (false, _) => Alone::Pass,
+            (true, false) => Alone::Wait,
+            (true, true) => self.loners.remove(index).map_or(Alone::Pass, Alone::Start),
+        }
+    }
+
+    /// The first of those that have to be alone and may start: the one at the frontier may stand behind others.
+    fn first_loner(&mut self) -> Option<usize> {
         let mut index = 0;
         while let Some(member) = self.loners.get(index).copied() {
             if !self.is_ready(member) {
                 self.loners.remove(index);
-            } else if !self.may_start(member) || !self.has_room(member) {
-                index += 1; // the one at the frontier may stand behind it
-            } else if idle {
-                self.loners.remove(index);
-                return Alone::Start(member);
+            } else if self.may_start(member) && self.has_room(member) {
+                return Some(index);
             } else {
-                return Alone::Wait;
+                index += 1;
             }
         }
-        self.solitude.unwanted(now);
-        Alone::Pass
+        None
     }
 
     /// The first of those that may run beside others.
