@@ -284,6 +284,7 @@ impl Engine {
                 Alarm::Group(id) => self.group_due(id),
                 Alarm::Forward(id) => self.forward_due(id, effects),
                 Alarm::Fetch { tp, epoch } => self.fetch_again(tp, epoch, effects),
+                Alarm::Commit { tp, epoch } => self.commit_again(tp, epoch),
                 Alarm::Probe => self.probe(effects),
             }
         }

@@ -113,6 +113,8 @@ pub(crate) struct Commits {
     pub(crate) failures: u32,
     /// When the oldest commit was sent that no later one was acknowledged after.
     pub(crate) unanswered_since: Option<Instant>,
+    /// Commits before the last one whose answer never came: the coordinator may take them yet.
+    pub(crate) given_up: u32,
     /// Nothing may start: another member may own the partition by now.
     pub(crate) fenced: bool,
 }
@@ -350,6 +352,7 @@ impl Commits {
             not_before: Instant::ZERO,
             failures: 0,
             unanswered_since: None,
+            given_up: 0,
             fenced: false,
         }
     }

@@ -17,6 +17,8 @@ pub(crate) enum Alarm {
     Forward(ForwardId),
     /// Ask for the checkpoint again.
     Fetch { tp: Tp, epoch: u32 },
+    /// Commit again: one whose answer never came may have been taken after a later one.
+    Commit { tp: Tp, epoch: u32 },
     /// Ask the processor for a sign of life again.
     Probe,
 }

@@ -2,12 +2,12 @@
 
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, clock};
-use crate::history::end_of;
+use crate::history::{Micros, end_of};
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     lost(facts, partition, findings);
     ahead(facts, partition, findings);
-    backwards(partition, findings);
+    backwards(facts, partition, findings);
 }
 
 /// S1: every record came to an end, and what was to be written of it is there.
@@ -47,11 +47,20 @@ fn ahead(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findi
     }
 }
 
-/// S3: offsets never go back.
-fn backwards(partition: &PartitionFacts<'_>, findings: &mut Findings) {
-    for pair in partition.commits.windows(2) {
+/// How long after a fault of a broker a commit may come late, and how soon it must be put right then.
+const LATE: Micros = 15_000_000;
+
+/// S3: offsets never go back. A broker that gets on after a fault may take a commit that was given up after the one that followed; nobody
+/// can prevent that, but the worker has to put it right.
+fn backwards(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
+    let brokers = || facts.history.disturbances.iter().filter(|one| one.worker.is_none());
+    for (place, pair) in partition.commits.windows(2).enumerate() {
         let [(one, _), (next, _)] = pair else { continue };
-        if next.offset < one.offset {
+        let late = end_of(next.at);
+        let fault = brokers().any(|fault| fault.from <= late && fault.until.saturating_add(LATE) >= late);
+        let mut after = partition.commits[place + 2..].iter();
+        let mended = after.any(|(commit, _)| commit.offset >= one.offset && end_of(commit.at) <= late + LATE);
+        if next.offset < one.offset && !(fault && mended) {
             findings.add("S3", || {
                 let (before, after) = (clock(end_of(one.at) - 999), clock(end_of(next.at) - 999));
                 format!(

@@ -95,8 +95,10 @@ fn held_up(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Fin
         // By owner: a partition that changes hands stands still for a drain, and that is no key's doing.
         for calls in blocker.calls.chunk_by(|one, next| one.owner == next.owner) {
             let (Some(first), Some(last)) = (calls.first(), calls.last()) else { continue };
-            // While the processor is away nobody is called, whatever holds what, nor until it is seen to be back.
-            let mut outages = facts.history.injected.outages.iter();
+            // While the processor is away nobody is called, whatever holds what, nor until it is seen to be back. And behind a dead letter
+            // that cannot be written the checkpoint fills up, until nothing of its partition may start.
+            let injected = &facts.history.injected;
+            let mut outages = injected.outages.iter().chain(&injected.letters_refused);
             let outage = outages.any(|(from, until)| *from <= last.end && *until >= first.end);
             if first.end.saturating_add(BLOCKED) >= last.end || outage {
                 continue;

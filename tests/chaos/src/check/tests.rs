@@ -3,7 +3,7 @@
 use penstock_crds::checkpoint::{Checkpoint, ErrorClass, Place, encode};
 
 use super::check;
-use crate::history::{Answer, Commit, History, Log, Metrics, OnExhausted, Record, Tp, Worker};
+use crate::history::{Answer, Commit, Disturbance, History, Log, Metrics, OnExhausted, Record, Tp, Worker};
 
 mod batches;
 mod charges;
@@ -82,7 +82,17 @@ fn s2_what_blocks_is_never_passed() {
 
 #[test]
 fn s3_a_commit_that_goes_back() {
-    Story::of(&[1, 2]).rest(0, 0).commit(1, 10_001).breaks("S3");
+    let story = || Story::of(&[1, 2]).rest(0, 0).commit(1, 10_001);
+    story().breaks("S3");
+    // A commit that was given up while a broker was away is taken late, and put right.
+    let broker = |story: Story| {
+        let fault = Disturbance { worker: None, from: at(8_000), until: at(9_000), what: "broker".to_owned() };
+        story.with(|history| history.disturbances.push(fault))
+    };
+    broker(story().commit(2, 15_000)).holds();
+    broker(story()).breaks("S3");
+    broker(story().commit(2, 30_000)).breaks("S3");
+    story().commit(2, 15_000).breaks("S3");
 }
 
 #[test]
@@ -339,6 +349,12 @@ fn l4_a_key_that_holds_up_another() {
     };
     away(2_000).holds(); // the processor is away: it is not the key that holds
     away(9_000).breaks("L4");
+    let refused = |from| {
+        let story = story(Answer::Overload, 8_010);
+        story.with(|history| history.injected.letters_refused = vec![(at(from), at(from + 500))])
+    };
+    refused(2_000).holds(); // what the checkpoint has no room for waits for the letter
+    refused(9_000).breaks("L4");
 }
 
 #[test]

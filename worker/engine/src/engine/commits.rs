@@ -10,11 +10,16 @@ use crate::room::Room;
 use crate::seam::{CommitId, CommitResult, Effect, Tp};
 use crate::solitude::Solitude;
 use crate::time::Instant;
+use crate::timers::Alarm;
 use crate::wrong::Wrong;
 
 /// Wait after the first commit that failed; doubles up to [`RETRY_MAX`].
 const RETRY_INITIAL: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// A commit whose answer never came may be taken after a later one: a broker reads what a closed connection has brought once it gets on,
+/// in no order with what came by another. So the later one is repeated once that must be over; Kafka itself gives a commit so long
+/// (`offsets.commit.timeout.ms`).
+const REPEAT_AFTER: Duration = Duration::from_secs(5);
 /// With nothing left to do a round comes after this part of the interval: see [`Engine::round_due`].
 const EARLY_SHARE: u32 = 5;
 
@@ -125,6 +130,9 @@ impl Engine {
                 }
                 partition.commits.acknowledged = partition.commits.acknowledged.max(sent.offset);
                 partition.commits.unanswered_since = None;
+                if core::mem::take(&mut partition.commits.given_up) > 0 {
+                    self.timers.set(now + REPEAT_AFTER, Alarm::Commit { tp, epoch: partition.epoch });
+                }
                 partition.commits.owner_known = true;
                 // An acknowledgement that lay around for long says nothing about now.
                 let stale = now.since(sent.sent) > self.policy.session_timeout / 2;
@@ -144,8 +152,18 @@ impl Engine {
             | CommitResult::MetadataTooLarge => {
                 self.counters.commit_failures += 1;
                 partition.commits.failed(now);
+                partition.commits.given_up += u32::from(result == CommitResult::Unknown);
                 self.uncommitted = true;
             }
+        }
+    }
+
+    /// The next round commits what was committed, whatever has become of it.
+    pub(super) fn commit_again(&mut self, tp: Tp, epoch: u32) {
+        let partition = &mut self.partitions[tp.index()];
+        if partition.epoch == epoch && partition.phase == Phase::Flowing {
+            partition.commits.changed = true;
+            self.uncommitted = true;
         }
     }
 
