@@ -3,7 +3,7 @@
 //! Ready lanes are served round-robin over partitions. Retries take at most a quarter of the slots while fresh work waits.
 //! What was in flight when a connection broke runs beside others only with no other such suspect, and alone in flight if that did not
 //! clear it: it takes turns with the others for that. What was in a batch that failed runs in halves of it, down to a call of its own.
-//! While the circuit is open or the fuse blown, fresh records go first, and suspects last.
+//! While the circuit is open or the fuse blown, fresh records go first, and where there are none the other kinds take turns.
 
 use super::{Engine, Group, Member};
 use crate::calls::Kind;
