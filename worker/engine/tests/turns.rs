@@ -116,8 +116,8 @@ fn a_suspect_that_has_to_be_alone_takes_turns_with_the_others_while_a_call_lasts
 }
 
 /// Chaos, seed 20060: hundreds of records break their connections, and one of them after the other ran alone while healthy records waited.
-/// Each call takes so many tenths of a second; every other one of the first 400 records breaks its connection, whenever it is called. Tells for how
-/// many tenths of a second others waited at most, and in all, until each of those was charged; the processor was away for some.
+/// Each call takes so many tenths of a second; every other one of the first 400 records breaks its connection, whenever it is called. Tells
+/// for how many tenths of a second others waited at most, and in all, until each of those was charged; the processor was away for some.
 fn many_suspects(takes: impl Fn(i64) -> u32, outage: Range<u32>) -> (u32, u32, u32) {
     let mut stage = stage(4, 0);
     stage.receive((0..40_000).map(|offset| (offset, offset.to_string())));

@@ -215,14 +215,11 @@ impl Engine {
 
     /// The next of those that have to be alone.
     fn pick_loner(&mut self, now: Instant) -> Alone {
-        if self.loners.is_empty() {
-            self.solitude.unwanted(now);
-        }
-        if self.loners.is_empty() || self.solitude.is_the_others(now) {
+        if self.solitude.is_the_others(now) {
             return Alone::Pass;
         }
         let Some(index) = self.first_loner() else {
-            if self.solitude.is_the_suspects() {
+            if self.loners.is_empty() || self.solitude.is_the_suspects() {
                 self.solitude.unwanted(now);
             }
             return Alone::Pass;

@@ -112,8 +112,7 @@ impl Engine {
 
     /// Fills a batch up, if there are batches: one record per lane, or a lane's next ones too.
     fn complete_draft(&mut self, mut draft: Draft, one: Option<Delivery>, now: Instant, effects: &mut Vec<Effect>) {
-        let whole = self.circuit.is_open().is_none() && self.fuse.is_blown().is_none();
-        let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && whole;
+        let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && !self.probes();
         if self.policy.batch.max_records <= 1 || !plain {
             return self.send_draft(draft, one, now, effects);
         }
