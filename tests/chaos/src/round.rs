@@ -160,7 +160,7 @@ fn unwatched(
     for name in &names.sources {
         sources.push((name.as_str(), cluster.describe(name)?.partitions));
     }
-    let caught_up = healing::await_caught_up(cluster, names, &sources, &mut fleet, plan.records).then(now);
+    let caught_up = healing::await_caught_up(cluster, names, &sources, &mut fleet, plan).then(now);
     let watched_until = now();
     *since = laps.end("healing", *since);
     healing::stop(&mut fleet)?;

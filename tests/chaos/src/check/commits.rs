@@ -56,11 +56,14 @@ fn backwards(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut F
     let brokers = || facts.history.disturbances.iter().filter(|one| one.worker.is_none());
     for (place, pair) in partition.commits.windows(2).enumerate() {
         let [(one, _), (next, _)] = pair else { continue };
+        if next.offset >= one.offset {
+            continue;
+        }
         let late = end_of(next.at);
         let fault = brokers().any(|fault| fault.from <= late && fault.until.saturating_add(LATE) >= late);
         let mut after = partition.commits[place + 2..].iter();
         let mended = after.any(|(commit, _)| commit.offset >= one.offset && end_of(commit.at) <= late + LATE);
-        if next.offset < one.offset && !(fault && mended) {
+        if !(fault && mended) {
             findings.add("S3", || {
                 let (before, after) = (clock(end_of(one.at) - 999), clock(end_of(next.at) - 999));
                 format!(
