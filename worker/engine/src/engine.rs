@@ -82,6 +82,8 @@ pub struct Engine {
     next_round: Instant,
     /// When some partition will have waited too long for an acknowledged commit.
     fence_at: Instant,
+    /// How long ago we and the groups were heard of: the source's, the delay topics'.
+    contact: [Contact; 2],
     last_turn: Instant,
     commit_number: u64,
     /// Partitions whose credit may be due.
@@ -92,6 +94,15 @@ pub struct Engine {
     credit_mark: u64,
     #[cfg(test)]
     pub(crate) wrong: Option<Wrong>,
+}
+
+/// Between us and a consumer group.
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    /// When we sent it the last commit.
+    spoke: Instant,
+    /// When we sent it the last one of those that it acknowledged: we were a member then.
+    heard: Instant,
 }
 
 /// Records that are tried again together, or alone.
@@ -137,6 +148,7 @@ impl Engine {
         let room = Room::of_chars(policy.checkpoint_bytes);
         let limiter = Limiter::new(policy.concurrency);
         let fuse = Fuse::new(policy.fuse.filter(|_| policy.dead_letters()));
+        let delayed = if policy.retry.delay_tiers > 0 { Instant::ZERO } else { Instant::NEVER }; // nobody listens for what is not there
         Self {
             policy,
             partitions: Vec::new(),
@@ -170,6 +182,10 @@ impl Engine {
             uncommitted: false,
             next_round: Instant::ZERO,
             fence_at: Instant::NEVER,
+            contact: [
+                Contact { spoke: Instant::ZERO, heard: Instant::ZERO },
+                Contact { spoke: delayed, heard: delayed },
+            ],
             last_turn: Instant::ZERO,
             commit_number: 0,
             creditors: Vec::new(),
@@ -260,9 +276,7 @@ impl Engine {
 
     /// How the partitions stand whose checkpoint is known.
     pub fn partitions(&self, now: Instant) -> impl Iterator<Item = PartitionView> {
-        let hold = self.hold(now).map(|hold| hold.reason);
-        let views = (0..).zip(&self.partitions).filter_map(move |(index, partition)| partition.view(Tp(index), now));
-        views.map(move |view| PartitionView { hold: view.hold.or(hold), ..view })
+        (0..).zip(&self.partitions).filter_map(move |(index, partition)| partition.view(Tp(index), now))
     }
 
     fn weigh_slots(&mut self, now: Instant) {

@@ -117,6 +117,8 @@ pub(crate) struct Commits {
     pub(crate) given_up: u32,
     /// Nothing may start: another member may own the partition by now.
     pub(crate) fenced: bool,
+    /// For no more than that we had nothing to commit, as yet.
+    pub(crate) asked: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -208,6 +210,11 @@ impl Partition {
     /// Whether records of it may be started.
     pub(crate) fn may_start(&self) -> bool {
         self.phase == Phase::Flowing && self.commits.owner_known && !self.commits.fenced
+    }
+
+    /// Which consumer group gave it: 0 for the source's, 1 for the delay topics'.
+    pub(crate) fn group(&self) -> usize {
+        usize::from(self.role != PartitionRole::Source)
     }
 
     /// Whether claims of this assignment are still out.
@@ -354,6 +361,7 @@ impl Commits {
             unanswered_since: None,
             given_up: 0,
             fenced: false,
+            asked: false,
         }
     }
 }

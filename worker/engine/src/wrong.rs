@@ -42,6 +42,8 @@ pub(crate) enum Wrong {
     FuseIgnored,
     /// Starts as usual while nobody acknowledges its commits.
     FenceIgnored,
+    /// Starts as usual while it has nothing to commit, however long nobody was heard of.
+    FenceOnlyTheUnanswered,
     /// Charges records for calls that the worker slept through.
     ChargeForSleep,
     /// Counts a record as done when it is handed to the producer for a delay topic.

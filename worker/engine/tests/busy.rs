@@ -1,9 +1,12 @@
 //! Whom it is about when a processor says of a whole batch that it is busy (S12, L4).
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod stage;
 
 use std::time::Duration;
 
+use penstock_crds::checkpoint::{Place, decode};
 use penstock_engine::policy::{Batch, OnExhausted, Retry};
 use penstock_engine::seam::{ErrorClass, Finished, Outcome};
 use penstock_engine::{Event, Policy};
@@ -95,4 +98,25 @@ fn parted_records_wait_as_long_as_the_processor_asks() {
     stage.pass(Duration::from_millis(1));
     assert!(stage.offsets().iter().all(|call| call.len() == 2), "{:?}", stage.offsets());
     assert!(!stage.running.is_empty());
+}
+
+/// The operator counts on it: a processor that is busy is not helped by more workers.
+#[test]
+fn a_checkpoint_tells_how_much_the_processor_asks_for() {
+    let mut stage = Stage::of(Policy { concurrency: 8, ..Policy::default() });
+    stage.assign();
+    stage.receive((0..200).map(|offset| (offset, offset.to_string())));
+    let told = |stage: &Stage| {
+        let (offset, leader_epoch, text) = &stage.committed;
+        let (offset, leader_epoch) = (*offset, *leader_epoch);
+        let place = Place { cluster_id: "cluster", topic_id: stage.topic_id.0, partition: 0, offset, leader_epoch };
+        decode(text, &place).expect("it is ours").gauges.expect("it is of a worker").concurrency
+    };
+    stage.answer_all(|_| Outcome::Ack);
+    stage.pass(2 * SECOND);
+    assert_eq!(told(&stage), 8);
+    stage.answer_all(|_| Outcome::Overload(failure(ErrorClass::Overload).after(SECOND)));
+    stage.pass(2 * SECOND);
+    assert_eq!(told(&stage), stage.engine.view().concurrency);
+    assert!(told(&stage) < 8);
 }

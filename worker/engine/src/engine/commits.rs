@@ -31,6 +31,7 @@ impl Engine {
         }
         self.next_round = now + self.policy.commit_interval;
         self.uncommitted = false;
+        let mut silent_groups = self.contact.map(|contact| now.since(contact.spoke) >= self.sign_of_life());
         let idle_slots = self.calls.len() < self.limiter.limit();
         for index in 0..self.partitions.len() {
             let partition = &mut self.partitions[index];
@@ -41,7 +42,9 @@ impl Engine {
                 partition.usage.lane_blocked += self.policy.commit_interval;
             }
             let silent = now.since(partition.commits.last_sent) >= self.policy.heartbeat_interval;
-            let wanted = partition.wants_commit() || (partition.usage.in_flight > 0 && silent);
+            // What waits while others are called must not find us unheard of when it is due: one partition speaks for its group.
+            let speaks = partition.ledger.undone() > 0 && core::mem::take(&mut silent_groups[partition.group()]);
+            let wanted = partition.wants_commit() || (partition.usage.in_flight > 0 && silent) || speaks;
             if wanted && partition.may_commit(now) {
                 self.send_commit(Tp(u32::try_from(index).unwrap_or(u32::MAX)), now, effects); // the index was a Tp
             } else {
@@ -96,6 +99,7 @@ impl Engine {
         partition.commits.under_way = Some(UnderWay { id: commit, offset, chars, sent: now, log });
         partition.commits.changed = false;
         partition.commits.last_sent = now;
+        self.contact[partition.group()].spoke = now;
         let since = *partition.commits.unanswered_since.get_or_insert(now);
         self.fence_at = self.fence_at.min(since + self.policy.session_timeout / 2);
         effects.push(Effect::Commit { tp, commit, offset, leader_epoch, checkpoint: encoded.text });
@@ -130,6 +134,8 @@ impl Engine {
                 }
                 partition.commits.acknowledged = partition.commits.acknowledged.max(sent.offset);
                 partition.commits.unanswered_since = None;
+                let heard = &mut self.contact[partition.group()].heard;
+                *heard = sent.sent.max(*heard);
                 if core::mem::take(&mut partition.commits.given_up) > 0 {
                     self.timers.set(now + REPEAT_AFTER, Alarm::Commit { tp, epoch: partition.epoch });
                 }
@@ -205,8 +211,9 @@ impl Engine {
             let commits = &mut partition.commits;
             let overdue = commits.unanswered_since.map_or(Instant::NEVER, |since| since + half);
             let fence = asleep || now > overdue;
-            self.counters.fenced += u64::from(fence && !commits.fenced);
+            self.counters.fenced += u64::from(fence && (!commits.fenced || commits.asked));
             commits.fenced |= fence;
+            commits.asked &= !fence;
             commits.changed |= commits.fenced;
             self.uncommitted |= commits.fenced;
             if !commits.fenced {
@@ -216,6 +223,31 @@ impl Engine {
         if asleep {
             self.next_round = now;
         }
+    }
+
+    /// The same for what waits with nothing to commit, a blocked record say: no commit is overdue then, and the group may have given the
+    /// partition away all the same. Where none was acknowledged for half a session, one is sent and awaited before anything starts.
+    pub(super) fn ask_before_starts(&mut self, now: Instant) {
+        let half = self.policy.session_timeout / 2;
+        let silent = self.contact.map(|contact| now.since(contact.heard) > half);
+        let wrong = self.breaks(Wrong::FenceIgnored) || self.breaks(Wrong::FenceOnlyTheUnanswered);
+        if silent == [false; 2] || !self.has_ready() || wrong {
+            return;
+        }
+        for partition in self.partitions.iter_mut().filter(|one| one.may_start() && silent[one.group()]) {
+            if partition.ledger.undone() > 0 {
+                partition.commits.fenced = true;
+                partition.commits.asked = true;
+                partition.commits.changed = true;
+                self.uncommitted = true;
+                self.next_round = now;
+            }
+        }
+    }
+
+    /// How often a group hears of us while calls run.
+    fn sign_of_life(&self) -> Duration {
+        self.policy.heartbeat_interval.min(self.policy.session_timeout / 4)
     }
 
     /// Whether a worker that was to be woken long ago wakes only now: stopped, say, or starved. A call of that time has had less than half of

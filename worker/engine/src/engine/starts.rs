@@ -31,6 +31,7 @@ impl Engine {
         if self.probes() {
             self.solitude = Solitude::Unwanted; // nobody waits for a suspect, but all for the processor
         }
+        self.ask_before_starts(now);
         while self.may_call(now) && self.has_slot() {
             if self.waits_for_more(now) {
                 return;

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::config::SOURCES;
 use super::coverage::Reached;
 use super::steps::number;
 use super::truth::{Checked, Violation, violated};
@@ -113,6 +114,10 @@ impl World {
             _ if faulty => CommitResult::Retriable,
             _ => self.store(worker, &pending)?,
         };
+        if result == CommitResult::Ok {
+            let heard = &mut self.workers[worker].heard[usize::from(pending.tp >= SOURCES)];
+            *heard = pending.sent.max(*heard);
+        }
         let held = &mut self.workers[worker].held[pending.tp];
         if result == CommitResult::Ok && held.seq == Some(pending.seq) {
             held.unanswered_since = None;

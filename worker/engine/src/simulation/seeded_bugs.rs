@@ -49,6 +49,7 @@ seeded_bugs! {
     an_open_circuit_that_starts_as_usual: CircuitIgnored => "S11";
     a_fuse_that_never_blows: FuseIgnored => "fuse";
     a_fence_that_holds_nothing: FenceIgnored => "fence";
+    a_fence_that_holds_only_what_is_unanswered: FenceOnlyTheUnanswered => "fence";
     charge_for_what_was_slept_through: ChargeForSleep => "S12" | "S6";
     null_keys_share_a_lane: NullKeysShareALane => "L4" | "S7";
     a_retry_that_overtakes_its_key: RetryOvertakesItsKey => "S5";

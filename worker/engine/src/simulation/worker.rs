@@ -117,6 +117,8 @@ pub(super) struct Worker {
     pub(super) outage_lanes: BTreeSet<(usize, Option<u8>, usize)>,
     pub(super) fuse: FuseTruth,
     pub(super) last_turn: Instant,
+    /// When the last commit was sent that a group acknowledged: the source's, the delay topics'.
+    pub(super) heard: [Instant; 2],
     /// Calls with more than one record.
     pub(super) batched: BTreeSet<CallId>,
 }
@@ -146,6 +148,7 @@ impl Worker {
             outage_lanes: BTreeSet::new(),
             fuse: FuseTruth::default(),
             last_turn: Instant::ZERO,
+            heard: [Instant::ZERO; 2],
             batched: BTreeSet::new(),
         }
     }

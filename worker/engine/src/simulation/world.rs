@@ -251,7 +251,9 @@ impl World {
             return broken("fuse", format!("{offset} of {tp} is started beside a probe"));
         }
         let half = self.config.policy.session_timeout / 2;
-        if held.slept_until.is_some() || held.unanswered_since.is_some_and(|since| self.now > since + half) {
+        let heard = shell.heard[usize::from(tp >= SOURCES)];
+        let unanswered = held.unanswered_since.is_some_and(|since| self.now > since + half);
+        if held.slept_until.is_some() || unanswered || self.now > heard + half {
             return broken("fence", format!("{offset} of {tp} is started, and no commit was acknowledged for long"));
         }
         let (committed, found) = &held.found;
