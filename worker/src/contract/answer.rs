@@ -30,7 +30,7 @@ impl Answer<'_> {
     pub fn single(self, delivery: &Delivery, has_output: bool) -> Outcome {
         let Self { status, headers, body, now } = self;
         match verdict(status, headers, now) {
-            Verdict::Ack if self.has_items() => {
+            Verdict::Ack if status.is_success() && has_items(headers) => {
                 let said = items::outcomes(body, std::slice::from_ref(delivery), has_output).pop();
                 said.unwrap_or(Outcome::Cancelled) // one delivery, one outcome
             }
@@ -50,13 +50,20 @@ impl Answer<'_> {
         let outcome = whole(verdict, deliveries.len());
         deliveries.iter().map(|_| outcome.clone()).collect()
     }
+}
 
-    fn has_items(self) -> bool {
-        let content_type = self.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
-        let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
-        let typed = essence.trim_ascii().eq_ignore_ascii_case(ANSWER.as_bytes());
-        typed && self.status.is_success() && !self.headers.contains_key(VERDICT)
-    }
+/// Whether anything is read in the body of such an answer: a failure says all by its status and headers, and so does a success that has
+/// neither output nor items.
+pub fn is_read(status: StatusCode, headers: &HeaderMap, of_batch_or_with_output: bool) -> bool {
+    status.is_success() && (of_batch_or_with_output || has_items(headers))
+}
+
+/// Whether the body is said to speak of records one by one.
+fn has_items(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let essence = content_type.and_then(|value| value.split(|byte| *byte == b';').next()).unwrap_or_default();
+    let typed = essence.trim_ascii().eq_ignore_ascii_case(ANSWER.as_bytes());
+    typed && !headers.contains_key(VERDICT)
 }
 
 /// A verdict on everything that was sent.

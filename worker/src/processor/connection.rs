@@ -19,6 +19,9 @@ use crate::contract::ANSWER_BYTES_MAX;
 /// An idle connection may be closed by the server at the very moment of the next request. After this much rest such a break
 /// says nothing about the record, and the request is sent once more.
 const RESTED: Duration = Duration::from_secs(1);
+/// A break that comes later than this is the record's even so: who had closed the connection says so when the request arrives, and a network
+/// that finds nobody there within seconds.
+const CLOSED_BEFORE: Duration = Duration::from_secs(5);
 
 type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
 
@@ -79,19 +82,27 @@ impl Connection {
         self.driver.is_some() && !self.sender.is_closed()
     }
 
-    /// Sends one request and reads the whole answer.
-    pub(super) async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, Broken> {
+    /// Sends one request and reads the whole answer. Its body is kept if status and headers say so; else it passes through, and takes no
+    /// memory: an error page may be long.
+    pub(super) async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        keeps: impl Fn(StatusCode, &HeaderMap) -> bool,
+    ) -> Result<Answer, Broken> {
         let Self { sender, driver, used } = self;
-        let rested = used.is_some_and(|used| used.elapsed() >= RESTED);
+        let sent = Instant::now();
+        let rested = used.map(|used| sent - used);
         let answer = driven(driver, async {
             let response = match sender.try_send_request(request).await {
                 Ok(response) => response,
                 Err(mut error) => {
                     let unsent = error.take_message().is_some();
-                    return Err(if unsent { Broken::BeforeAnswer } else { broken(&error.into_error(), rested) });
+                    let may_be_closed = may_have_been_closed(rested, sent.elapsed());
+                    return Err(if unsent { Broken::BeforeAnswer } else { broken(&error.into_error(), may_be_closed) });
                 }
             };
-            read(response).await
+            let keeps = keeps(response.status(), response.headers());
+            read(response, keeps).await
         })
         .await;
         *used = Some(Instant::now());
@@ -99,22 +110,35 @@ impl Connection {
     }
 }
 
-fn broken(error: &hyper::Error, rested: bool) -> Broken {
+/// Whether a connection that broke so long after a request was sent may have been closed before that, having rested for so long.
+fn may_have_been_closed(rested: Option<Duration>, after: Duration) -> bool {
+    rested.is_some_and(|rested| rested >= RESTED) && after < CLOSED_BEFORE
+}
+
+fn broken(error: &hyper::Error, may_be_closed: bool) -> Broken {
     if error.is_parse() || error.is_parse_too_large() {
         return Broken::Garbage(format!("the answer is not HTTP: {error}"));
     }
-    if rested { Broken::BeforeAnswer } else { Broken::Lost(format!("the connection broke before an answer: {error}")) }
+    if may_be_closed {
+        return Broken::BeforeAnswer;
+    }
+    Broken::Lost(format!("the connection broke before an answer: {error}"))
 }
 
-async fn read(response: Response<Incoming>) -> Result<Answer, Broken> {
+async fn read(response: Response<Incoming>, keeps: bool) -> Result<Answer, Broken> {
     let (parts, mut incoming) = response.into_parts();
     let lost = |error: hyper::Error| Broken::Lost(format!("the connection broke within the answer: {error}"));
     let mut body = Bytes::new();
     let mut longer: Vec<u8> = Vec::new();
+    let mut length = 0;
     while let Some(frame) = incoming.frame().await {
         let Ok(data) = frame.map_err(lost)?.into_data() else { continue };
-        if body.len() + longer.len() + data.len() > ANSWER_BYTES_MAX {
+        length += data.len();
+        if length > ANSWER_BYTES_MAX {
             return Err(Broken::Garbage(format!("the answer is longer than {ANSWER_BYTES_MAX} bytes")));
+        }
+        if !keeps {
+            continue;
         }
         if body.is_empty() && longer.is_empty() {
             body = data; // the usual answer is one frame, and is not copied
@@ -144,4 +168,18 @@ async fn driven<T>(driver: &mut Option<Pin<Box<Driver>>>, exchange: impl Future<
         }
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_break_is_nobodys_only_soon_after_a_rest() {
+        let (soon, long) = (Duration::from_millis(20), Duration::from_secs(20));
+        assert!(may_have_been_closed(Some(RESTED), soon));
+        assert!(!may_have_been_closed(Some(RESTED), long), "the server had it for long, and broke over it");
+        assert!(!may_have_been_closed(Some(soon), soon));
+        assert!(!may_have_been_closed(None, soon), "a new one");
+    }
 }

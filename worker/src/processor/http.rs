@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
-use hyper::header::HeaderValue;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Request, StatusCode};
 use jiff::Timestamp;
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start};
@@ -22,7 +22,7 @@ use tokio::sync::{Notify, mpsc};
 use super::Calls;
 use super::connection::{self, Broken, Connection};
 use super::spans::{Open, Spans, TRACEPARENT};
-use crate::contract::answer::Answer;
+use crate::contract::answer::{self, Answer};
 use crate::contract::items::suspect;
 use crate::contract::request::{Endpoint, Origin};
 use crate::metrics::Metrics;
@@ -219,7 +219,10 @@ impl Shared {
                     Err(detail) => return Err(Outcome::Unavailable(Failure::new(ErrorClass::Unreachable, &detail))),
                 },
             };
-            let broken = match connection.exchange(self.request(job, span)).await {
+            let keeps = |status: StatusCode, headers: &HeaderMap| {
+                answer::is_read(status, headers, self.form == Form::Batch || self.has_output)
+            };
+            let broken = match connection.exchange(self.request(job, span), keeps).await {
                 Ok(answer) => return Ok(answer),
                 Err(broken) => broken,
             };

@@ -87,7 +87,7 @@ impl Collector {
             Some(connection) if connection.is_open() => connection,
             _ => kept.insert(Connection::open(&self.address, TIMEOUT).await?),
         };
-        match connection.exchange(self.request(body)).await {
+        match connection.exchange(self.request(body), |_, _| false).await {
             Ok(answer) if answer.status.is_success() => Ok(()),
             Ok(answer) => Err(format!("it answers {}", answer.status)),
             Err(broken) => {
