@@ -16,6 +16,8 @@ use crate::history::{Disturbance, Micros, Worker, micros};
 use crate::plan::{Plan, SESSION_TIMEOUT, SLOTS};
 use crate::processor::{Processor, now};
 
+/// A worker that goes on has done what had come due meanwhile.
+const AWAKE: Duration = Duration::from_secs(1);
 /// The worker's program, as short as Linux's limit of 15 bytes for the name of a process.
 const PROGRAM: &str = "penstock-worker";
 /// What a worker may use.
@@ -240,7 +242,7 @@ impl<'a> Fleet<'a> {
         live.worker.stops.push((from, now()));
         live.signal(Signal::CONT)?;
         let worker = self.slots.get(slot).copied().flatten().and_then(|number| u32::try_from(number).ok());
-        let until = now() + micros(SESSION_TIMEOUT);
+        let until = now() + aftermath(now().saturating_sub(from));
         self.disturbances.push(Disturbance { worker, from, until, what: "SIGSTOP".to_owned() });
         Ok(())
     }
@@ -309,6 +311,12 @@ impl<'a> Fleet<'a> {
     }
 }
 
+/// How long a pause goes on to explain what befalls its worker after it is over. One so short that the session cannot have ended takes no
+/// partition: a heartbeat that was due as it began is sent as it ends.
+fn aftermath(pause: Micros) -> Micros {
+    if pause < micros(SESSION_TIMEOUT) / 3 { micros(AWAKE) } else { micros(SESSION_TIMEOUT) }
+}
+
 /// The most memory that a worker ever had, bytes, by what Linux says of it; none before it is a worker.
 ///
 /// A child that was spawned shares its parent's memory until it runs its own program, and Linux wakes the parent a moment before that
@@ -342,7 +350,13 @@ fn losses(worker: u32, log: &Path) -> Result<Vec<Disturbance>> {
 
 #[cfg(test)]
 mod tests {
-    use super::memory_peak;
+    use super::*;
+
+    #[test]
+    fn a_pause_explains_what_it_can_have_done() {
+        assert_eq!(aftermath(micros(Duration::from_millis(300))), micros(AWAKE));
+        assert_eq!(aftermath(micros(Duration::from_secs(3))), micros(SESSION_TIMEOUT));
+    }
 
     #[test]
     fn memory_is_a_workers_only_once_it_runs_its_own_program() {

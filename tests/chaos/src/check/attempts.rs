@@ -13,6 +13,9 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
         if let Some(what) = too_many(facts.rules(), record) {
             wrong("S6", what);
         }
+        if let Some(what) = forgotten(facts.rules(), partition, record) {
+            wrong("S6", what);
+        }
         for pair in record.calls.windows(2) {
             let [one, next] = pair else { continue };
             if let Some((invariant, what)) = miscounted(facts, record, (one, next)) {
@@ -28,6 +31,18 @@ fn too_many(rules: &Rules, record: &RecordFacts<'_>) -> Option<String> {
     // What blocks is tried on and on, and charged no more: the number stays.
     let allowed = rules.max_attempts + u32::from(rules.on_exhausted == OnExhausted::Block);
     (most > allowed).then(|| format!("attempt {most} of {}", rules.max_attempts))
+}
+
+/// A call by an owner who could read in the checkpoint before its own first commit that more attempts had been charged: whatever befell
+/// the one before it.
+fn forgotten(rules: &Rules, partition: &PartitionFacts<'_>, record: &RecordFacts<'_>) -> Option<String> {
+    record.calls.iter().find_map(|call| {
+        let (_, read) = partition.read_by(call.owner)?;
+        let charged = read.failing.iter().find(|failing| failing.offset == record.record.offset)?.attempts;
+        let (owner, attempt) = (call.owner, call.attempt);
+        (attempt < (charged + 1).min(rules.max_attempts))
+            .then(|| format!("owner {owner} called as attempt {attempt} what it had read as charged {charged}"))
+    })
 }
 
 /// What one call cost is what the next one counts, unless the worker that knew had no chance to tell. What a batch cost none of its

@@ -1,5 +1,7 @@
 //! S1–S4: what commits say against what had been done.
 
+use penstock_crds::checkpoint::{Checkpoint, Rejected};
+
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, clock};
 use crate::history::{Micros, end_of};
@@ -47,23 +49,27 @@ fn ahead(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findi
     }
 }
 
-/// How long after a fault of a broker a commit may come late, and how soon it must be put right then.
-const LATE: Micros = 15_000_000;
+/// How soon a commit that was taken late must be put right.
+const PUT_RIGHT: Micros = 15_000_000;
 
-/// S3: offsets never go back. A broker that gets on after a fault may take a commit that was given up after the one that followed; nobody
-/// can prevent that, but the worker has to put it right.
+/// S3: offsets never go back. A broker that gets on after a fault may take a commit that was given up after the one that followed, of the same
+/// owner; nobody can prevent that, but the worker has to put it right.
 fn backwards(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     let brokers = || facts.history.disturbances.iter().filter(|one| one.worker.is_none());
     for (place, pair) in partition.commits.windows(2).enumerate() {
-        let [(one, _), (next, _)] = pair else { continue };
+        let [(one, before), (next, after)] = pair else { continue };
         if next.offset >= one.offset {
             continue;
         }
         let late = end_of(next.at);
-        let fault = brokers().any(|fault| fault.from <= late && fault.until.saturating_add(LATE) >= late);
-        let mut after = partition.commits[place + 2..].iter();
-        let mended = after.any(|(commit, _)| commit.offset >= one.offset && end_of(commit.at) <= late + LATE);
-        if !(fault && mended) {
+        let fault = brokers().any(|fault| (fault.from..=fault.until).contains(&late));
+        // Kafka takes none of a member that is out of the group.
+        let of =
+            |checkpoint: &Result<Checkpoint, Rejected>| checkpoint.as_ref().ok().map(|checkpoint| checkpoint.owner);
+        let same = of(before).is_some() && of(before) == of(after);
+        let mut rest = partition.commits[place + 2..].iter();
+        let mended = rest.any(|(commit, _)| commit.offset >= one.offset && end_of(commit.at) <= late + PUT_RIGHT);
+        if !(fault && same && mended) {
             findings.add("S3", || {
                 let (before, after) = (clock(end_of(one.at) - 999), clock(end_of(next.at) - 999));
                 format!(

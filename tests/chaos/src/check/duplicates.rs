@@ -1,6 +1,6 @@
 //! S7: what is done twice, and whether it had to be.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use penstock_crds::checkpoint::Checkpoint;
 
@@ -14,26 +14,14 @@ const ON_ITS_WAY: Micros = 20_000;
 const NEARLY: Micros = 1_000_000;
 
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
-    let firsts = first_commits(partition);
     let calls = partition.records.iter().flat_map(|record| &record.calls);
     let workers: BTreeSet<u32> = calls.map(|call| call.worker).collect();
     for record in &partition.records {
-        let repeated = repeated_call(facts, record).or_else(|| forgotten(partition, &firsts, record));
+        let repeated = repeated_call(facts, record).or_else(|| forgotten(partition, record));
         for what in repeated.into_iter().chain(repeated_forward(facts, record, &workers)) {
             findings.add("S7", || format!("partition {}: {what}: {}", partition.tp, record.story()));
         }
     }
-}
-
-/// Where in the order of commits each owner begins.
-fn first_commits(partition: &PartitionFacts<'_>) -> BTreeMap<u64, usize> {
-    let mut firsts = BTreeMap::new();
-    for (index, (_, checkpoint)) in partition.commits.iter().enumerate() {
-        if let Ok(checkpoint) = checkpoint {
-            firsts.entry(checkpoint.owner).or_insert(index);
-        }
-    }
-    firsts
 }
 
 /// A call after the record was done must have a reason: the worker that knew could not tell. That holds for each time that it was done.
@@ -103,18 +91,11 @@ fn may_be_unheard(facts: &Facts<'_>, call: &Call) -> bool {
 }
 
 /// A call by an owner who could read in the checkpoint before its own first commit that the record is done.
-fn forgotten(
-    partition: &PartitionFacts<'_>,
-    firsts: &BTreeMap<u64, usize>,
-    record: &RecordFacts<'_>,
-) -> Option<String> {
+fn forgotten(partition: &PartitionFacts<'_>, record: &RecordFacts<'_>) -> Option<String> {
     let settled: Micros = record.settled?.at;
     let again = record.calls.iter().filter(|call| call.start > settled);
     for call in again {
-        let Some(first) = firsts.get(&call.owner) else { continue };
-        let Some((commit, Ok(read))) = first.checked_sub(1).and_then(|index| partition.commits.get(index)) else {
-            continue;
-        };
+        let Some((commit, read)) = partition.read_by(call.owner) else { continue };
         if commit.offset > record.record.offset || claims(read, record.record.offset) {
             let owner = call.owner;
             return Some(format!("owner {owner} called again what it had read as done"));

@@ -36,6 +36,8 @@ pub struct PartitionFacts<'a> {
     pub records: Vec<RecordFacts<'a>>,
     /// In the order of `__consumer_offsets`, each with what its metadata says.
     pub commits: Vec<(&'a Commit, Result<Checkpoint, Rejected>)>,
+    /// Where in their order each owner begins.
+    firsts: BTreeMap<u64, usize>,
 }
 
 /// One record.
@@ -124,7 +126,8 @@ impl<'a> PartitionFacts<'a> {
             letter_gone: false,
         });
         let topic_id = history.topic_ids.get(log.tp.topic).copied().unwrap_or_default();
-        let commits = history.commits.iter().filter(|commit| commit.tp == log.tp).map(|commit| {
+        let commits = history.commits.iter().filter(|commit| commit.tp == log.tp);
+        let commits = commits.map(|commit| {
             let place = Place {
                 cluster_id: &history.cluster_id,
                 topic_id,
@@ -134,7 +137,21 @@ impl<'a> PartitionFacts<'a> {
             };
             (commit, checkpoint::decode(&commit.metadata, &place))
         });
-        Self { tp: log.tp, end: log.end, records: records.collect(), commits: commits.collect() }
+        let commits: Vec<_> = commits.collect();
+        let mut firsts = BTreeMap::new();
+        for (index, (_, checkpoint)) in commits.iter().enumerate() {
+            if let Ok(checkpoint) = checkpoint {
+                firsts.entry(checkpoint.owner).or_insert(index);
+            }
+        }
+        Self { tp: log.tp, end: log.end, records: records.collect(), commits, firsts }
+    }
+
+    /// What an owner read before its own first commit, if that can be told.
+    pub fn read_by(&self, owner: u64) -> Option<(&Commit, &Checkpoint)> {
+        let before = self.firsts.get(&owner)?.checked_sub(1)?;
+        let (commit, checkpoint) = self.commits.get(before)?;
+        Some((commit, checkpoint.as_ref().ok()?))
     }
 
     fn record_mut(&mut self, offset: i64) -> Option<&mut RecordFacts<'a>> {

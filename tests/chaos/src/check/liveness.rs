@@ -54,19 +54,19 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
     else {
         return; // nothing was done at all: L1 says so
     };
-    let produced = partition.records.iter().map(|record| start_of(record.record.timestamp));
+    let first = partition.records.first().map(|record| start_of(record.record.timestamp));
     let calls = partition.records.iter().flat_map(|record| &record.calls);
-    let mut events: Vec<Micros> = calls.flat_map(|call| [call.start, call.end]).chain(produced).collect();
+    let mut events: Vec<Micros> = calls.flat_map(|call| [call.start, call.end]).chain(first).collect();
     events.extend(partition.commits.iter().map(|(commit, _)| end_of(commit.at)));
     events.sort_unstable();
     for pair in events.windows(2) {
         let [from, to] = pair else { continue };
         let overlapping = history.disturbances.iter().filter(|one| one.from <= *to && one.until >= *from);
-        let over = |one: &Disturbance| if one.until == Micros::MAX { one.from + MOURNING } else { one.until };
-        let excused = overlapping.map(over).max();
-        let still = to.saturating_sub(excused.unwrap_or(0).max(*from));
+        let excused = overlapping.map(|one| excused_until(history, one)).max();
+        let Some(left) = left_since(partition, *from) else { continue };
+        let still = to.saturating_sub(excused.unwrap_or(0).max(*from).max(left));
         let too_long = still > STANDSTILL + history.late.within(*from, *to);
-        if too_long && *from < last_done && has_some_left(partition, *from) {
+        if too_long && *from < last_done {
             findings.add("L2", || {
                 let (number, from, to) = (partition.tp, clock(*from), clock(*to));
                 format!("partition {number}: nothing happened from {from} to {to}, although records were left")
@@ -75,12 +75,33 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
     }
 }
 
-/// Whether something was left to be done or committed then: a producer may be slower than the plan, above all in transactions.
-fn has_some_left(partition: &PartitionFacts<'_>, at: Micros) -> bool {
+/// Until when something excuses that nothing happens to a partition. Whoever is gone, or stands still, is given up after a session, and if
+/// anybody else is there reads on.
+fn excused_until(history: &History, one: &Disturbance) -> Micros {
+    let given_up = one.from.saturating_add(MOURNING);
+    let Some(worker) = one.worker else { return one.until };
+    if one.until == Micros::MAX || others_live(history, worker, one.from, given_up) {
+        return one.until.min(given_up);
+    }
+    one.until
+}
+
+/// Whether another worker than that one lived all the time.
+fn others_live(history: &History, worker: u32, from: Micros, until: Micros) -> bool {
+    let lives = |life: &Worker| {
+        let ends = [life.killed, life.told, life.ended.map(|(ended, _)| ended)];
+        let stopped = life.stops.iter().any(|(stopped, woken)| *stopped <= until && *woken >= from);
+        life.started <= from && !stopped && ends.into_iter().flatten().all(|end| end > until)
+    };
+    (0..).zip(&history.workers).any(|(number, life)| number != worker && lives(life))
+}
+
+/// Since when, by the records' own times, something has been left of what was not committed at a time: a producer may be slower than the plan,
+/// above all in transactions.
+fn left_since(partition: &PartitionFacts<'_>, at: Micros) -> Option<Micros> {
     let by_then = partition.commits.iter().filter(|(commit, _)| end_of(commit.at) <= at);
     let committed = by_then.map(|(commit, _)| commit.offset).max().unwrap_or_default();
-    let left = |one: &RecordFacts<'_>| one.record.offset >= committed && start_of(one.record.timestamp) <= at;
-    partition.records.iter().any(left)
+    partition.span(committed, i64::MAX).iter().map(|one| start_of(one.record.timestamp)).min()
 }
 
 /// L4: a record that holds its key holds no other.
@@ -176,6 +197,15 @@ pub(super) fn check_workers(history: &History, findings: &mut Findings) {
             (None, None, Some((ended, code))) => {
                 findings.add("L3", || format!("worker {number} ended by itself at {} with {code:?}", clock(ended)));
             }
+        }
+        // Of one that was stopped, or on a machine that was late, nobody can tell.
+        let watched = worker.stops.is_empty() && history.late.is_empty();
+        let slept = worker.metrics.map_or(0, |metrics| metrics.woken_by_cap);
+        if slept > 0 && watched {
+            let what = || {
+                format!("worker {number} slept {slept} times to the end although there was work, and nobody woke it")
+            };
+            findings.add("L2", what);
         }
         if worker.memory_peak > history.rules.memory_bytes + MEMORY_SLACK {
             let (peak, budget) = (worker.memory_peak >> 20, history.rules.memory_bytes >> 20);

@@ -86,12 +86,15 @@ fn s3_a_commit_that_goes_back() {
     story().breaks("S3");
     // A commit that was given up while a broker was away is taken late, and put right.
     let broker = |story: Story| {
-        let fault = Disturbance { worker: None, from: at(8_000), until: at(9_000), what: "broker".to_owned() };
+        let fault = Disturbance { worker: None, from: at(8_000), until: at(12_000), what: "broker".to_owned() };
         story.with(|history| history.disturbances.push(fault))
     };
     broker(story().commit(2, 15_000)).holds();
     broker(story()).breaks("S3");
     broker(story().commit(2, 30_000)).breaks("S3");
+    // Another owner's is no commit that was given up.
+    let next = || Story::of(&[1, 2]).rest(0, 0).commit_with(1, 10_001, &owned(2));
+    broker(next().commit_with(2, 15_000, &owned(2))).breaks("S3");
     story().commit(2, 15_000).breaks("S3");
 }
 
@@ -163,6 +166,18 @@ fn s6_attempts_that_a_rebalance_forgets() {
     end(story()).killed(0, 7).holds();
 }
 
+/// Whatever befell the worker that told.
+#[test]
+fn s6_attempts_that_the_next_owner_had_read() {
+    let story = |attempt| {
+        let story = Story::of(&[1]).call(0, 1, 0, 5, Answer::Failed).killed(0, 20);
+        let story = story.commit_with(0, 10, &failing(0, 1, ErrorClass::ServerError)).commit_with(0, 30, &owned(2));
+        story.call_by((1, 2), 0, attempt, (40, 45), ACK).commit_with(1, 60, &owned(2))
+    };
+    story(2).holds();
+    story(1).breaks("S6");
+}
+
 #[test]
 fn s7_a_repetition_without_a_reason() {
     let again = || Story::of(&[1]).call(0, 1, 0, 5, ACK).call_by((1, 2), 0, 1, (6_010, 6_015), ACK);
@@ -219,7 +234,7 @@ fn s8_an_offset_without_the_epoch_of_its_record() {
 #[test]
 fn s8_a_checkpoint_that_is_too_long_for_the_broker() {
     let story = |metadata_too_large| {
-        let metrics = Metrics { metadata_too_large, woken_by_cap: 1 };
+        let metrics = Metrics { metadata_too_large, ..Metrics::default() };
         Story::of(&[1]).rest(0, 0).with(|history| history.workers[0].metrics = Some(metrics))
     };
     story(0).holds();
@@ -312,6 +327,49 @@ fn l2_where_nothing_is_left_nothing_stands_still() {
     };
     story(false).holds();
     story(true).breaks("L2");
+}
+
+#[test]
+fn l2_records_that_come_are_no_sign_of_life() {
+    let story = |pause| {
+        let story = Story::of(&[1, 2, 3, 4]).with(|history| {
+            let later = (0..).zip(&mut history.logs[0].records);
+            later.for_each(|(place, record)| record.timestamp += 10_000 * place);
+        });
+        let story = story.call(0, 1, 0, 5, ACK).commit(1, 10);
+        (1..4).fold(story, |story, offset| story.call(offset, 1, pause, pause + 5, ACK)).commit(4, pause + 9)
+    };
+    story(39_000).holds();
+    story(41_000).breaks("L2");
+}
+
+#[test]
+fn l2_a_worker_that_stands_still_excuses_no_more_than_its_session_where_there_are_others() {
+    let story = |others: bool, pause| {
+        let story = Story::of(&[1, 2]).call(0, 1, 0, 5, ACK).commit(1, 10).lost(1, 0, 40_000).with(|history| {
+            if !others {
+                history.workers[0].stops.push((at(20), at(50_000)));
+            }
+        });
+        story.call(1, 1, pause, pause + 5, ACK).commit(2, pause + 9)
+    };
+    story(true, 44_000).holds();
+    story(true, 46_000).breaks("L2");
+    story(false, 46_000).holds();
+}
+
+#[test]
+fn l2_a_worker_that_nobody_woke() {
+    let story = |times, stops: &[(i64, i64)]| {
+        let stops = stops.iter().map(|(from, until)| (at(*from), at(*until))).collect();
+        Story::of(&[1]).rest(0, 0).with(|history| {
+            let metrics = Metrics { woken_by_cap: times, ..Metrics::default() };
+            (history.workers[0].metrics, history.workers[0].stops) = (Some(metrics), stops);
+        })
+    };
+    story(0, &[]).holds();
+    story(1, &[]).breaks("L2");
+    story(1, &[(20, 30)]).holds();
 }
 
 #[test]
