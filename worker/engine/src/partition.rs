@@ -115,10 +115,19 @@ pub(crate) struct Commits {
     pub(crate) unanswered_since: Option<Instant>,
     /// Commits before the last one whose answer never came: the coordinator may take them yet.
     pub(crate) given_up: u32,
-    /// Nothing may start: another member may own the partition by now.
-    pub(crate) fenced: bool,
-    /// For no more than that we had nothing to commit, as yet.
-    pub(crate) asked: bool,
+    pub(crate) fence: Fence,
+}
+
+/// Whether nothing may start, for another member may own the partition by now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Fence {
+    /// It is ours.
+    #[default]
+    Open,
+    /// We had nothing to commit for long, and have asked.
+    Asked,
+    /// Commits go unanswered, or we slept.
+    Closed,
 }
 
 #[derive(Clone, Debug)]
@@ -209,7 +218,7 @@ impl Partition {
 
     /// Whether records of it may be started.
     pub(crate) fn may_start(&self) -> bool {
-        self.phase == Phase::Flowing && self.commits.owner_known && !self.commits.fenced
+        self.phase == Phase::Flowing && self.commits.owner_known && self.commits.fence == Fence::Open
     }
 
     /// Which consumer group gave it: 0 for the source's, 1 for the delay topics'.
@@ -360,8 +369,7 @@ impl Commits {
             failures: 0,
             unanswered_since: None,
             given_up: 0,
-            fenced: false,
-            asked: false,
+            fence: Fence::Open,
         }
     }
 }

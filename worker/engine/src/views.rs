@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use penstock_crds::checkpoint::{ErrorClass, HoldReason};
 
-use crate::partition::{Partition, Phase};
+use crate::partition::{Fence, Partition, Phase};
 use crate::seam::Tp;
 use crate::time::Instant;
 
@@ -72,7 +72,7 @@ impl Partition {
             parked_keys: self.parking.len(),
             blocked_for: blocked.map(|trouble| trouble.age(now)),
             hold: self.hold.map(|held| held.reason),
-            fenced: self.commits.fenced,
+            fenced: self.commits.fence != Fence::Open,
             draining: self.phase == Phase::Draining,
         })
     }

@@ -1,7 +1,5 @@
 //! Whom it is about when a processor says of a whole batch that it is busy (S12, L4).
 
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 mod stage;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use core::time::Duration;
 use penstock_crds::checkpoint::{self, Checkpoint, Counters, ErrorClass, Gauges, Hold, HoldReason, Place};
 
 use super::{Engine, Processor};
-use crate::partition::{Partition, Phase, UnderWay};
+use crate::partition::{Fence, Partition, Phase, UnderWay};
 use crate::room::Room;
 use crate::seam::{CommitId, CommitResult, Effect, Tp};
 use crate::solitude::Solitude;
@@ -142,8 +142,10 @@ impl Engine {
                 partition.commits.owner_known = true;
                 // An acknowledgement that lay around for long says nothing about now.
                 let stale = now.since(sent.sent) > self.policy.session_timeout / 2;
-                partition.commits.fenced &= stale;
-                partition.commits.changed |= partition.commits.fenced;
+                if !stale {
+                    partition.commits.fence = Fence::Open;
+                }
+                partition.commits.changed |= partition.commits.fence != Fence::Open;
                 self.uncommitted |= partition.wants_commit();
                 self.wake(tp);
             }
@@ -210,13 +212,13 @@ impl Engine {
         for partition in self.partitions.iter_mut().filter(|partition| partition.phase == Phase::Flowing) {
             let commits = &mut partition.commits;
             let overdue = commits.unanswered_since.map_or(Instant::NEVER, |since| since + half);
-            let fence = asleep || now > overdue;
-            self.counters.fenced += u64::from(fence && (!commits.fenced || commits.asked));
-            commits.fenced |= fence;
-            commits.asked &= !fence;
-            commits.changed |= commits.fenced;
-            self.uncommitted |= commits.fenced;
-            if !commits.fenced {
+            if asleep || now > overdue {
+                self.counters.fenced += u64::from(commits.fence != Fence::Closed);
+                commits.fence = Fence::Closed;
+            }
+            commits.changed |= commits.fence != Fence::Open;
+            self.uncommitted |= commits.fence != Fence::Open;
+            if commits.fence != Fence::Closed {
                 self.fence_at = self.fence_at.min(overdue);
             }
         }
@@ -236,8 +238,7 @@ impl Engine {
         }
         for partition in self.partitions.iter_mut().filter(|one| one.may_start() && silent[one.group()]) {
             if partition.ledger.undone() > 0 {
-                partition.commits.fenced = true;
-                partition.commits.asked = true;
+                partition.commits.fence = Fence::Asked;
                 partition.commits.changed = true;
                 self.uncommitted = true;
                 self.next_round = now;
