@@ -63,10 +63,12 @@ fn standstill(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut 
         let [from, to] = pair else { continue };
         let overlapping = history.disturbances.iter().filter(|one| one.from <= *to && one.until >= *from);
         let excused = overlapping.map(|one| excused_until(history, one)).max();
-        let Some(left) = left_since(partition, *from) else { continue };
-        let still = to.saturating_sub(excused.unwrap_or(0).max(*from).max(left));
-        let too_long = still > STANDSTILL + history.late.within(*from, *to);
-        if too_long && *from < last_done {
+        let begun = excused.unwrap_or(0).max(*from);
+        let too_long = |begun: Micros| to.saturating_sub(begun) > STANDSTILL + history.late.within(*from, *to);
+        if *from >= last_done || !too_long(begun) {
+            continue;
+        }
+        if left_since(partition, *from).is_some_and(|left| too_long(begun.max(left))) {
             findings.add("L2", || {
                 let (number, from, to) = (partition.tp, clock(*from), clock(*to));
                 format!("partition {number}: nothing happened from {from} to {to}, although records were left")
