@@ -120,11 +120,17 @@ spec:
 
     /// The same, with these variables in its environment.
     pub(crate) fn start_with(&self, pipeline: &str, environment: &[(&str, &str)]) -> Worker {
+        self.start_program("penstock-worker", pipeline, environment)
+    }
+
+    /// The same of another program, built beside the worker: one with a handler of its own.
+    pub(crate) fn start_program(&self, program: &str, pipeline: &str, environment: &[(&str, &str)]) -> Worker {
+        let program = worker_program().unwrap().with_file_name(program);
         self.started.set(self.started.get() + 1);
         let number = self.started.get();
         let log = std::fs::File::create(self.logs.join(format!("{number}.log"))).unwrap();
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--"]).arg(worker_program().unwrap()).arg("run").arg(self.file(pipeline));
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program).arg("run").arg(self.file(pipeline));
         command.args(["--http", "127.0.0.1:0"]).arg("--termination-log").arg(self.logs.join(format!("{number}.end")));
         command.envs(environment.iter().copied());
         command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
