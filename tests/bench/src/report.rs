@@ -36,8 +36,11 @@ Time runs until everything is *committed* (the raw loop commits nothing: until i
 over librdkafka say it before they make their client (Penstock once its pipeline is written to a file, before the worker's program is
 loaded), so joining the group counts; those in Java say it at their first record, so that the start of a JVM is not held against them. CPU is
 that of the consumer's whole process. \"Of the ceiling\" is 1,000 keys divided by the time a record takes, or, where it takes none, the raw
-loop's median. Penstock runs with `onExhausted: Discard`, since nothing fails in these cells; the raw loop is `BaseConsumer::poll` of
-rust-rdkafka over the same librdkafka, with the allocator that Penstock has.
+loop's median. Penstock runs with `onExhausted: Discard`: nothing fails but the sick keys of its own figures, and those are to cost others as
+little as they can. The raw loop is `BaseConsumer::poll` of rust-rdkafka over the same librdkafka, with the allocator that Penstock has. Where
+there is no work Penstock's processor is its own `discard`, and the rivals' is an empty listener, called for each record or batch. Where a
+record waits, Penstock's handler awaits a timer, as one does in asynchronous Rust; Spring's and Parallel Consumer's blocks its thread, as one
+does in theirs.
 
 Spring Kafka and Parallel Consumer run at the settings that served them best here. In the cells with a server they call it as Penstock does,
 over kept-alive connections of HTTP/1.1, with `java.net.http.HttpClient`, and the thread that has the records waits for the answer: of Spring's
