@@ -57,7 +57,7 @@ fn run(story: &str, delivery: &str, environment: &[(&str, &str)]) {
     written.sort();
     assert_eq!(written, expected);
     let letters = stage.letters();
-    assert!(letters.iter().all(|letter| letter.class == "rejected"), "{letters:?}");
+    assert!(letters.iter().all(|letter| letter.class == "Rejected"), "{letters:?}");
     let mut refused: Vec<(i32, i64)> = letters.iter().map(|letter| (letter.tp.partition, letter.offset)).collect();
     refused.sort_unstable();
     let cancelled = (0..FLIGHTS).filter(|number| !arrived(number));
