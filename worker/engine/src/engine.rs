@@ -82,7 +82,7 @@ pub struct Engine {
     next_round: Instant,
     /// When some partition will have waited too long for an acknowledged commit.
     fence_at: Instant,
-    /// How long ago we and the groups were heard of: the source's, the delay topics'.
+    /// With the source's group, and the delay topics'.
     contact: [Contact; 2],
     last_turn: Instant,
     commit_number: u64,
@@ -182,10 +182,7 @@ impl Engine {
             uncommitted: false,
             next_round: Instant::ZERO,
             fence_at: Instant::NEVER,
-            contact: [
-                Contact { spoke: Instant::ZERO, heard: Instant::ZERO },
-                Contact { spoke: delayed, heard: delayed },
-            ],
+            contact: [Instant::ZERO, delayed].map(|since| Contact { spoke: since, heard: since }),
             last_turn: Instant::ZERO,
             commit_number: 0,
             creditors: Vec::new(),

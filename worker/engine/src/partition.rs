@@ -119,10 +119,9 @@ pub(crate) struct Commits {
 }
 
 /// Whether nothing may start, for another member may own the partition by now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fence {
     /// It is ours.
-    #[default]
     Open,
     /// We had nothing to commit for long, and have asked.
     Asked,
