@@ -121,3 +121,20 @@ fn a_batch_is_answered_by_items_whatever_the_type_says() {
     assert_eq!(names(&said(3, 200, &[], b"OK")), ["BatchFailed"; 3], "2xx with a body that says nothing is no answer");
     assert_eq!(names(&said(3, 500, &[], body)), ["BatchFailed"; 3], "the body of an error page is not read");
 }
+
+#[test]
+fn a_body_is_read_where_it_says_something() {
+    let typed =
+        |content_type: &'static str| HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(content_type))]);
+    let (plain, items) = (typed("text/html"), typed(ANSWER));
+    for (status, headers, of_batch_or_with_output, expected) in [
+        (StatusCode::OK, &plain, true, true),
+        (StatusCode::OK, &plain, false, false),
+        (StatusCode::OK, &items, false, true),
+        (StatusCode::INTERNAL_SERVER_ERROR, &plain, true, false),
+        (StatusCode::INTERNAL_SERVER_ERROR, &items, false, false),
+    ] {
+        let read = is_read(status, headers, of_batch_or_with_output);
+        assert_eq!(read, expected, "{status} {headers:?} {of_batch_or_with_output}");
+    }
+}
