@@ -29,6 +29,7 @@ use crate::error::{ErrorCode, KafkaError};
 use crate::native::client::{Client, Kind, c_string};
 use crate::native::partitions::PartitionList;
 use crate::native::queue::Queue;
+use crate::place::Place;
 use crate::record::{RecordSink, TopicPartition};
 use crate::settings::ClientConfig;
 use crate::wake::Waker;
@@ -48,6 +49,9 @@ const EVENTS: i32 = sys::RD_KAFKA_EVENT_REBALANCE
 
 /// How often the consumer's queue is polled although nothing was signalled. Polling is what tells librdkafka that we live.
 const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a partition rests after an error before it is read again: what comes then may be the same error.
+const REST: Duration = Duration::from_secs(1);
 
 /// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
 const ANY_PARTITION: i32 = -1;
@@ -86,6 +90,9 @@ struct Split {
     /// The topic was re-created: what is buffered lies in another log, at an offset that means nothing there.
     recreated: bool,
     left: Left,
+    place: Place,
+    /// After an error, when it is to be read again from its place. Until then it gives nothing.
+    again_at: Option<Instant>,
 }
 
 /// Where a partition stood before it was told to read on elsewhere. The client says so for a while yet: it forgets with the fetcher that it
@@ -106,8 +113,10 @@ impl Left {
 }
 
 impl Split {
-    fn maybe_ready(&self) -> bool {
-        self.assigned && !self.recreated && self.queue.maybe()
+    /// `revoking`: something was asked back, and was not given yet.
+    fn maybe_ready(&self, revoking: bool) -> bool {
+        let rests = self.again_at.is_some_and(|at| revoking || Instant::now() < at);
+        self.assigned && !self.recreated && !rests && self.queue.maybe()
     }
 }
 
@@ -246,7 +255,7 @@ impl Consumer {
         let mut list = PartitionList::with_capacity(partitions.len());
         for start in partitions {
             let topic = c_string(&start.partition.topic)?;
-            self.split(&start.partition, topic.clone())?;
+            self.split(start, topic.clone())?;
             list.add_at(&topic, start.partition.partition, start.offset, start.leader_epoch);
         }
         self.client.incremental_assign(&list)?;
@@ -259,14 +268,23 @@ impl Consumer {
     }
 
     /// Gives the partition a queue of its own, anew at each assignment: librdkafka may have replaced the one we knew.
-    fn split(&mut self, partition: &TopicPartition, topic: CString) -> Result<(), KafkaError> {
+    fn split(&mut self, start: &StartAt, topic: CString) -> Result<(), KafkaError> {
+        let partition = &start.partition;
         // The old handle first: dropping it takes the signal off a queue that the new one may share.
         let assigned = self.partitions.remove(partition).is_some_and(|old| old.assigned);
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
-        self.partitions
-            .insert(partition.clone(), Split { queue, topic, assigned, recreated: false, left: Left::default() });
+        let split = Split {
+            queue,
+            topic,
+            assigned,
+            recreated: false,
+            left: Left::default(),
+            place: Place::at(start.offset, start.leader_epoch),
+            again_at: None,
+        };
+        self.partitions.insert(partition.clone(), split);
         Ok(())
     }
 
@@ -298,7 +316,7 @@ impl Consumer {
     /// its offset was lost ([`ErrorCode::is_offset_lost`]): librdkafka has stopped it then and ignores seeks of its own, so this
     /// gives the partition up and takes it again.
     pub fn seek(&mut self, at: &StartAt) -> Result<(), KafkaError> {
-        let left = self.position(&at.partition);
+        let left = self.told(&at.partition);
         self.unassign(std::slice::from_ref(&at.partition))?;
         self.assign(std::slice::from_ref(at))?;
         if let Some(split) = self.partitions.get_mut(&at.partition) {
@@ -334,12 +352,13 @@ impl Consumer {
 
     /// The partition's queue may hold something: it was signalled since it was last found empty.
     pub fn maybe_ready(&self, partition: &TopicPartition) -> bool {
-        self.partitions.get(partition).is_some_and(Split::maybe_ready)
+        self.partitions.get(partition).is_some_and(|split| split.maybe_ready(!self.revoking.is_empty()))
     }
 
     /// There may be something to take: look before you sleep. `with_credit` says whether a partition's records are wanted
     /// now; the others are left out.
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
+        let revoking = !self.revoking.is_empty();
         self.questions.some()
             || self.client.overheard().protocol_missing()
             || self.client.overheard().any_recreated()
@@ -347,16 +366,19 @@ impl Consumer {
             || !self.recreated.is_empty()
             || self.events.maybe()
             || self.replies.maybe()
-            || self.partitions.iter().any(|(partition, split)| split.maybe_ready() && with_credit(partition))
+            || self.partitions.iter().any(|(partition, split)| split.maybe_ready(revoking) && with_credit(partition))
     }
 
     /// Hands buffered records of one partition to `sink`, without waiting and without asking the broker. What `sink` got counts only as
     /// far as [`Fetched::records`] says: nothing, where the topic was found to be re-created.
     pub fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, sink: &mut impl RecordSink) -> Fetched {
-        let Some(split) = self.partitions.get(partition).filter(|split| split.assigned) else {
+        let Some(split) = self.partitions.get_mut(partition).filter(|split| split.assigned) else {
             return Fetched { empty: true, ..Fetched::default() };
         };
-        let taken = split.queue.take(limit.max_records, limit.max_bytes, sink);
+        if let Some(at) = split.again_at {
+            return Fetched { error: self.read_again(partition, at).err(), ..Fetched::default() };
+        }
+        let taken = split.queue.take((limit.max_records, limit.max_bytes), &mut split.place, sink);
         // Afterwards: a record of the new topic is never here before the word that the topic is new.
         self.look_for_recreated_topics();
         if let Some(split) = self.partitions.get_mut(partition) {
@@ -364,14 +386,39 @@ impl Consumer {
                 return Fetched::default();
             }
             split.left = split.left.after(taken.records);
+            if taken.error.as_ref().is_some_and(|error| !error.code.is_offset_lost()) {
+                split.again_at = Some(Instant::now() + REST);
+            }
         }
         Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }
     }
 
-    /// The offset behind the last record handed over, control records included; `None` before the first, also after a seek.
+    /// Reads a partition again from its place, when it is time: by what the client believes, whoever pauses and goes on, as all partitions do
+    /// in a rebalance, would pass over a record.
+    fn read_again(&mut self, partition: &TopicPartition, at: Instant) -> Result<(), KafkaError> {
+        // To give it up while something is asked back would answer that.
+        let Some(split) =
+            self.partitions.get_mut(partition).filter(|_| self.revoking.is_empty() && Instant::now() >= at)
+        else {
+            return Ok(());
+        };
+        let Place { next, leader_epoch, .. } = split.place;
+        self.seek(&StartAt { partition: partition.clone(), offset: next, leader_epoch })
+            .map_err(|error| KafkaError { fatal: true, ..error })
+    }
+
+    /// The offset behind the last record handed over, control records included, or where reading began; `None` for a partition that was
+    /// never assigned. After an error it is behind the last record alone.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
         let split = self.partitions.get(partition)?;
-        split.left.behind(self.client.position(&split.topic, partition.partition))
+        let believed = split.left.behind(self.told(partition)).filter(|_| split.again_at.is_none());
+        Some(believed.unwrap_or(split.place.next))
+    }
+
+    /// The position that the client tells, be it to be believed or not.
+    fn told(&self, partition: &TopicPartition) -> Option<i64> {
+        let split = self.partitions.get(partition)?;
+        self.client.position(&split.topic, partition.partition)
     }
 
     /// The partition's ends as last seen; `None` before the first fetch response.

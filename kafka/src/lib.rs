@@ -17,6 +17,7 @@ pub mod consumer;
 pub mod error;
 pub mod memory;
 mod native;
+mod place;
 pub mod producer;
 pub mod record;
 pub mod settings;

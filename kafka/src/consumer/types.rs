@@ -109,7 +109,8 @@ pub struct CommitOffset {
 pub struct FetchLimit {
     /// At most this many records.
     pub max_records: usize,
-    /// No further record once this many bytes (keys, values, headers) were taken; one record may go above it.
+    /// No further record once this many bytes (keys, values, headers) were taken; one record may go above it, or 16 where records are
+    /// suddenly larger than before.
     pub max_bytes: usize,
 }
 
@@ -123,7 +124,8 @@ pub struct Fetched {
     /// The queue was empty at the end, so the position can be read: it is behind the last record, control records
     /// (transaction markers) included.
     pub empty: bool,
-    /// The partition cannot be read further, see [`ErrorCode::is_offset_lost`]. Records fetched before it were handed over.
+    /// An error came behind these records. Where the offset is lost ([`ErrorCode::is_offset_lost`]) the partition must be read on elsewhere;
+    /// after a fatal one the consumer is of no use; after any other it rests for a second and is read again from there.
     pub error: Option<KafkaError>,
 }
 

@@ -12,6 +12,7 @@ use super::client::{Client, millis};
 use super::event::Event;
 use super::headers;
 use crate::error::{ErrorCode, KafkaError};
+use crate::place::{BATCH, Place};
 use crate::record::{BorrowedRecord, RecordSink, Timestamp};
 use crate::wake::{Maybe, Waker};
 
@@ -149,49 +150,90 @@ pub(crate) struct Taken {
     pub(crate) records: usize,
     pub(crate) bytes: usize,
     pub(crate) empty: bool,
+    /// What was found in the queue behind the last record. It leaves the client in the belief that it was a record
+    /// (`rd_kafka_q_serve_rkmessages` in rdkafka_queue.c, 2.12.1; librdkafka #5213, fixed in 2.13.2), and what came with it is gone: unless
+    /// the offset is lost, the partition must be read again from its place.
     pub(crate) error: Option<KafkaError>,
 }
 
 impl Queue {
-    /// Hands records to `sink` until one of the limits is reached, the queue is empty or an error is found in it.
-    pub(crate) fn take(&self, max_records: usize, max_bytes: usize, sink: &mut impl RecordSink) -> Taken {
+    /// Hands records to `sink` until one of the limits is reached, the queue is empty, or an error is found in it.
+    pub(crate) fn take(
+        &self,
+        (max_records, max_bytes): (usize, usize),
+        place: &mut Place,
+        sink: &mut impl RecordSink,
+    ) -> Taken {
         self.signal.maybe.look(|| {
-            let taken = self.take_now(max_records, max_bytes, sink);
+            let taken = self.take_now(max_records, max_bytes, place, sink);
             let more = !taken.empty;
             (taken, more)
         })
     }
 
-    fn take_now(&self, max_records: usize, max_bytes: usize, sink: &mut impl RecordSink) -> Taken {
+    fn take_now(&self, max_records: usize, max_bytes: usize, place: &mut Place, sink: &mut impl RecordSink) -> Taken {
         let mut taken = Taken::default();
         while taken.records < max_records && taken.bytes < max_bytes {
-            // SAFETY: a valid queue; the message returned is ours to destroy. Not the batch call: in 2.12.1 it moves the
-            // position wrongly past errors and control records (librdkafka #4844, #5213).
-            let Some(message) = NonNull::new(unsafe { sys::rd_kafka_consume_queue(self.ptr(), 0) }) else {
+            let most = place.batch(max_records - taken.records, max_bytes - taken.bytes);
+            let batch = self.next(most);
+            for message in batch.iter() {
+                if let Some(error) = message.error() {
+                    taken.error = Some(error);
+                    return taken;
+                }
+                let record = message.record();
+                let size = record.size();
+                place.took(record.offset, record.leader_epoch, size);
+                taken.records += 1;
+                taken.bytes += size;
+                sink.accept(record);
+            }
+            if batch.count < most {
                 taken.empty = true;
-                return taken;
-            };
-            let message = Message(message);
-            if let Some(error) = message.error() {
-                taken.error = Some(error);
                 break;
             }
-            let record = message.record();
-            taken.records += 1;
-            taken.bytes += record.size();
-            sink.accept(record);
         }
         taken
     }
+
+    /// As many messages as there are now, at most `most`. Fewer means that there are no more.
+    fn next(&self, most: usize) -> Batch {
+        let mut messages = [null_mut(); BATCH];
+        // SAFETY: a valid queue, and room for so many messages, which are ours to destroy.
+        let count = unsafe { sys::rd_kafka_consume_batch_queue(self.ptr(), 0, messages.as_mut_ptr(), most.min(BATCH)) };
+        Batch { messages, count: usize::try_from(count).unwrap_or(0) }
+    }
 }
 
-struct Message(NonNull<sys::rd_kafka_message_t>);
+/// Messages that are ours.
+struct Batch {
+    messages: [*mut sys::rd_kafka_message_t; BATCH],
+    count: usize,
+}
 
-impl Message {
+impl Batch {
+    fn iter(&self) -> impl Iterator<Item = Message<'_>> {
+        // SAFETY: librdkafka has put `count` messages there, and they live as long as `self`.
+        self.messages[..self.count].iter().map(|message| Message(unsafe { &**message }))
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        for message in &self.messages[..self.count] {
+            // SAFETY: ours, and every borrow from it has ended.
+            unsafe { sys::rd_kafka_message_destroy(*message) };
+        }
+    }
+}
+
+struct Message<'a>(&'a sys::rd_kafka_message_t);
+
+impl<'a> Message<'a> {
     fn error(&self) -> Option<KafkaError> {
         // SAFETY: a valid message; its text is copied.
         unsafe {
-            let message = self.0.as_ref();
+            let message = self.0;
             let code = super::error::code_in(&message.err);
             if code == ErrorCode::NONE {
                 return None;
@@ -201,11 +243,11 @@ impl Message {
         }
     }
 
-    fn record(&self) -> BorrowedRecord<'_> {
+    fn record(&self) -> BorrowedRecord<'a> {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
-        // SAFETY: a valid message, whose bytes and headers live as long as `self`.
+        // SAFETY: a valid message, whose bytes and headers live as long as its batch.
         let (message, millis, epoch, headers) = unsafe {
-            let message = self.0.as_ref();
+            let message = self.0;
             let millis = sys::rd_kafka_message_timestamp(message, &raw mut kind);
             (message, millis, sys::rd_kafka_message_leader_epoch(message), headers::of_message(message))
         };
@@ -226,12 +268,5 @@ impl Message {
             value: bytes(message.payload, message.len),
             headers,
         }
-    }
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        // SAFETY: ours, and every borrow from it has ended.
-        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) };
     }
 }

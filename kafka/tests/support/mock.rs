@@ -13,6 +13,7 @@ pub(crate) use rdkafka_sys::bindings::rd_kafka_resp_err_t as Code;
 #[repr(i16)]
 pub(crate) enum Request {
     Produce = 0,
+    Fetch = 1,
     OffsetCommit = 8,
     OffsetFetch = 9,
     JoinGroup = 11,

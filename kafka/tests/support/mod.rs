@@ -78,6 +78,9 @@ pub(crate) struct Member {
     pub(crate) records: Vec<Seen>,
     pub(crate) count: usize,
     pub(crate) keep_records: bool,
+    pub(crate) limit: FetchLimit,
+    /// The most records that one fetch brought.
+    pub(crate) largest_fetch: usize,
     pub(crate) rebalances: Vec<(RebalanceKind, usize, bool)>,
     pub(crate) commits: BTreeMap<u64, CommitReply>,
     pub(crate) committed: BTreeMap<u64, CommittedReply>,
@@ -129,6 +132,8 @@ impl Member {
             records: Vec::new(),
             count: 0,
             keep_records: true,
+            limit: FetchLimit { max_records: 1000, max_bytes: 1 << 20 },
+            largest_fetch: 0,
             rebalances: Vec::new(),
             commits: BTreeMap::new(),
             committed: BTreeMap::new(),
@@ -176,9 +181,9 @@ impl Member {
                     records.push(Seen::of(&partition, &record));
                 }
             };
-            let limit = FetchLimit { max_records: 1000, max_bytes: 1 << 20 };
-            let fetched = self.consumer.fetch(&partition, limit, &mut sink);
+            let fetched = self.consumer.fetch(&partition, self.limit, &mut sink);
             self.count += fetched.records;
+            self.largest_fetch = self.largest_fetch.max(fetched.records);
             worked |= fetched.records > 0;
             if let Some(error) = fetched.error {
                 self.partition_errors.push((partition.clone(), error));

@@ -36,8 +36,6 @@ pub(super) struct Partition {
     credit: u64,
     /// The position that the engine knows.
     position: i64,
-    /// Where reading began, and stands until something is delivered.
-    pub(super) begins_at: i64,
     /// It cannot be read on from where it stands: what is known of why.
     pub(super) failed: Option<Gone>,
     pub(super) watch: Watch,
@@ -102,7 +100,6 @@ impl Partition {
         self.seq = seq;
         self.reading = true;
         self.position = -1;
-        self.begins_at = offset;
         self.failed = None;
         self.watch = Watch::at(offset, now);
     }
@@ -135,7 +132,6 @@ impl Partitions {
             record_weight: RECORD_OVERHEAD_BYTES as usize,
             credit: 0,
             position: -1,
-            begins_at: -1,
             failed: None,
             watch: Watch::at(-1, Instant::ZERO),
         });

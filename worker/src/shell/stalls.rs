@@ -77,6 +77,11 @@ impl Watch {
         silent
     }
 
+    /// It told why it delivers nothing, which is not to be cured here.
+    pub(super) fn heard(&mut self, now: Instant) {
+        *self = Self::at(self.position, now);
+    }
+
     /// The broker's answer: the end of what can be read, or nothing where it did not say.
     pub(super) fn answered(&mut self, end: Option<i64>, now: Instant) -> Option<Cure> {
         if !std::mem::take(&mut self.asked) {
@@ -107,7 +112,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         for index in 0..self.partitions.len() {
             self.ask_again_for_ends(index, now);
             let Some(partition) = self.partitions.reading_at(index) else { continue };
-            let position = self.io.position(&partition.name).unwrap_or(partition.begins_at);
+            let Some(position) = self.io.position(&partition.name) else { continue };
             let high = self.io.high_watermark(&partition.name);
             let expected = calm && partition.may_be_read();
             if partition.watch.see(Seen { position, high, expected }, now) {
@@ -146,10 +151,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if let Err(error) = &end {
             tracing::warn!(partition = %partition.name, error, "where the log of a silent partition ends is not known");
         }
-        let position = self.io.position(&partition.name).unwrap_or(partition.begins_at);
-        if position != partition.watch.position {
+        let Some(position) = self.io.position(&partition.name).filter(|position| *position == partition.watch.position)
+        else {
             return; // the next look takes note
-        }
+        };
         if self.assignments.is_rebalancing() {
             // Silence is right, and to take a partition again would answer a revocation: begin anew.
             partition.watch = Watch::at(position, now);
@@ -159,7 +164,6 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         match cure {
             None => {}
             Some(Cure::Reassign) => {
-                partition.begins_at = position;
                 self.count_recovery("reassign", index);
                 let start = StartAt { partition: name, offset: position, leader_epoch: None };
                 if let Err(error) = self.io.seek(&start) {
@@ -209,6 +213,17 @@ mod tests {
         assert!((1000..2000).all(|second| !watch.see(held, at(second))));
         assert!(!watch.see(seen(50, 2000), at(2028)));
         assert!(watch.see(seen(50, 2000), at(2029)), "and is watched again from then on");
+    }
+
+    #[test]
+    fn whoever_says_what_is_wrong_is_not_silent() {
+        let mut watch = Watch::at(5, at(0));
+        for second in 0..100 {
+            assert!(!watch.see(seen(5, 9), at(second)));
+            watch.heard(at(second));
+        }
+        assert!(!watch.see(seen(5, 9), at(128)));
+        assert!(watch.see(seen(5, 9), at(129)));
     }
 
     #[test]
