@@ -50,7 +50,7 @@ const EVENTS: i32 = sys::RD_KAFKA_EVENT_REBALANCE
 /// How often the consumer's queue is polled although nothing was signalled. Polling is what tells librdkafka that we live.
 const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
-/// How long a partition rests after an error before it is read again: what comes then may be the same error.
+/// How long a partition that was given up after an error stays so: what comes then may be the same error.
 const REST: Duration = Duration::from_secs(1);
 
 /// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
@@ -63,6 +63,8 @@ pub struct Consumer {
     topics: HashSet<Arc<str>>,
     /// Partitions of topics that were re-created, to be told.
     recreated: VecDeque<TopicPartition>,
+    /// Partitions that met an error, to be given up and taken again.
+    failed: Vec<TopicPartition>,
     rebalances: u64,
     /// Whether the group's protocol is the classic one.
     classic: bool,
@@ -86,13 +88,30 @@ pub struct Consumer {
 struct Split {
     queue: Queue,
     topic: CString,
-    assigned: bool,
+    reading: Reading,
     /// The topic was re-created: what is buffered lies in another log, at an offset that means nothing there.
     recreated: bool,
     left: Left,
     place: Place,
-    /// After an error, when it is to be read again from its place. Until then it gives nothing.
-    again_at: Option<Instant>,
+}
+
+/// Whether a partition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    /// It is not ours.
+    No,
+    Yes,
+    /// An error came behind its last record, and where the client stands now is not to be believed (`Taken::error`).
+    Failed,
+    /// The client has given it up since, and is to take it again at this time.
+    Rests(Instant),
+}
+
+impl Reading {
+    /// Whether the client has it.
+    fn is_assigned(self) -> bool {
+        matches!(self, Self::Yes | Self::Failed)
+    }
 }
 
 /// Where a partition stood before it was told to read on elsewhere. The client says so for a while yet: it forgets with the fetcher that it
@@ -113,10 +132,8 @@ impl Left {
 }
 
 impl Split {
-    /// `revoking`: something was asked back, and was not given yet.
-    fn maybe_ready(&self, revoking: bool) -> bool {
-        let rests = self.again_at.is_some_and(|at| revoking || Instant::now() < at);
-        self.assigned && !self.recreated && !rests && self.queue.maybe()
+    fn maybe_ready(&self) -> bool {
+        self.reading == Reading::Yes && !self.recreated && self.queue.maybe()
     }
 }
 
@@ -131,6 +148,7 @@ impl Consumer {
             partitions: HashMap::new(),
             topics: HashSet::new(),
             recreated: VecDeque::new(),
+            failed: Vec::new(),
             rebalances: 0,
             classic: config.get("group.protocol") != Some("consumer"),
             revoking: HashSet::new(),
@@ -185,17 +203,50 @@ impl Consumer {
                 Some(event) => Some(event),
                 None => self.poll_replies(),
             };
-            match event? {
-                Heard::Event(event) => return Some(event),
-                Heard::Nothing => {}
+            match event {
+                Some(Heard::Event(event)) => return Some(event),
+                Some(Heard::Nothing) => {}
+                None => {
+                    let error = self.look_after_failed(Instant::now()).err()?;
+                    return Some(ConsumerEvent::Error(KafkaError { fatal: true, ..error }));
+                }
             }
         }
+    }
+
+    /// Gives up partitions that met an error, and takes them again after a rest, each behind the last record that was handed over. By what
+    /// the client believes, whoever pauses and goes on, as all partitions do in a rebalance, would pass over a record.
+    fn look_after_failed(&mut self, now: Instant) -> Result<(), KafkaError> {
+        // To give something up while it or another is asked back would answer that.
+        if self.failed.is_empty() || !self.revoking.is_empty() || self.closing {
+            return Ok(());
+        }
+        for partition in std::mem::take(&mut self.failed) {
+            let Some(split) = self.partitions.get_mut(&partition).filter(|split| !split.recreated) else { continue };
+            match split.reading {
+                Reading::No | Reading::Yes => continue, // given up or taken again by whoever owns this
+                Reading::Failed => {
+                    split.reading = Reading::Rests(now + REST);
+                    let mut list = PartitionList::with_capacity(1);
+                    list.add(&split.topic, partition.partition);
+                    self.client.incremental_unassign(&list)?;
+                }
+                Reading::Rests(until) if until <= now => {
+                    let Place { next, leader_epoch, .. } = split.place;
+                    self.assign(&[StartAt { partition, offset: next, leader_epoch }])?;
+                    continue;
+                }
+                Reading::Rests(_) => {}
+            }
+            self.failed.push(partition);
+        }
+        Ok(())
     }
 
     fn look_for_recreated_topics(&mut self) {
         for topic in self.client.overheard().take_recreated() {
             for (partition, split) in &mut self.partitions {
-                if split.assigned && !split.recreated && *partition.topic == *topic {
+                if split.reading != Reading::No && !split.recreated && *partition.topic == *topic {
                     split.recreated = true;
                     self.recreated.push_back(partition.clone());
                 }
@@ -261,7 +312,7 @@ impl Consumer {
         self.client.incremental_assign(&list)?;
         for start in partitions {
             if let Some(split) = self.partitions.get_mut(&start.partition) {
-                split.assigned = true;
+                split.reading = Reading::Yes;
             }
         }
         Ok(())
@@ -271,18 +322,17 @@ impl Consumer {
     fn split(&mut self, start: &StartAt, topic: CString) -> Result<(), KafkaError> {
         let partition = &start.partition;
         // The old handle first: dropping it takes the signal off a queue that the new one may share.
-        let assigned = self.partitions.remove(partition).is_some_and(|old| old.assigned);
+        let reading = self.partitions.remove(partition).map_or(Reading::No, |old| old.reading);
         let Some(queue) = Queue::partition(&self.client, &topic, partition.partition, self.waker.clone()) else {
             return Err(KafkaError::of(ErrorCode::UNKNOWN_PARTITION));
         };
         let split = Split {
             queue,
             topic,
-            assigned,
+            reading,
             recreated: false,
             left: Left::default(),
             place: Place::at(start.offset, start.leader_epoch),
-            again_at: None,
         };
         self.partitions.insert(partition.clone(), split);
         Ok(())
@@ -295,7 +345,7 @@ impl Consumer {
         for partition in partitions {
             self.revoking.remove(partition);
             let Some(split) = self.partitions.get_mut(partition) else { continue };
-            if std::mem::take(&mut split.assigned) {
+            if std::mem::replace(&mut split.reading, Reading::No).is_assigned() {
                 list.add(&split.topic, partition.partition);
             }
         }
@@ -352,13 +402,12 @@ impl Consumer {
 
     /// The partition's queue may hold something: it was signalled since it was last found empty.
     pub fn maybe_ready(&self, partition: &TopicPartition) -> bool {
-        self.partitions.get(partition).is_some_and(|split| split.maybe_ready(!self.revoking.is_empty()))
+        self.partitions.get(partition).is_some_and(Split::maybe_ready)
     }
 
     /// There may be something to take: look before you sleep. `with_credit` says whether a partition's records are wanted
     /// now; the others are left out.
     pub fn any_ready(&self, with_credit: impl Fn(&TopicPartition) -> bool) -> bool {
-        let revoking = !self.revoking.is_empty();
         self.questions.some()
             || self.client.overheard().protocol_missing()
             || self.client.overheard().any_recreated()
@@ -366,19 +415,23 @@ impl Consumer {
             || !self.recreated.is_empty()
             || self.events.maybe()
             || self.replies.maybe()
-            || self.partitions.iter().any(|(partition, split)| split.maybe_ready(revoking) && with_credit(partition))
+            || self.partitions.iter().any(|(partition, split)| split.maybe_ready() && with_credit(partition))
     }
 
     /// Hands buffered records of one partition to `sink`, without waiting and without asking the broker. What `sink` got counts only as
     /// far as [`Fetched::records`] says: nothing, where the topic was found to be re-created.
     pub fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, sink: &mut impl RecordSink) -> Fetched {
-        let Some(split) = self.partitions.get_mut(partition).filter(|split| split.assigned) else {
+        let Some(split) = self.partitions.get_mut(partition).filter(|split| split.reading != Reading::No) else {
             return Fetched { empty: true, ..Fetched::default() };
         };
-        if let Some(at) = split.again_at {
-            return Fetched { error: self.read_again(partition, at).err(), ..Fetched::default() };
+        if split.reading != Reading::Yes {
+            return Fetched::default();
         }
         let taken = split.queue.take((limit.max_records, limit.max_bytes), &mut split.place, sink);
+        if taken.error.as_ref().is_some_and(|error| !error.code.is_offset_lost()) {
+            split.reading = Reading::Failed;
+            self.failed.push(partition.clone());
+        }
         // Afterwards: a record of the new topic is never here before the word that the topic is new.
         self.look_for_recreated_topics();
         if let Some(split) = self.partitions.get_mut(partition) {
@@ -386,32 +439,16 @@ impl Consumer {
                 return Fetched::default();
             }
             split.left = split.left.after(taken.records);
-            if taken.error.as_ref().is_some_and(|error| !error.code.is_offset_lost()) {
-                split.again_at = Some(Instant::now() + REST);
-            }
         }
         Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }
-    }
-
-    /// Reads a partition again from its place, when it is time: by what the client believes, whoever pauses and goes on, as all partitions do
-    /// in a rebalance, would pass over a record.
-    fn read_again(&mut self, partition: &TopicPartition, at: Instant) -> Result<(), KafkaError> {
-        // To give it up while something is asked back would answer that.
-        let Some(split) =
-            self.partitions.get_mut(partition).filter(|_| self.revoking.is_empty() && Instant::now() >= at)
-        else {
-            return Ok(());
-        };
-        let Place { next, leader_epoch, .. } = split.place;
-        self.seek(&StartAt { partition: partition.clone(), offset: next, leader_epoch })
-            .map_err(|error| KafkaError { fatal: true, ..error })
     }
 
     /// The offset behind the last record handed over, control records included, or where reading began; `None` for a partition that was
     /// never assigned. After an error it is behind the last record alone.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
         let split = self.partitions.get(partition)?;
-        let believed = split.left.behind(self.told(partition)).filter(|_| split.again_at.is_none());
+        let believable = matches!(split.reading, Reading::Yes | Reading::No);
+        let believed = split.left.behind(self.told(partition)).filter(|_| believable);
         Some(believed.unwrap_or(split.place.next))
     }
 

@@ -60,10 +60,6 @@ impl ErrorCode {
     pub const FENCED_MEMBER_EPOCH: Self = Self(110);
     /// The member's epoch in a commit is older than the coordinator's (KIP-848).
     pub const STALE_MEMBER_EPOCH: Self = Self(113);
-    /// librdkafka: a batch of records does not match its checksum, or is none.
-    pub const BAD_MESSAGE: Self = Self(-199);
-    /// librdkafka: a batch of records cannot be decompressed.
-    pub const BAD_COMPRESSION: Self = Self(-198);
     /// librdkafka: the client is being destroyed.
     pub const DESTROY: Self = Self(-197);
     /// librdkafka: the connection to a broker broke.
@@ -124,11 +120,6 @@ impl ErrorCode {
             self,
             Self::OFFSET_OUT_OF_RANGE | Self::AUTO_OFFSET_RESET | Self::LOG_TRUNCATION | Self::UNKNOWN_TOPIC_ID
         )
-    }
-
-    /// Records came, and cannot be read.
-    pub fn is_unreadable(self) -> bool {
-        matches!(self, Self::BAD_MESSAGE | Self::BAD_COMPRESSION)
     }
 
     /// A commit refused for a reason that passes: the same offsets may be committed again while the partition is owned.

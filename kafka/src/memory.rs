@@ -60,7 +60,8 @@ pub fn fetch_buffers(budget: u64, load: &Load) -> FetchBuffers {
 }
 
 impl Load {
-    /// By how much a single record may exceed what is left of a limit, bytes: 0 on topics with Kafka's default, whose records are
+    /// By how much a single record may exceed what is left of a limit (where records suddenly are larger than those before, up to 16 of
+    /// them may once, as far as they are buffered), bytes: 0 on topics with Kafka's default, whose records are
     /// small beside any limit.
     pub fn overdraft(&self) -> u64 {
         if self.record_bytes > RECORD_BYTES { self.record_bytes } else { 0 }

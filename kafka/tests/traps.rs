@@ -87,7 +87,7 @@ fn whoever_reads_on_elsewhere_does_not_stand_where_it_stood() {
 }
 
 /// The call that takes many records takes an error for one of them, and whoever pauses then, as each rebalance makes all partitions do, goes on
-/// behind a record that never came (librdkafka #5213, fixed in 2.13.2).
+/// behind a record that never came, or finds that its offset is lost (librdkafka #5213).
 #[test]
 fn an_error_among_the_records_passes_over_none_of_them() {
     let mock = Mock::new(1);

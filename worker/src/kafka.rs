@@ -104,7 +104,7 @@ pub trait KafkaIo {
     /// Copies buffered records of one partition into the arena.
     fn fetch(&mut self, partition: &TopicPartition, limit: FetchLimit, into: &mut ArenaBuilder) -> Fetched;
 
-    /// The offset behind the last record handed over, control records included.
+    /// The offset behind the last record handed over, control records included, or where reading began.
     fn position(&self, partition: &TopicPartition) -> Option<i64>;
 
     /// The partition's high watermark as last fetched; no request is made.

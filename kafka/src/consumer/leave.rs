@@ -57,7 +57,7 @@ impl Consumer {
     /// Starts leaving the group. Go on taking events (the last revocation is one) until [`Consumer::is_closed`].
     pub fn close(&mut self) -> Result<(), KafkaError> {
         self.closing = true;
-        if self.classic && self.partitions.values().all(|split| !split.assigned) {
+        if self.classic && self.partitions.values().all(|split| !split.reading.is_assigned()) {
             self.leaving = Some(Leaving::begin(Instant::now()));
         }
         self.close_when_left()

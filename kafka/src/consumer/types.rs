@@ -125,7 +125,7 @@ pub struct Fetched {
     /// (transaction markers) included.
     pub empty: bool,
     /// An error came behind these records. Where the offset is lost ([`ErrorCode::is_offset_lost`]) the partition must be read on elsewhere;
-    /// after a fatal one the consumer is of no use; after any other it rests for a second and is read again from there.
+    /// after any other the client gives it up, and reads it again from there after a second.
     pub error: Option<KafkaError>,
 }
 

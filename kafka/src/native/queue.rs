@@ -151,7 +151,7 @@ pub(crate) struct Taken {
     pub(crate) bytes: usize,
     pub(crate) empty: bool,
     /// What was found in the queue behind the last record. It leaves the client in the belief that it was a record
-    /// (`rd_kafka_q_serve_rkmessages` in rdkafka_queue.c, 2.12.1; librdkafka #5213, fixed in 2.13.2), and what came with it is gone: unless
+    /// (`rd_kafka_q_serve_rkmessages` in rdkafka_queue.c, 2.12.1; librdkafka #5213 mends it for ends), and what came with it is gone: unless
     /// the offset is lost, the partition must be read again from its place.
     pub(crate) error: Option<KafkaError>,
 }

@@ -91,12 +91,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             partition.failed = Some(Gone { made_anew, cut_at, ..Gone::default() });
             let (name, seq) = (partition.name.clone(), partition.seq);
             self.io.find_ends(&name, seq);
-        } else if error.fatal {
-            self.consumer_failed(error, now);
         } else {
-            if error.code.is_unreadable() {
-                partition.watch.heard(now); // it is read again and again, and another consumer would read the same
-            }
+            partition.watch.heard(now); // it is read again and again, and another consumer would meet the same
             self.trouble(error, now);
         }
     }
