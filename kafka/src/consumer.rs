@@ -221,24 +221,31 @@ impl Consumer {
         if self.failed.is_empty() || !self.revoking.is_empty() || self.closing {
             return Ok(());
         }
+        let mut list = PartitionList::with_capacity(self.failed.len());
+        let (mut gives_up, mut again) = (false, Vec::new());
         for partition in std::mem::take(&mut self.failed) {
             let Some(split) = self.partitions.get_mut(&partition).filter(|split| !split.recreated) else { continue };
             match split.reading {
                 Reading::No | Reading::Yes => continue, // given up or taken again by whoever owns this
                 Reading::Failed => {
                     split.reading = Reading::Rests(now + REST);
-                    let mut list = PartitionList::with_capacity(1);
                     list.add(&split.topic, partition.partition);
-                    self.client.incremental_unassign(&list)?;
+                    gives_up = true;
                 }
                 Reading::Rests(until) if until <= now => {
                     let Place { next, leader_epoch, .. } = split.place;
-                    self.assign(&[StartAt { partition, offset: next, leader_epoch }])?;
+                    again.push(StartAt { partition, offset: next, leader_epoch });
                     continue;
                 }
                 Reading::Rests(_) => {}
             }
             self.failed.push(partition);
+        }
+        if gives_up {
+            self.client.incremental_unassign(&list)?;
+        }
+        if !again.is_empty() {
+            self.assign(&again)?;
         }
         Ok(())
     }
@@ -366,7 +373,8 @@ impl Consumer {
     /// its offset was lost ([`ErrorCode::is_offset_lost`]): librdkafka has stopped it then and ignores seeks of its own, so this
     /// gives the partition up and takes it again.
     pub fn seek(&mut self, at: &StartAt) -> Result<(), KafkaError> {
-        let left = self.told(&at.partition);
+        let left = self.partitions.get(&at.partition);
+        let left = left.and_then(|split| self.client.position(&split.topic, at.partition.partition));
         self.unassign(std::slice::from_ref(&at.partition))?;
         self.assign(std::slice::from_ref(at))?;
         if let Some(split) = self.partitions.get_mut(&at.partition) {
@@ -427,10 +435,22 @@ impl Consumer {
         if split.reading != Reading::Yes {
             return Fetched::default();
         }
-        let taken = split.queue.take((limit.max_records, limit.max_bytes), &mut split.place, sink);
-        if taken.error.as_ref().is_some_and(|error| !error.code.is_offset_lost()) {
-            split.reading = Reading::Failed;
-            self.failed.push(partition.clone());
+        let mut taken = split.queue.take((limit.max_records, limit.max_bytes), &mut split.place, sink);
+        if let Some(error) = &taken.error {
+            let lost = error.code.is_offset_lost();
+            if !lost || !split.place.is_lost(taken.error_at) {
+                split.reading = Reading::Failed;
+                self.failed.retain(|failed| failed != partition);
+                self.failed.push(partition.clone());
+            }
+            if lost && split.reading == Reading::Failed {
+                taken.error = None; // by the client's wrong position alone; or it is told again, of the right one
+            }
+        } else if taken.empty
+            && let Some(position) =
+                split.left.after(taken.records).behind(self.client.position(&split.topic, partition.partition))
+        {
+            split.place.reached(position);
         }
         // Afterwards: a record of the new topic is never here before the word that the topic is new.
         self.look_for_recreated_topics();
@@ -443,19 +463,10 @@ impl Consumer {
         Fetched { records: taken.records, bytes: taken.bytes, empty: taken.empty, error: taken.error }
     }
 
-    /// The offset behind the last record handed over, control records included, or where reading began; `None` for a partition that was
-    /// never assigned. After an error it is behind the last record alone.
+    /// The offset behind the last record handed over, control records included when the queue was empty then, or where reading began; `None`
+    /// for a partition that was never assigned.
     pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
-        let split = self.partitions.get(partition)?;
-        let believable = matches!(split.reading, Reading::Yes | Reading::No);
-        let believed = split.left.behind(self.told(partition)).filter(|_| believable);
-        Some(believed.unwrap_or(split.place.next))
-    }
-
-    /// The position that the client tells, be it to be believed or not.
-    fn told(&self, partition: &TopicPartition) -> Option<i64> {
-        let split = self.partitions.get(partition)?;
-        self.client.position(&split.topic, partition.partition)
+        Some(self.partitions.get(partition)?.place.next)
     }
 
     /// The partition's ends as last seen; `None` before the first fetch response.

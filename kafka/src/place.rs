@@ -9,9 +9,9 @@ pub(crate) const BATCH: usize = 16;
 /// A partition's place in its log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// Behind the last record that was handed over, or where reading began.
+    /// Behind the last record that was handed over and the control records after it, or where reading began.
     pub(crate) next: i64,
-    /// The leader epoch of that record (KIP-320).
+    /// The leader epoch of the last record (KIP-320).
     pub(crate) leader_epoch: Option<i32>,
     /// No record was larger of late, in bytes; before the first, as large as Kafka takes them by default.
     largest: usize,
@@ -26,6 +26,16 @@ impl Place {
     /// How many records to ask for, where so many more may come.
     pub(crate) fn batch(&self, records: usize, bytes: usize) -> usize {
         records.min(bytes / self.largest.max(1)).clamp(1, BATCH)
+    }
+
+    /// Nothing is left to be handed over below this offset.
+    pub(crate) fn reached(&mut self, position: i64) {
+        self.next = self.next.max(position);
+    }
+
+    /// Whether an offset that is not in the log is this one. Where the client has gone astray, it is another (below 0: it is not said).
+    pub(crate) fn is_lost(&self, offset: i64) -> bool {
+        offset < 0 || offset == self.next
     }
 
     /// A record was handed over, of so many bytes.
@@ -48,6 +58,9 @@ mod tests {
         place.took(7, Some(3), 100);
         place.took(11, None, 100);
         assert_eq!((place.next, place.leader_epoch), (12, None));
+        place.reached(14); // two markers
+        place.reached(13);
+        assert_eq!((place.next, place.is_lost(14), place.is_lost(15), place.is_lost(-1001)), (14, true, false, true));
     }
 
     #[test]

@@ -154,6 +154,8 @@ pub(crate) struct Taken {
     /// (`rd_kafka_q_serve_rkmessages` in rdkafka_queue.c, 2.12.1; librdkafka #5213 mends it for ends), and what came with it is gone: unless
     /// the offset is lost, the partition must be read again from its place.
     pub(crate) error: Option<KafkaError>,
+    /// Where the client stood when it met the error; below 0 where that is not said.
+    pub(crate) error_at: i64,
 }
 
 impl Queue {
@@ -178,7 +180,7 @@ impl Queue {
             let batch = self.next(most);
             for message in batch.iter() {
                 if let Some(error) = message.error() {
-                    taken.error = Some(error);
+                    (taken.error, taken.error_at) = (Some(error), message.0.offset);
                     return taken;
                 }
                 let record = message.record();
