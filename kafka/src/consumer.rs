@@ -14,8 +14,10 @@
 //! that was not closed leaves its group only when the session ends.
 
 mod committed;
+mod failed;
 mod hear;
 mod leave;
+mod split;
 mod types;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -36,6 +38,7 @@ use crate::wake::Waker;
 
 use committed::{Answer, Questions};
 use hear::{Heard, hear};
+use split::{Left, Reading, Split};
 pub use types::{
     CommitOffset, CommitReply, Committed, CommittedPart, CommittedReply, ConsumerEvent, FetchLimit, Fetched, Rebalance,
     RebalanceKind, StartAt, Watermarks,
@@ -49,9 +52,6 @@ const EVENTS: i32 = sys::RD_KAFKA_EVENT_REBALANCE
 
 /// How often the consumer's queue is polled although nothing was signalled. Polling is what tells librdkafka that we live.
 const POLL_AT_LEAST_EVERY: Duration = Duration::from_secs(1);
-
-/// How long a partition that was given up after an error stays so: what comes then may be the same error.
-const REST: Duration = Duration::from_secs(1);
 
 /// `RD_KAFKA_PARTITION_UA`, a macro that the bindings lack.
 const ANY_PARTITION: i32 = -1;
@@ -81,60 +81,6 @@ pub struct Consumer {
     replies: Queue,
     waker: Waker,
     client: Arc<Client>,
-}
-
-/// A partition with a queue of its own. Kept for as long as the consumer lives, whoever owns the partition meanwhile.
-#[derive(Debug)]
-struct Split {
-    queue: Queue,
-    topic: CString,
-    reading: Reading,
-    /// The topic was re-created: what is buffered lies in another log, at an offset that means nothing there.
-    recreated: bool,
-    left: Left,
-    place: Place,
-}
-
-/// Whether a partition is read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Reading {
-    /// It is not ours.
-    No,
-    Yes,
-    /// An error came behind its last record, and where the client stands now is not to be believed (`Taken::error`).
-    Failed,
-    /// The client has given it up since, and is to take it again at this time.
-    Rests(Instant),
-}
-
-impl Reading {
-    /// Whether the client has it.
-    fn is_assigned(self) -> bool {
-        matches!(self, Self::Yes | Self::Failed)
-    }
-}
-
-/// Where a partition stood before it was told to read on elsewhere. The client says so for a while yet: it forgets with the fetcher that it
-/// stops, on another thread (`rd_kafka_toppar_fetch_stopped` in rdkafka_partition.c). Whoever believed it would pass over what lies before.
-#[derive(Clone, Copy, Debug, Default)]
-struct Left(Option<i64>);
-
-impl Left {
-    /// What is to be believed of a position that the client tells.
-    fn behind(self, position: Option<i64>) -> Option<i64> {
-        position.filter(|position| self.0 != Some(*position))
-    }
-
-    /// Records came from where it reads now.
-    fn after(self, records: usize) -> Self {
-        Self(self.0.filter(|_| records == 0))
-    }
-}
-
-impl Split {
-    fn maybe_ready(&self) -> bool {
-        self.reading == Reading::Yes && !self.recreated && self.queue.maybe()
-    }
 }
 
 impl Consumer {
@@ -212,42 +158,6 @@ impl Consumer {
                 }
             }
         }
-    }
-
-    /// Gives up partitions that met an error, and takes them again after a rest, each behind the last record that was handed over. By what
-    /// the client believes, whoever pauses and goes on, as all partitions do in a rebalance, would pass over a record.
-    fn look_after_failed(&mut self, now: Instant) -> Result<(), KafkaError> {
-        // To give something up while it or another is asked back would answer that.
-        if self.failed.is_empty() || !self.revoking.is_empty() || self.closing {
-            return Ok(());
-        }
-        let mut list = PartitionList::with_capacity(self.failed.len());
-        let (mut gives_up, mut again) = (false, Vec::new());
-        for partition in std::mem::take(&mut self.failed) {
-            let Some(split) = self.partitions.get_mut(&partition).filter(|split| !split.recreated) else { continue };
-            match split.reading {
-                Reading::No | Reading::Yes => continue, // given up or taken again by whoever owns this
-                Reading::Failed => {
-                    split.reading = Reading::Rests(now + REST);
-                    list.add(&split.topic, partition.partition);
-                    gives_up = true;
-                }
-                Reading::Rests(until) if until <= now => {
-                    let Place { next, leader_epoch, .. } = split.place;
-                    again.push(StartAt { partition, offset: next, leader_epoch });
-                    continue;
-                }
-                Reading::Rests(_) => {}
-            }
-            self.failed.push(partition);
-        }
-        if gives_up {
-            self.client.incremental_unassign(&list)?;
-        }
-        if !again.is_empty() {
-            self.assign(&again)?;
-        }
-        Ok(())
     }
 
     fn look_for_recreated_topics(&mut self) {
@@ -486,17 +396,4 @@ impl Consumer {
 /// `timeout`. Worth a second before a process exits, so that no thread of librdkafka is in the middle of something.
 pub fn wait_freed(timeout: Duration) -> bool {
     crate::native::client::wait_freed(timeout)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_place_that_was_left_is_not_believed_until_records_come_from_the_new_one() {
-        let left = Left(Some(50)).after(0);
-        assert_eq!([left.behind(Some(50)), left.behind(None), left.behind(Some(11))], [None, None, Some(11)]);
-        assert_eq!(left.after(1).behind(Some(50)), Some(50), "as far as before, in earnest");
-        assert_eq!(Left::default().behind(Some(50)), Some(50));
-    }
 }

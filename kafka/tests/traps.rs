@@ -69,7 +69,7 @@ fn a_heartbeat_that_is_not_answered_in_time_is_told_of() {
 }
 
 /// The position is the new place until records come from there, and then it may be the old one again. That the client tells the old one for a
-/// while is seen under load alone; what is made of it, `consumer.rs` tests.
+/// while is seen under load alone; what is made of it, `split.rs` tests.
 #[test]
 fn whoever_reads_on_elsewhere_does_not_stand_where_it_stood() {
     let mock = Mock::new(1);
