@@ -346,16 +346,8 @@ impl Consumer {
             return Fetched::default();
         }
         let mut taken = split.queue.take((limit.max_records, limit.max_bytes), &mut split.place, sink);
-        if let Some(error) = &taken.error {
-            let lost = error.code.is_offset_lost();
-            if !lost || !split.place.is_lost(taken.error_at) {
-                split.reading = Reading::Failed;
-                self.failed.retain(|failed| failed != partition);
-                self.failed.push(partition.clone());
-            }
-            if lost && split.reading == Reading::Failed {
-                taken.error = None; // by the client's wrong position alone; or it is told again, of the right one
-            }
+        if let Some(error) = taken.error.take() {
+            taken.error = self.met(partition, error, taken.error_at);
         } else if taken.empty
             && let Some(position) =
                 split.left.after(taken.records).behind(self.client.position(&split.topic, partition.partition))
