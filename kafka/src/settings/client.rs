@@ -148,7 +148,7 @@ impl Connection {
         layers.always("debug", overheard::BROKERS);
         // Same key, same partition as a Java producer would choose: readers of an output may count on it.
         layers.always("partitioner", "murmur2_random");
-        // The next record of a key waits until what this one put out is confirmed, so time spent waiting for company is the key's. With
+        // The next call of a key waits until what this one put out is confirmed, so time spent waiting for company is the key's. With
         // 1 ms instead of librdkafka's 5 few keys with outputs were done in half the time (chaos seed 2204); 0 would make every record a
         // request of its own under moderate load.
         layers.by_default("linger.ms", 1);

@@ -57,7 +57,7 @@ pub struct Engine {
     failed_together: Vec<(CallId, Member, Duration)>,
     /// Lanes of calls that have not ended yet, of which a record was not taken.
     stopped_lanes: Vec<(CallId, Tp, u64)>,
-    /// Forwards that were held back until all before them in their lane were done.
+    /// Forwards that were held back, or written, before all before them in their lane were done.
     released: Vec<(Tp, u64)>,
     /// Until when a batch waits for more records.
     batch_due: Option<Instant>,

@@ -12,13 +12,39 @@ pub(crate) struct Forwarding {
     pub(crate) record: Record,
     /// Failed writes so far.
     pub(crate) failures: u32,
-    /// Whether the producer has it; otherwise it waits for its back-off.
-    pub(crate) sent: bool,
+    pub(crate) stage: Stage,
     /// Its number, where keys are parked.
     pub(crate) parked: Option<LetterNumber>,
 }
 
+/// How far a forward is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Waits for its turn in its lane.
+    Held,
+    /// Waits for its back-off to pass.
+    BackingOff,
+    /// The producer has it.
+    Sent,
+    /// The producer has it, and one before it in its lane could not be written: it is to be written again behind that one.
+    Recalled,
+    /// Confirmed, earlier than one before it in its lane: it is done when that is.
+    Written,
+}
+
+impl Stage {
+    /// Whether a report of it is still to come.
+    pub(crate) const fn is_with_producer(self) -> bool {
+        matches!(self, Self::Sent | Self::Recalled)
+    }
+}
+
 impl Forwarding {
+    /// One that the producer does not have yet.
+    pub(crate) fn new(claim: Claim, to: Destination, record: Record) -> Self {
+        Self { claim, to, record, failures: 0, stage: Stage::Held, parked: None }
+    }
+
     /// Why its partition is held while it cannot be written.
     pub(crate) fn reason_when_failed(&self) -> HoldReason {
         match self.to {
@@ -58,10 +84,10 @@ impl Forwards {
     }
 
     /// Whether nothing but answers keeps the places, all of them held back for the record before them in their lane. The producer has none
-    /// of those yet, so that there is room for one more; dead letters, which may be refused for long, take what they take.
+    /// of those, so that there is room for one more; dead letters, which may be refused for long, take what they take.
     pub(crate) fn admits_one_more(&self, room: u32) -> bool {
         let mut under_way =
-            self.slots.iter().filter_map(|(_, place)| place.as_ref()).filter(|one| one.sent || one.failures > 0);
+            self.slots.iter().filter_map(|(_, place)| place.as_ref()).filter(|one| one.stage != Stage::Held);
         let is_answer = |one: &Forwarding| matches!(one.to, Destination::Output(_));
         let letters = under_way.try_fold(0_u32, |letters, one| (!is_answer(one)).then_some(letters + 1));
         letters.is_some_and(|letters| letters < room)
@@ -85,6 +111,27 @@ impl Forwards {
         let mine = |claim: &Claim| claim.tp == tp && claim.seq == seq && !claim.stale;
         let place = (0..).zip(&self.slots).find(|(_, (_, place))| place.as_ref().is_some_and(|one| mine(&one.claim)));
         place.map(|(slot, (serial, _))| ForwardId { slot, serial: *serial })
+    }
+
+    /// An output could not be written: those that the producer got behind it in its lane do not count. Returns their claims.
+    pub(crate) fn recall(&mut self, failed: &Claim) -> impl Iterator<Item = Claim> {
+        let failed = *failed;
+        let all = self.slots.iter_mut().filter_map(|(_, place)| place.as_mut());
+        all.filter(move |one| failed.is_before(&one.claim)).filter_map(|one| {
+            one.stage = match one.stage {
+                Stage::Sent => Stage::Recalled,
+                Stage::Written => Stage::Held,
+                Stage::Held | Stage::BackingOff | Stage::Recalled => return None,
+            };
+            Some(one.claim)
+        })
+    }
+
+    /// Whether the producer has one that stands before that in its lane.
+    pub(crate) fn is_behind_another(&self, claim: &Claim) -> bool {
+        let mut sent =
+            self.slots.iter().filter_map(|(_, place)| place.as_ref()).filter(|one| one.stage.is_with_producer());
+        sent.any(|one| one.claim.is_before(claim))
     }
 
     /// Whether one of a partition failed for that reason and is not confirmed since.
@@ -112,7 +159,9 @@ impl Forwards {
     /// Drops those of a partition that wait; the producer has the others, whose claims are returned.
     pub(crate) fn forsake(&mut self, tp: Tp) -> impl Iterator<Item = &mut Claim> {
         for (slot, (_, place)) in (0..).zip(self.slots.iter_mut()) {
-            if let Some(waiting) = place.take_if(|forwarding| forwarding.claim.tp == tp && !forwarding.sent) {
+            if let Some(waiting) =
+                place.take_if(|forwarding| forwarding.claim.tp == tp && !forwarding.stage.is_with_producer())
+            {
                 self.output_bytes -= output_bytes(&waiting.to);
                 self.free.push(slot);
                 self.in_use -= 1;

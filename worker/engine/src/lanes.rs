@@ -43,6 +43,8 @@ struct Lane {
     holds: u32,
     /// Records taken since the last one that was not, and one: what a call may hold of the lane where it may hold several.
     batch_limit: u32,
+    /// The last entry whose output the producer got behind those of all before it. [`NO_SEQ`] for none.
+    put_out: u64,
 }
 
 /// What joining a lane means for the entry.
@@ -70,7 +72,7 @@ impl Lanes {
         if self.idle > IDLE_MAX {
             self.sweep();
         }
-        let lane = Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0, batch_limit: u32::MAX };
+        let lane = Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0, batch_limit: u32::MAX, put_out: NO_SEQ };
         let index = self.free.pop().unwrap_or_else(|| {
             self.table.push(lane);
             u32::try_from(self.table.len() - 1).unwrap_or(u32::MAX) // one lane per held record: the window is far smaller
@@ -133,6 +135,18 @@ impl Lanes {
     pub(crate) fn adjust_batch_limit(&mut self, id: LaneId, taken: bool) {
         if let Some(lane) = self.table.get_mut(id.0 as usize) {
             lane.batch_limit = if taken { lane.batch_limit.saturating_add(1) } else { 1 };
+        }
+    }
+
+    /// The last entry whose output the producer got behind those of all before it: it takes the next one's too.
+    pub(crate) fn put_out(&self, id: LaneId) -> Option<u64> {
+        self.table.get(id.0 as usize).map(|lane| lane.put_out).filter(|seq| *seq != NO_SEQ)
+    }
+
+    /// The producer has an entry's output now; or none, where one could not be written, and nothing may go ahead of it any more.
+    pub(crate) fn set_put_out(&mut self, id: LaneId, seq: Option<u64>) {
+        if let Some(lane) = self.table.get_mut(id.0 as usize) {
+            lane.put_out = seq.unwrap_or(NO_SEQ);
         }
     }
 

@@ -28,8 +28,12 @@ pub(crate) enum State {
     Running,
     /// For its back-off to pass.
     Waiting,
-    /// With the producer, or waiting to be written again.
+    /// To be written: once it is its turn in its lane, or again when its back-off has passed.
+    Unsent,
+    /// With the producer.
     Forwarding,
+    /// Confirmed by the broker, earlier than one before it in its lane.
+    Written,
     /// Acknowledged, skipped, discarded, or confirmed on another topic.
     Done,
 }
@@ -37,7 +41,7 @@ pub(crate) enum State {
 impl State {
     /// Whether the processor or the producer has the record, and so its page.
     const fn is_out(self) -> bool {
-        matches!(self, Self::Running | Self::Forwarding)
+        matches!(self, Self::Running | Self::Unsent | Self::Forwarding | Self::Written)
     }
 }
 

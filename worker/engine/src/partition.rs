@@ -275,7 +275,7 @@ impl Partition {
         }
     }
 
-    /// Marks an entry done and opens its lane to the next, which is returned if it is a forward held back until now.
+    /// Marks an entry done and opens its lane to the next, which is returned if it is a forward that waited for that.
     pub(crate) fn complete(&mut self, seq: u64) -> Option<u64> {
         let entry = self.ledger.get(seq).filter(|entry| entry.state != State::Done)?;
         let (lane, offset, troubled) = (entry.lane, entry.offset, entry.troubled);
@@ -291,11 +291,28 @@ impl Partition {
         self.open_lane(free)
     }
 
-    /// A lane's head may go on: into the queue, or to the producer, where it was held back so that what a key puts out
-    /// keeps its order.
+    /// A lane's head may go on: into the queue, or, where what a key puts out had to keep its order, to the producer, or to be done.
     pub(crate) fn open_lane(&mut self, head: u64) -> Option<u64> {
         self.queue_if_idle(head);
-        self.ledger.get(head).is_some_and(|entry| entry.state == State::Forwarding).then_some(head)
+        self.ledger.get(head).is_some_and(|entry| matches!(entry.state, State::Unsent | State::Written)).then_some(head)
+    }
+
+    /// Whether nothing stands before an entry in its lane but outputs that the producer has. It keeps the order in which it gets them, so
+    /// that nobody need wait until they are confirmed.
+    pub(crate) fn is_next_to_put_out(&self, lane: LaneId, seq: u64) -> bool {
+        self.is_first(lane, seq) || self.lanes.put_out(lane).and_then(|last| self.ledger.following(last)) == Some(seq)
+    }
+
+    /// The producer has an entry's output. Returns the next one of its lane if that is to be written too.
+    pub(crate) fn put_out(&mut self, lane: LaneId, seq: u64) -> Option<u64> {
+        self.lanes.set_put_out(lane, Some(seq));
+        let unsent = |next: &u64| self.ledger.get(*next).is_some_and(|entry| entry.state == State::Unsent);
+        self.ledger.following(seq).filter(unsent)
+    }
+
+    /// Whether nothing stands before an entry in its lane.
+    pub(crate) fn is_first(&self, lane: LaneId, seq: u64) -> bool {
+        lane == LaneId::NONE || self.lanes.head(lane) == Some(seq)
     }
 
     /// The entry of the record that the claim is on, if it still has to be done.

@@ -32,6 +32,8 @@ pub(crate) enum Wrong {
     AttemptsLostOnRebalance,
     /// Calls the processor again when its output could not be written.
     OutputByRunningAgain,
+    /// Believes an output behind one of its lane that could not be written.
+    OutputOvertakes,
     /// Charges an attempt for an outage.
     OutageCharges,
     /// Lets all null keys share one lane.

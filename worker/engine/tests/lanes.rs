@@ -77,6 +77,12 @@ fn a_lane_that_failed_goes_on_with_smaller_calls() {
 /// such lanes take so much that no call is started otherwise (L1).
 #[test]
 fn a_record_is_called_again_though_the_answers_that_wait_for_it_leave_no_room() {
+    answers_leave_no_room(&ForwardResult::Confirmed);
+    answers_leave_no_room(&ForwardResult::Failed(failure(ErrorClass::ForwardFailed)));
+}
+
+/// `behind` is what the producer says of the answers behind those that are refused.
+fn answers_leave_no_room(behind: &ForwardResult) {
     let batch = Batch { max_records: 2, same_lane: true, ..Batch::default() };
     let policy = Policy { concurrency: 2, window_bytes: 1 << 20, batch, output: true, ..Policy::default() };
     let mut lanes = Stage::of(Policy { on_exhausted: OnExhausted::Block, ..policy });
@@ -84,11 +90,13 @@ fn a_record_is_called_again_though_the_answers_that_wait_for_it_leave_no_room() 
     lanes.receive((0..10).map(|offset| (offset, (offset / 2).to_string())));
     assert_eq!(lanes.offsets(), [[0, 1], [2, 3]]);
     lanes.answer_all(|_| with_output(300 << 10));
-    assert_eq!(lanes.forwards.len(), 2, "the answers behind wait");
-    for id in std::mem::take(&mut lanes.forwards) {
-        let result = ForwardResult::Refused(failure(ErrorClass::ForwardFailed));
+    assert_eq!(lanes.handed_over, [0, 1, 2, 3]);
+    for (id, offset) in std::mem::take(&mut lanes.forwards).into_iter().zip(0..) {
+        let refused = || ForwardResult::Refused(failure(ErrorClass::ForwardFailed));
+        let result = if offset % 2 == 0 { refused() } else { behind.clone() };
         lanes.tell(Event::Forwarded(vec![Forwarded { id, result }]));
     }
+    assert_eq!(lanes.forwards.len(), 0, "the answers behind wait");
     let mut called = Vec::new();
     for second in 0..100 {
         let records: Vec<i64> = lanes.offsets().into_iter().flatten().collect();

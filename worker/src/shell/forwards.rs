@@ -72,25 +72,34 @@ impl Forwards {
 }
 
 impl<K: KafkaIo, C: Calls> Shell<K, C> {
+    /// Hands a record to the producer, in the order in which the engine gives them: none overtakes one that found the queue full.
     pub(super) fn forward(&mut self, forward: Forward, now: Instant) {
-        match self.send(&forward, now) {
-            Ok(pending) if pending.left == 0 => self.forwarded(forward.id, pending.to, Ok(())),
-            Ok(pending) => {
-                self.forwards.sent.insert(forward.id, pending);
-            }
-            Err((_, SendError::Full)) => self.forwards.waiting.push_back(forward),
-            Err((to, SendError::Refused(error))) => self.forwarded(forward.id, to, Err(error)),
+        if !self.forwards.waiting.is_empty() || !self.is_taken(&forward, now) {
+            self.forwards.waiting.push_back(forward);
         }
         self.metrics.forwards_in_progress.set(i64::try_from(self.forwards.in_progress()).unwrap_or(i64::MAX));
     }
 
     /// Tries again what found the queue full.
     pub(super) fn resend(&mut self, now: Instant) {
-        for _ in 0..self.forwards.waiting.len() {
-            if let Some(forward) = self.forwards.waiting.pop_front() {
-                self.forward(forward, now);
+        while let Some(forward) = self.forwards.waiting.pop_front() {
+            if !self.is_taken(&forward, now) {
+                return self.forwards.waiting.push_front(forward);
             }
         }
+    }
+
+    /// Whether the producer's queue has room for it; it is taken then, or refused for good.
+    fn is_taken(&mut self, forward: &Forward, now: Instant) -> bool {
+        match self.send(forward, now) {
+            Ok(pending) if pending.left == 0 => self.forwarded(forward.id, pending.to, Ok(())),
+            Ok(pending) => {
+                self.forwards.sent.insert(forward.id, pending);
+            }
+            Err((_, SendError::Full)) => return false,
+            Err((to, SendError::Refused(error))) => self.forwarded(forward.id, to, Err(error)),
+        }
+        true
     }
 
     fn send(&mut self, forward: &Forward, now: Instant) -> Result<Pending, (&'static str, SendError)> {

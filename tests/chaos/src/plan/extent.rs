@@ -99,8 +99,7 @@ impl Plan {
     /// Whether so many records are done in a minute or two. One lane carries little, unless several of its records go in one call;
     /// compaction takes most of a backlog away.
     fn may_be_large(&self) -> bool {
-        // What a lane puts out is confirmed one by one, some hundred a second.
-        let lanes = self.has_many_lanes() || (self.has_same_lane() && !self.output);
+        let lanes = self.has_many_lanes() || self.has_same_lane();
         let quick = self.concurrency >= 8 || self.batches.is_some();
         let blocks = self.on_exhausted == OnExhausted::Block;
         lanes && quick && !blocks && !self.compacted && Theme::ALL.contains(&self.theme)

@@ -1,10 +1,14 @@
 //! Dead letters and outputs: a record is done when the broker has confirmed them, and not before (S4).
+//!
+//! What a lane puts out keeps the order of its records (S5). The producer keeps the order in which it gets records (it is idempotent), so
+//! outputs follow each other without waiting; all else waits until those before it in its lane are done. They are done in their order too.
+//! Where one could not be written after all, those behind it are *recalled*: written or not, they are written again behind it, so that the
+//! last copies of all stand in order.
 
 use super::Engine;
 use crate::backoff;
 use crate::calls::Claim;
-use crate::forwards::Forwarding;
-use crate::lanes::LaneId;
+use crate::forwards::{Forwarding, Stage};
 use crate::ledger::State;
 use crate::partition::Held;
 use crate::seam::{Destination, Effect, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded, Tp};
@@ -23,15 +27,11 @@ impl Engine {
         };
         let partition = &mut self.partitions[claim.tp.index()];
         let Some(record) = partition.ledger.record(claim.seq) else { return };
-        partition.ledger.set(claim.seq, State::Forwarding);
+        partition.ledger.set(claim.seq, State::Unsent);
         partition.ledger.touch(claim.offset);
         partition.forwarding += 1;
-        // What a lane puts out keeps the order of its records: only its head's is on its way.
-        let head = claim.lane == LaneId::NONE || partition.lanes.head(claim.lane) == Some(claim.seq);
-        let id = self.forwards.insert(Forwarding { claim, to, record, failures: 0, sent: false, parked: None });
-        if head {
-            self.send(id, effects);
-        }
+        let id = self.forwards.insert(Forwarding::new(claim, to, record));
+        self.send_in_turn(id, effects);
         if early {
             self.complete(claim.tp, claim.seq);
         }
@@ -53,54 +53,102 @@ impl Engine {
         self.forward(claim, to, effects);
     }
 
-    /// Sends what was held back until now.
+    /// Sends what was held back until now, and ends what was written before its turn.
     pub(super) fn send_released(&mut self, effects: &mut Vec<Effect>) {
         while let Some((tp, seq)) = self.released.pop() {
-            if let Some(id) = self.forwards.find(tp, seq) {
-                self.send(id, effects);
+            let Some(id) = self.forwards.find(tp, seq) else { continue };
+            match self.forwards.get_mut(id).map(|forwarding| forwarding.stage) {
+                Some(Stage::Written) => self.confirmed(id),
+                _ => self.send_in_turn(id, effects),
             }
         }
     }
 
     /// A forward's back-off has passed.
     pub(super) fn forward_due(&mut self, id: ForwardId, effects: &mut Vec<Effect>) {
-        self.send(id, effects);
+        if let Some(forwarding) = self.forwards.get_mut(id).filter(|forwarding| forwarding.stage == Stage::BackingOff) {
+            forwarding.stage = Stage::Held;
+            self.send_in_turn(id, effects);
+        }
     }
 
     pub(super) fn forwarded(&mut self, forwarded: Forwarded, now: Instant, effects: &mut Vec<Effect>) {
         let Forwarded { id, result } = forwarded;
-        let sent = self.forwards.get_mut(id).filter(|forwarding| forwarding.sent);
-        let Some((claim, parked)) = sent.map(|forwarding| (forwarding.claim, forwarding.parked)) else {
+        let Some(sent) = self.forwards.get_mut(id).filter(|forwarding| forwarding.stage.is_with_producer()) else {
             self.counters.stray += 1;
             return;
         };
+        let (claim, parked, recalled) = (sent.claim, sent.parked, sent.stage == Stage::Recalled);
+        sent.stage = Stage::Held;
         if claim.stale {
             self.forwards.remove(id);
+            let in_turn = !recalled && !self.forwards.is_behind_another(&claim);
             // A numbered letter is half of a fact: the other half, that its key is parked, went with the assignment.
-            let whole = (parked.is_none() && !claim.numbered) || self.breaks(Wrong::LateLetterCounts);
+            let whole = (parked.is_none() && !claim.numbered && in_turn) || self.breaks(Wrong::LateLetterCounts);
             match result {
                 ForwardResult::Confirmed if whole => self.done_late(&claim),
-                _ => {}
+                ForwardResult::Confirmed => {}
+                ForwardResult::Failed(_) | ForwardResult::Refused(_) => self.recall_behind(&claim),
             }
             return self.let_go(&claim);
         }
         match result {
-            ForwardResult::Confirmed => self.confirmed(id),
+            // A broker refuses a whole batch: that says nothing about those that were in it behind the one that was refused first.
+            ForwardResult::Confirmed | ForwardResult::Refused(_) if recalled => self.send_in_turn(id, effects),
+            ForwardResult::Confirmed => self.written(id),
             ForwardResult::Failed(failure) => self.forward_failed(id, &failure, now),
             ForwardResult::Refused(failure) => self.forward_refused(id, &failure, now, effects),
         }
         self.wake(claim.tp);
     }
 
-    fn send(&mut self, id: ForwardId, effects: &mut Vec<Effect>) {
-        let Some(forwarding) = self.forwards.get_mut(id).filter(|forwarding| !forwarding.sent) else { return };
-        forwarding.sent = true;
-        let (to, claim, record) = (forwarding.to.clone(), forwarding.claim, forwarding.record.clone());
-        let parked = self.letter_number(&claim, &to, &record);
-        if let Some(forwarding) = self.forwards.get_mut(id) {
-            forwarding.parked = parked;
+    /// Hands a forward to the producer if it is its turn in its lane, and the outputs that follow it there.
+    fn send_in_turn(&mut self, id: ForwardId, effects: &mut Vec<Effect>) {
+        let mut next = Some(id);
+        while let Some(id) = next {
+            let held = self.forwards.get_mut(id).filter(|one| matches!(one.stage, Stage::Held | Stage::BackingOff));
+            let Some(forwarding) = held else { return };
+            let (to, claim, record) = (forwarding.to.clone(), forwarding.claim, forwarding.record.clone());
+            let Claim { tp, seq, lane, .. } = claim;
+            let partition = &mut self.partitions[tp.index()];
+            let is_output = matches!(to, Destination::Output(_));
+            let turn = if is_output { partition.is_next_to_put_out(lane, seq) } else { partition.is_first(lane, seq) };
+            if !turn {
+                return;
+            }
+            partition.ledger.set(seq, State::Forwarding);
+            let unsent = is_output.then(|| partition.put_out(lane, seq)).flatten();
+            let parked = self.letter_number(&claim, &to, &record);
+            if let Some(forwarding) = self.forwards.get_mut(id) {
+                (forwarding.stage, forwarding.parked) = (Stage::Sent, parked);
+            }
+            effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record, parked })));
+            next = unsent.and_then(|seq| self.forwards.find(tp, seq));
         }
-        effects.push(Effect::Forward(Box::new(Forward { id, to, tp: claim.tp, record, parked })));
+    }
+
+    /// A forward could not be written. Of what the producer got behind it in its lane nothing counts.
+    fn recall_behind(&mut self, claim: &Claim) {
+        if self.breaks(Wrong::OutputOvertakes) {
+            return;
+        }
+        let partition = &mut self.partitions[claim.tp.index()];
+        partition.lanes.set_put_out(claim.lane, None);
+        for behind in self.forwards.recall(claim).filter(|behind| !behind.stale) {
+            partition.ledger.set(behind.seq, State::Unsent);
+        }
+    }
+
+    /// The broker has it. An output is done when all before it in its lane are: should one of them fail, this one has to follow it.
+    fn written(&mut self, id: ForwardId) {
+        let Some(forwarding) = self.forwards.get_mut(id) else { return };
+        let Claim { tp, seq, lane, .. } = forwarding.claim;
+        let partition = &mut self.partitions[tp.index()];
+        if matches!(forwarding.to, Destination::Output(_)) && !partition.is_first(lane, seq) {
+            forwarding.stage = Stage::Written;
+            return partition.ledger.set(seq, State::Written);
+        }
+        self.confirmed(id);
     }
 
     fn confirmed(&mut self, id: ForwardId) {
@@ -130,11 +178,7 @@ impl Engine {
             self.partitions[claim.tp.index()].forwarding -= 1;
             return self.put_off(claim.tp, claim.seq, None, self.policy.retry.max_delay, now);
         }
-        let Some(forwarding) = self.forwards.get_mut(id) else { return };
-        forwarding.sent = false;
-        forwarding.failures = forwarding.failures.saturating_add(1);
-        let (claim, failures, reason) = (forwarding.claim, forwarding.failures, forwarding.reason_when_failed());
-        self.note_forward_failure(claim.tp, reason, failure.class, now);
+        let Some((claim, failures)) = self.put_back(id, failure, now) else { return };
         let jitter = self.partitions[claim.tp.index()].jitter(claim.offset);
         self.timers.set(now + backoff::delay(&self.policy.retry, failures, jitter), Alarm::Forward(id));
     }
@@ -148,6 +192,7 @@ impl Engine {
             self.forwards.remove(id);
             self.partitions[claim.tp.index()].forwarding -= 1;
             self.mend_hold(claim.tp, HoldReason::OutputFailed);
+            self.recall_behind(&claim);
             let failure = Failure::new(ErrorClass::OutputRefused, &failure.detail);
             return self.charge(claim.tp, claim.seq, failure, true, now, effects);
         }
@@ -158,12 +203,21 @@ impl Engine {
             self.counters.forward_failures += 1;
             return self.wait_in_place(claim.tp, claim.seq, None, now);
         }
-        forwarding.sent = false;
-        forwarding.failures = forwarding.failures.saturating_add(1);
-        let reason = forwarding.reason_when_failed();
         self.counters.forward_failures += 1;
-        self.note_forward_failure(claim.tp, reason, failure.class, now);
+        self.put_back(id, failure, now);
         self.timers.set(now + self.policy.retry.max_delay, Alarm::Forward(id));
+    }
+
+    /// The producer gave a forward back: it waits here until it is written again. Returns how often it failed.
+    fn put_back(&mut self, id: ForwardId, failure: &Failure, now: Instant) -> Option<(Claim, u32)> {
+        let forwarding = self.forwards.get_mut(id)?;
+        forwarding.stage = Stage::BackingOff;
+        forwarding.failures = forwarding.failures.saturating_add(1);
+        let (claim, failures, reason) = (forwarding.claim, forwarding.failures, forwarding.reason_when_failed());
+        self.partitions[claim.tp.index()].ledger.set(claim.seq, State::Unsent);
+        self.recall_behind(&claim);
+        self.note_forward_failure(claim.tp, reason, failure.class, now);
+        Some((claim, failures))
     }
 
     /// A forward has ended. That one could be written says nothing about another, which is too large, say.

@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::broker::Plan;
 use super::config::SOURCES;
 use super::coverage::Reached;
-use super::truth::{Checked, is_aged, lane_of};
+use super::truth::{Checked, is_aged, lane_of, output_partition};
 use super::worker::{Call, Cancelled, Held, PendingForward};
 use super::world::World;
 use crate::policy::OnExhausted;
@@ -257,13 +257,105 @@ impl World {
         }
     }
 
+    /// The output that the producer writes before that one, if there is one: it keeps their order within a partition.
+    fn first_of_its_partition(&mut self, worker: usize, which: usize) -> usize {
+        let forwards = &self.workers[worker].forwards;
+        let mine = &forwards[which];
+        let before = |other: &PendingForward| {
+            self.are_outputs_of_a_lane(mine, other) && output_partition(mine.index) == output_partition(other.index)
+        };
+        let first = forwards.iter().position(before);
+        if first.is_some_and(|first| first < which) {
+            self.coverage.reach(Reached::OutputsInARow);
+        }
+        first.unwrap_or(which)
+    }
+
+    fn are_outputs_of_a_lane(&self, one: &PendingForward, other: &PendingForward) -> bool {
+        let lane = |of: &PendingForward| lane_of(&self.config, &self.logs[of.tp].records[of.index]);
+        let outputs = [one, other].iter().all(|of| matches!(of.to, Destination::Output(_)));
+        outputs && one.tp == other.tp && lane(one).is_some() && lane(one) == lane(other)
+    }
+
+    /// An output could not be written: those behind it in its lane do not count.
+    fn recall_behind(&mut self, worker: usize, failed: &PendingForward) {
+        if !matches!(failed.to, Destination::Output(_)) {
+            return;
+        }
+        self.truth.fates[failed.tp][failed.index].output_failed = true;
+        let behind = |other: &PendingForward| self.are_outputs_of_a_lane(failed, other) && other.index > failed.index;
+        let behind: Vec<bool> = self.workers[worker].forwards.iter().map(behind).collect();
+        for (forward, behind) in self.workers[worker].forwards.iter_mut().zip(behind) {
+            forward.recalled |= behind;
+        }
+        let records = &self.logs[failed.tp].records;
+        let lane = |index: usize| lane_of(&self.config, &records[index]);
+        let held = &mut self.workers[worker].held[failed.tp];
+        held.written.retain(|index| *index < failed.index || lane(*index) != lane(failed.index));
+    }
+
+    /// An output is written, which the worker takes for done once all before it in its lane are.
+    fn written(&mut self, worker: usize, pending: &PendingForward) {
+        let PendingForward { tp, index, seq, recalled, .. } = *pending;
+        self.truth.put_out(tp, index, (worker, seq));
+        if recalled {
+            return self.coverage.reach(Reached::OutputRecalled);
+        }
+        let before = |other: &PendingForward| self.are_outputs_of_a_lane(pending, other) && other.index < index;
+        let behind_another = self.workers[worker].forwards.iter().any(before);
+        if self.workers[worker].held[tp].seq != Some(seq) {
+            if !behind_another {
+                self.workers[worker].held[tp].output_pending.remove(&index);
+                self.answered(worker, tp, index, seq);
+            }
+            return;
+        }
+        if behind_another {
+            self.coverage.reach(Reached::OutputBeforeItsTurn);
+        }
+        self.workers[worker].held[tp].written.insert(index);
+        self.settle_written(worker, tp);
+    }
+
+    /// What was written and waits for nobody before it is done.
+    fn settle_written(&mut self, worker: usize, tp: usize) {
+        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
+        let held = &mut self.workers[worker].held[tp];
+        for index in held.written.clone() {
+            let mut before = held.output_pending.range(..index);
+            if lane(index).is_none() || !before.any(|other| lane(*other) == lane(index)) {
+                held.written.remove(&index);
+                held.output_pending.remove(&index);
+                held.answered.insert(index);
+            }
+        }
+    }
+
+    /// The producer is made anew, and nobody knows of anything that it had.
+    fn fail_forwards(&mut self, worker: usize) -> Checked {
+        let mut failed = Vec::new();
+        while !self.workers[worker].forwards.is_empty() {
+            let which = self.rng.below(self.workers[worker].forwards.len());
+            let pending = self.workers[worker].forwards.remove(which);
+            self.recall_behind(worker, &pending);
+            let result = ForwardResult::Failed(Failure::new(ErrorClass::ForwardFailed, "as planned"));
+            failed.push(Forwarded { id: pending.id, result });
+        }
+        self.coverage.reach(Reached::ProducerRebuilt);
+        self.on(worker, Event::Forwarded(failed))
+    }
+
     pub(super) fn answer_forward(&mut self, worker: usize) -> Checked {
         if self.workers[worker].forwards.is_empty() {
             return Ok(());
         }
+        if !self.calm && self.rng.percent(3) {
+            return self.fail_forwards(worker);
+        }
         let which = self.rng.below(self.workers[worker].forwards.len());
-        let pending = self.workers[worker].forwards.swap_remove(which);
-        let PendingForward { id, ref to, tp, index, seq, parked } = pending;
+        let which = self.first_of_its_partition(worker, which);
+        let pending = self.workers[worker].forwards.remove(which);
+        let PendingForward { id, ref to, tp, index, seq, parked, .. } = pending;
         let is_output = matches!(to, Destination::Output(_));
         let is_delay = matches!(to, Destination::Delay { .. });
         let failure = || Failure::new(ErrorClass::ForwardFailed, "as planned");
@@ -274,6 +366,10 @@ impl World {
                     self.coverage.reach(Reached::DelayedTwice);
                     self.delay(&pending); // written, and nobody knows
                 }
+                if is_output && self.rng.percent(30) {
+                    self.truth.put_out(tp, index, (worker, seq)); // the same
+                }
+                self.recall_behind(worker, &pending);
                 ForwardResult::Failed(failure())
             }
             3 if !self.calm && is_output && self.config.policy.on_exhausted != OnExhausted::Block => {
@@ -283,6 +379,10 @@ impl World {
                 if self.workers[worker].held[tp].seq == Some(seq) {
                     self.workers[worker].held[tp].answered.remove(&index);
                 }
+                if self.config.policy.on_exhausted == OnExhausted::Discard {
+                    self.workers[worker].held[tp].output_pending.remove(&index);
+                }
+                self.recall_behind(worker, &pending);
                 ForwardResult::Refused(failure())
             }
             4 if !self.calm && !is_output => {
@@ -297,12 +397,15 @@ impl World {
                     self.coverage.reach(Reached::DeadLetter);
                 }
                 if is_output {
-                    self.truth.put_out(tp, index);
-                } else if !is_delay {
+                    self.written(worker, &pending);
+                    return self.on(worker, Event::Forwarded(vec![Forwarded { id, result: ForwardResult::Confirmed }]));
+                }
+                if !is_delay {
                     self.truth.settle(tp, index, true);
                     self.lettered(tp, index, parked);
                 }
                 self.workers[worker].held[tp].output_pending.remove(&index);
+                self.settle_written(worker, tp);
                 if parked.is_none() || self.workers[worker].held[tp].seq == Some(seq) {
                     self.answered(worker, tp, index, seq);
                 }

@@ -51,6 +51,10 @@ pub(super) struct Fate {
     pub(super) succeeded_at: Option<u64>,
     /// When its output was first confirmed.
     pub(super) output_at: Option<u64>,
+    /// By which assignment of which worker its output was written last, and when.
+    pub(super) last_output: Option<((usize, u64), u64)>,
+    /// Its output could not be written at first: those behind it may have been.
+    pub(super) output_failed: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -73,10 +77,44 @@ impl Truth {
         self.fates[tp][index].succeeded_at.get_or_insert(self.clock);
     }
 
-    /// The output of a record is confirmed.
-    pub(super) fn put_out(&mut self, tp: usize, index: usize) {
+    /// The output of a record is written.
+    pub(super) fn put_out(&mut self, tp: usize, index: usize, by: (usize, u64)) {
         self.settle(tp, index, false);
-        self.fates[tp][index].output_at.get_or_insert(self.clock);
+        let fate = &mut self.fates[tp][index];
+        fate.output_at.get_or_insert(self.clock);
+        fate.last_output = Some((by, self.clock));
+    }
+
+    /// S5: of what an assignment put out and says is done, the last copies stand in order.
+    pub(super) fn check_output_order(
+        &self,
+        config: &Config,
+        tp: usize,
+        log: &Partition,
+        by: (usize, u64),
+        is_done: impl Fn(i64) -> bool,
+    ) -> Checked {
+        for lane in lanes(config, log) {
+            let mut latest = [0; OUTPUT_PARTITIONS];
+            for index in lane.into_iter().filter(|index| is_done(log.records[*index].offset)) {
+                let fate = &self.fates[tp][index];
+                if fate.dead_letter || is_discarded(config, fate) {
+                    continue; // refused when it was written again: it ended without output
+                }
+                let last = fate.last_output.filter(|(writer, _)| *writer == by);
+                let Some((_, at)) = last else { continue };
+                let latest = &mut latest[output_partition(index)];
+                if at < *latest {
+                    let offset = log.records[index].offset;
+                    return violated(
+                        "S5",
+                        format!("{offset} of {tp} is done, and an earlier output of its key came last"),
+                    );
+                }
+                *latest = at;
+            }
+        }
+        Ok(())
     }
 
     /// The record was taken, or its dead letter confirmed.
@@ -169,7 +207,7 @@ impl Truth {
                 continue;
             }
             for lane in lanes(config, log) {
-                let (mut latest, mut latest_output) = (0, 0);
+                let (mut latest, mut latest_output) = (0, [0; OUTPUT_PARTITIONS]);
                 for index in lane {
                     let (fate, offset) = (&self.fates[tp][index], log.records[index].offset);
                     if offset < log.start {
@@ -185,13 +223,17 @@ impl Truth {
                     if fate.dead_letter || is_discarded(config, fate) {
                         continue; // settled without output; what a second owner makes of it may come later
                     }
-                    if fate.output_at.is_some_and(|at| at < latest_output) {
+                    if fate.output_failed {
+                        continue; // what its producer got behind it was written before, and once more after it
+                    }
+                    let latest_output = &mut latest_output[output_partition(index)];
+                    if fate.output_at.is_some_and(|at| at < *latest_output) {
                         return violated(
                             "S5",
                             format!("{offset} of {tp} was put out before an earlier record of its key"),
                         );
                     }
-                    latest_output = fate.output_at.unwrap_or(latest_output);
+                    *latest_output = fate.output_at.unwrap_or(*latest_output);
                 }
             }
         }
@@ -219,6 +261,14 @@ impl Truth {
         }
         Ok(())
     }
+}
+
+/// Partitions of the output topic.
+const OUTPUT_PARTITIONS: usize = 2;
+
+/// Where the output of a record goes, for the processor gives it a key of its own: often where that of the one before it goes.
+pub(super) fn output_partition(index: usize) -> usize {
+    index / 2 % OUTPUT_PARTITIONS
 }
 
 /// Under `Discard`, a record that is used up is done without a trace.

@@ -51,6 +51,8 @@ pub(super) struct PendingForward {
     pub(super) index: usize,
     pub(super) seq: u64,
     pub(super) parked: Option<LetterNumber>,
+    /// An output before it in its lane could not be written: it does not count.
+    pub(super) recalled: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,8 @@ pub(super) struct Held {
     pub(super) answered: BTreeSet<usize>,
     /// Answered with output that is not confirmed yet.
     pub(super) output_pending: BTreeSet<usize>,
+    /// Of those, confirmed earlier than one before it in its lane.
+    pub(super) written: BTreeSet<usize>,
     pub(super) started: BTreeSet<usize>,
     /// When the oldest commit was sent that none was acknowledged after.
     pub(super) unanswered_since: Option<Instant>,

@@ -305,7 +305,7 @@ impl World {
             shell.fuse.letter(limits, tp, self.logs[tp].records[index].key, index, self.now)?;
         }
         let seq = shell.held[tp].seq.unwrap_or_default();
-        shell.forwards.push(PendingForward { id, to, tp, index, seq, parked });
+        shell.forwards.push(PendingForward { id, to, tp, index, seq, parked, recalled: false });
         if shell.forwards.len() > shell.forward_room as usize {
             return violated("forward room", format!("{} forwards are out", shell.forwards.len()));
         }
@@ -323,6 +323,11 @@ impl World {
         }
         self.truth.check_commit(&self.config, tp, &self.logs[tp], held, commit.0)?;
         let checkpoint = self.truth.check_checkpoint(&self.config, tp, &self.logs[tp], held, commit, text)?;
+        if self.config.policy.output {
+            let by = (worker, held.seq.unwrap_or_default());
+            let is_done = |offset| offset < commit.0 || checkpoint.done.iter().any(|run| run.contains(&offset));
+            self.truth.check_output_order(&self.config, tp, &self.logs[tp], by, is_done)?;
+        }
         if checkpoint.hold.is_some_and(|hold| hold.reason == HoldReason::ParkedKeysFull) {
             self.coverage.reach(Reached::ParkedKeysFull);
         }

@@ -30,6 +30,8 @@ pub(crate) struct Stage {
     pub(crate) running: Vec<Vec<Delivery>>,
     /// Forwards that were asked for and are not answered.
     pub(crate) forwards: Vec<ForwardId>,
+    /// The offsets of all records that were handed to the producer, in that order.
+    pub(crate) handed_over: Vec<i64>,
     /// Offsets of commits that nobody answers; commits are answered at once while this is `None`.
     pub(crate) unanswered: Option<Vec<(CommitId, i64)>>,
     /// Bytes that may still be handed over.
@@ -48,6 +50,7 @@ impl Stage {
             topic_id: TopicId(1),
             running: Vec::new(),
             forwards: Vec::new(),
+            handed_over: Vec::new(),
             credit: 0,
             reads: Vec::new(),
             unanswered: None,
@@ -115,7 +118,10 @@ impl Stage {
                     Effect::Credit { bytes, .. } => self.credit += bytes,
                     Effect::Probe => events.push(Event::ProcessorHealth { ready: true }),
                     Effect::Start(start) => self.running.push(start.deliveries.as_slice().to_vec()),
-                    Effect::Forward(forward) => self.forwards.push(forward.id),
+                    Effect::Forward(forward) => {
+                        self.forwards.push(forward.id);
+                        self.handed_over.push(forward.record.offset());
+                    }
                     _ => {}
                 }
             }
