@@ -319,6 +319,8 @@ pub struct Forwarded {
     pub timestamp: Option<i64>,
     /// The partition that it lies in.
     pub landed: i32,
+    /// Its offset there.
+    pub at: i64,
 }
 
 /// One offset commit as it lies in `__consumer_offsets`.

@@ -1,8 +1,10 @@
-//! S5: per lane, one after the other, and never two at once.
+//! S5: per lane, one after the other, and never two at once; what a lane puts out is in its order.
+
+use std::collections::BTreeMap;
 
 use super::Findings;
 use super::facts::{Facts, PartitionFacts, RecordFacts};
-use crate::history::{Call, Micros};
+use crate::history::{Answer, Call, Forwarded, Micros};
 
 /// Calls of two workers may overlap from the moment one of them lost its partition without being asked. How much later its
 /// calls may still be seen to end is up to its timeout.
@@ -11,6 +13,26 @@ pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings:
     for lane in partition.lanes(facts.rules().ordering) {
         overtaken(partition, &lane, same_lane, findings);
         overlapping(facts, partition, &lane, findings);
+        put_out_of_order(partition, &lane, findings);
+    }
+}
+
+/// The outputs of a lane lie in its order. Where one could not be written at first, others may lie there twice; what was called again or
+/// written twice is left out, and so is what two workers did.
+fn put_out_of_order(partition: &PartitionFacts<'_>, lane: &[&RecordFacts<'_>], findings: &mut Findings) {
+    let mut latest: BTreeMap<(u32, i32), (&RecordFacts<'_>, &Forwarded)> = BTreeMap::new();
+    for record in lane {
+        let mut taken = record.calls.iter().filter(|call| call.answer == Answer::Ack);
+        let ([output], Some(call), None) = (record.outputs.as_slice(), taken.next(), taken.next()) else { continue };
+        let before = latest.insert((call.worker, output.landed), (record, output));
+        if let Some((before, _)) = before.filter(|(_, before)| before.at > output.at) {
+            findings.add("S5", || {
+                let (number, before, after) = (partition.tp, before.story(), record.story());
+                format!(
+                    "partition {number}: an output lies before that of its key's last record: {after} BEFORE {before}"
+                )
+            });
+        }
     }
 }
 

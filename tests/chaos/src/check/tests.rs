@@ -119,6 +119,16 @@ fn s5_a_record_that_overtakes_its_key() {
 }
 
 #[test]
+fn s5_an_output_before_that_of_its_keys_last_record() {
+    let story = |outputs: [(i64, i64); 2]| {
+        let story = Story::of(&[1, 1]).call(0, 1, 0, 5, ACK).call(1, 1, 6, 7, ACK);
+        outputs.into_iter().fold(story, |story, (offset, at)| story.output(offset, at)).commit(2, 60)
+    };
+    story([(0, 8), (1, 9)]).holds();
+    story([(0, 9), (1, 8)]).breaks("S5");
+}
+
+#[test]
 fn s5_two_calls_of_a_key_at_once() {
     let story = || Story::of(&[1]).call(0, 1, 0, 50, Answer::Gone);
     story().call(0, 1, 51, 60, ACK).commit(1, 70).holds();

@@ -189,5 +189,6 @@ fn forwarded(message: &BorrowedMessage<'_>, names: &Names, output: bool) -> Opti
         class: header("penstock.error.class").unwrap_or_default().to_owned(),
         timestamp: header("penstock.origin.timestamp").and_then(|text| text.parse().ok()),
         landed: message.partition(),
+        at: message.offset(),
     })
 }

@@ -128,6 +128,7 @@ impl Story {
             class: "Rejected".to_owned(),
             timestamp: Some(BEGIN),
             landed: 0,
+            at: appended,
         });
         self
     }
@@ -137,7 +138,16 @@ impl Story {
         let record = &self.0.logs[0].records[usize::try_from(offset).unwrap()];
         let digest = output_digest(output_body(record.digest), record.key);
         let (appended, class) = (BEGIN + appended, String::new());
-        self.0.outputs.push(Forwarded { tp: TP, offset, appended, digest, class, timestamp: None, landed: 0 });
+        self.0.outputs.push(Forwarded {
+            tp: TP,
+            offset,
+            appended,
+            digest,
+            class,
+            timestamp: None,
+            landed: 0,
+            at: appended,
+        });
         self
     }
 
