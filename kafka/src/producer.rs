@@ -81,6 +81,16 @@ pub struct Room {
     pub bytes: usize,
 }
 
+impl Room {
+    /// That of an empty queue.
+    pub const ALL: Self = Self { records: MAX_RECORDS, bytes: MAX_BYTES };
+
+    /// Whether so many records with so many bytes find room.
+    pub const fn holds(self, (records, bytes): (usize, usize)) -> bool {
+        records <= self.records && bytes <= self.bytes
+    }
+}
+
 /// How often a flush looks up.
 const FLUSH_TURN: Duration = Duration::from_secs(1);
 

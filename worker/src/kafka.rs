@@ -10,7 +10,7 @@ use std::time::Duration;
 use penstock_engine::Instant;
 use penstock_engine::seam::{ArenaBuilder, Loaded, NewRecord, Timestamp, TopicId};
 use penstock_kafka::consumer::{CommitOffset, CommitReply, FetchLimit, Fetched, Rebalance, StartAt};
-use penstock_kafka::producer::{OutgoingRecord, SendError};
+use penstock_kafka::producer::{OutgoingRecord, Room, SendError};
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::{KafkaError, TopicPartition};
 
@@ -146,11 +146,15 @@ pub trait KafkaIo {
     /// Asks the coordinators which partitions the groups have given to this worker, answered by [`KafkaEvent::Given`].
     fn find_given(&mut self, seq: u64);
 
-    /// Queues a record, answered by [`KafkaEvent::Sent`].
+    /// Queues a record, answered by [`KafkaEvent::Sent`]. Records are written in the order in which they come, but for those that are to
+    /// be `alone`, each in a batch of its own: they keep an order among themselves.
     ///
     /// # Errors
     /// Nothing was sent.
-    fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError>;
+    fn send(&mut self, record: &OutgoingRecord<'_>, alone: bool, token: u64) -> Result<(), SendError>;
+
+    /// What the queue of records to be written still takes, or that of those to be written alone.
+    fn room(&self, alone: bool) -> Room;
 
     /// How many partitions a topic that is written to has, as far as is known; `None` where nobody knows.
     fn partitions_of(&self, topic: &str) -> Option<i32>;
@@ -164,7 +168,7 @@ pub trait KafkaIo {
     /// The configuration is refused.
     fn rebuild_consumer(&mut self) -> Result<(), KafkaError>;
 
-    /// Makes another producer.
+    /// Makes other producers.
     fn rebuild_producer(&mut self);
 
     /// Starts leaving the group: go on taking events until [`KafkaIo::is_closed`].

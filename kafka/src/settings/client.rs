@@ -165,6 +165,13 @@ impl Connection {
         config
     }
 
+    /// The same for one that writes each record in a batch of its own: brokers judge batches as a whole.
+    pub fn producer_of_single_records(&self, client_id: &str) -> ClientConfig {
+        let mut config = self.producer(client_id);
+        config.properties.insert("batch.num.messages".to_owned(), "1".to_owned());
+        config
+    }
+
     /// The configuration of an admin client.
     pub fn admin(&self, client_id: &str) -> ClientConfig {
         let mut layers = self.layers(client_id);

@@ -18,23 +18,33 @@ const PARTITIONS: i32 = 2;
 const FLIGHTS: i32 = 40;
 /// Each so-many-eth flight was cancelled.
 const CANCELLED: i32 = 8;
+const IN_BATCHES: &str = "  delivery: {batch: {maxRecords: 10}}\n";
 
 #[test]
 fn the_example_answers_record_by_record() {
-    run("handler-each", "", &[]);
+    run("handler-each", "", &[], &[]).end();
 }
 
 #[test]
 fn the_example_answers_in_batches() {
-    run("handler-batches", "  delivery: {batch: {maxRecords: 10}}\n", &[("IN_BATCHES", "1")]);
+    run("handler-batches", IN_BATCHES, &[("IN_BATCHES", "1")], &[]).end();
 }
 
-fn run(story: &str, delivery: &str, environment: &[(&str, &str)]) {
+/// A broker refuses a batch as a whole: each of these records is small enough, and together they are not.
+#[test]
+fn what_a_topic_takes_only_one_by_one_is_written_one_by_one() {
+    let stage = run("handler-alone", IN_BATCHES, &[("IN_BATCHES", "1")], &[("max.message.bytes", "900")]);
+    assert!(stage.log().contains("a batch is larger than its topic takes"), "no batch was ever refused");
+    stage.end();
+}
+
+/// Runs the example over the flights; `topics` is how the topics are made that it writes to.
+fn run(story: &str, delivery: &str, environment: &[(&str, &str)], topics: &[(&str, &str)]) -> Stage {
     let stage = Stage::new(story, PARTITIONS);
     let (name, bootstrap) = (&stage.name, &stage.cluster.bootstrap);
     let (letters, outputs) = (format!("{name}.dlq"), format!("{name}.delays"));
     for topic in [&letters, &outputs] {
-        stage.cluster.create(topic, PARTITIONS, &STAMPED).unwrap();
+        stage.cluster.create(topic, PARTITIONS, &[&STAMPED[..], topics].concat()).unwrap();
     }
     stage.produce((0..FLIGHTS).map(|number| (number % PARTITIONS, None, flight(number))));
     let mut pipeline = format!("{PIPELINE}{delivery}");
@@ -64,7 +74,7 @@ fn run(story: &str, delivery: &str, environment: &[(&str, &str)]) {
     let mut expected: Vec<_> = cancelled.map(|number| (number % PARTITIONS, i64::from(number / PARTITIONS))).collect();
     expected.sort_unstable();
     assert_eq!(refused, expected);
-    stage.end();
+    stage
 }
 
 fn flight(number: i32) -> String {

@@ -15,6 +15,8 @@ pub(crate) struct Forwarding {
     pub(crate) stage: Stage,
     /// Its number, where keys are parked.
     pub(crate) parked: Option<LetterNumber>,
+    /// A batch that it was in was refused as a whole, so it gets one of its own.
+    pub(crate) alone: bool,
 }
 
 /// How far a forward is.
@@ -42,7 +44,7 @@ impl Stage {
 impl Forwarding {
     /// One that the producer does not have yet.
     pub(crate) fn new(claim: Claim, to: Destination, record: Record) -> Self {
-        Self { claim, to, record, failures: 0, stage: Stage::Held, parked: None }
+        Self { claim, to, record, failures: 0, stage: Stage::Held, parked: None, alone: false }
     }
 
     /// Why its partition is held while it cannot be written.
@@ -156,8 +158,14 @@ impl Forwards {
         Some(forwarding)
     }
 
-    /// Drops those of a partition that wait; the producer has the others, whose claims are returned.
+    /// Drops those of a partition that wait; the producer has the others, whose claims are returned. What was written before its turn will
+    /// be written once more, and so does nothing count that stands behind it.
     pub(crate) fn forsake(&mut self, tp: Tp) -> impl Iterator<Item = &mut Claim> {
+        let all = self.slots.iter().filter_map(|(_, place)| place.as_ref());
+        let written = all.filter(|one| one.claim.tp == tp && one.stage == Stage::Written).map(|one| one.claim);
+        for claim in written.collect::<Vec<_>>() {
+            self.recall(&claim).for_each(drop);
+        }
         for (slot, (_, place)) in (0..).zip(self.slots.iter_mut()) {
             if let Some(waiting) =
                 place.take_if(|forwarding| forwarding.claim.tp == tp && !forwarding.stage.is_with_producer())

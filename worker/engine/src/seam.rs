@@ -5,7 +5,8 @@
 //!
 //! Rules for a shell:
 //! - Feed events one at a time through [`crate::Engine::on`]; carry out the effects in order. They tolerate being
-//!   delayed against each other; they do not tolerate being dropped.
+//!   delayed against each other, but for [`Effect::Forward`]s: the producer gets them, and writes them, in their order. They do not
+//!   tolerate being dropped.
 //! - Call `on(Event::Tick, …)` no later than [`crate::Engine::next_wake`]. Waking early is harmless.
 //! - Every [`Effect::Start`] is answered by exactly one [`Finished`] for each of its tickets, in their order, also after a
 //!   cancel.

@@ -104,21 +104,43 @@ fn what_was_written_before_one_that_failed_is_written_again() {
     assert_eq!(lane.committed.0, 2);
 }
 
-/// A broker refuses a batch as a whole: too large, because of one of them or of all together.
+/// A broker refuses a batch as a whole: too large, because of one of them or of all together. Each is written in a batch of its own then,
+/// and none beside it.
 #[test]
-fn what_is_refused_behind_one_that_was_refused_is_written_again() {
-    let mut lane = batch(2);
-    lane.answer(vec![with_output(); 2]);
+fn what_is_refused_in_company_is_written_alone() {
+    let mut lane = batch(3);
+    lane.answer(vec![with_output(); 3]);
     let ids = lane.forwards.clone();
-    let refused = || ForwardResult::Refused(failure(ErrorClass::OutputRefused));
-    report(&mut lane, ids[0], refused());
-    report(&mut lane, ids[1], refused());
-    assert_eq!(lane.handed_over, [0, 1, 0], "a dead letter");
+    for id in &ids[..2] {
+        report(&mut lane, *id, ForwardResult::RefusedInCompany);
+    }
+    confirm(&mut lane, ids[2]);
+    assert_eq!((lane.handed_over.as_slice(), lane.alone.as_slice()), (&[0, 1, 2, 0][..], &[0][..]));
+    report(&mut lane, ids[0], ForwardResult::Refused(failure(ErrorClass::OutputRefused)));
     let letter = lane.forwards[0];
+    assert_eq!(lane.handed_over, [0, 1, 2, 0, 0], "a dead letter");
     confirm(&mut lane, letter);
-    assert_eq!(lane.handed_over, [0, 1, 0, 1], "the output again");
-    report(&mut lane, ids[1], refused());
-    assert_eq!(lane.handed_over, [0, 1, 0, 1, 1], "a dead letter: this one was alone");
+    assert_eq!(lane.alone, [0, 1], "the next one is not to blame");
+    confirm(&mut lane, ids[1]);
+    assert_eq!((lane.handed_over.as_slice(), lane.alone.as_slice()), (&[0, 1, 2, 0, 0, 1, 2][..], &[0, 1][..]));
+    confirm(&mut lane, ids[2]);
+    lane.pass(Duration::from_secs(10));
+    assert_eq!(lane.committed.0, 3);
+}
+
+/// The assignment ends, and the first of the others is not confirmed: what was written behind it before its turn comes again, and so does
+/// what was still on its way behind that.
+#[test]
+fn what_was_written_before_its_turn_is_void_with_its_assignment() {
+    let mut lane = batch(3);
+    lane.answer(vec![with_output(); 3]);
+    let ids = lane.forwards.clone();
+    confirm(&mut lane, ids[1]);
+    lane.assign();
+    receive(&mut lane, 3);
+    confirm(&mut lane, ids[0]);
+    confirm(&mut lane, ids[2]);
+    assert_eq!(lane.offsets(), [[1, 2]]);
 }
 
 /// The producer is made anew: all that it had comes back, in any order.

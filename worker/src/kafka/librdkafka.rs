@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use penstock_engine::seam::ArenaBuilder;
 use penstock_kafka::consumer::{CommitOffset, Consumer, ConsumerEvent, FetchLimit, Fetched, RebalanceKind, StartAt};
-use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
+use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, Room, SendError};
 use penstock_kafka::record::BorrowedRecord;
 use penstock_kafka::settings::{ClientConfig, Connection, ConsumerSettings, GroupProtocol};
 use penstock_kafka::wake::{Inbox, Waker};
@@ -44,7 +44,7 @@ pub struct Delays {
     pub topics: BTreeMap<String, Duration>,
 }
 
-/// A consumer, one for delay topics where there are any, one producer, made when first needed, and the tasks that ask the admin
+/// A consumer, one for delay topics where there are any, producers, made when first needed, and the tasks that ask the admin
 /// client.
 #[derive(Debug)]
 pub struct Librdkafka {
@@ -54,6 +54,8 @@ pub struct Librdkafka {
     delayed: Option<(Consumer, Directory)>,
     clock: Clock,
     producer: Option<Producer>,
+    /// One that writes each record in a batch of its own.
+    lone: Option<Producer>,
     answers: Arc<Inbox<KafkaEvent>>,
     tasks: Handle,
     waker: Waker,
@@ -72,7 +74,7 @@ impl Librdkafka {
     ) -> Result<Self, KafkaError> {
         let (consumer, delayed) = Self::consumers(&settings, &directory, &waker)?;
         let answers = Arc::new(Inbox::new(waker.clone()));
-        Ok(Self { settings, directory, consumer, delayed, clock, producer: None, answers, tasks, waker })
+        Ok(Self { settings, directory, consumer, delayed, clock, producer: None, lone: None, answers, tasks, waker })
     }
 
     fn consumers(
@@ -179,7 +181,7 @@ impl Librdkafka {
     }
 
     fn producer_event(&mut self) -> Option<KafkaEvent> {
-        let event = self.producer.as_mut()?.next_event()?;
+        let event = [&mut self.producer, &mut self.lone].into_iter().flatten().find_map(Producer::next_event)?;
         Some(match event {
             ProducerEvent::Delivered { token, .. } => KafkaEvent::Sent { token, result: Ok(()) },
             ProducerEvent::Failed { token, error } => KafkaEvent::Sent { token, result: Err(error) },
@@ -234,7 +236,7 @@ impl KafkaIo for Librdkafka {
         self.answers.maybe_some()
             || self.consumer.any_ready(|_| false)
             || self.delayed.as_ref().is_some_and(|(consumer, _)| consumer.any_ready(|_| false))
-            || self.producer.as_ref().is_some_and(Producer::maybe_ready)
+            || [&self.producer, &self.lone].into_iter().flatten().any(Producer::maybe_ready)
     }
 
     fn has_records(&self, partition: &TopicPartition) -> bool {
@@ -322,14 +324,22 @@ impl KafkaIo for Librdkafka {
         });
     }
 
-    fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
-        let producer = if let Some(producer) = &mut self.producer {
+    fn send(&mut self, record: &OutgoingRecord<'_>, alone: bool, token: u64) -> Result<(), SendError> {
+        let place = if alone { &mut self.lone } else { &mut self.producer };
+        let producer = if let Some(producer) = place {
             producer
         } else {
-            let config = self.settings.connection.producer(&self.settings.consumer.client_id);
-            self.producer.insert(Producer::new(&config, self.waker.clone())?)
+            let (connection, client_id) = (&self.settings.connection, &self.settings.consumer.client_id);
+            let config =
+                if alone { connection.producer_of_single_records(client_id) } else { connection.producer(client_id) };
+            place.insert(Producer::new(&config, self.waker.clone())?)
         };
         producer.send(record, token)
+    }
+
+    fn room(&self, alone: bool) -> Room {
+        let producer = if alone { &self.lone } else { &self.producer };
+        producer.as_ref().map_or(Room::ALL, Producer::room)
     }
 
     fn partitions_of(&self, topic: &str) -> Option<i32> {
@@ -354,7 +364,7 @@ impl KafkaIo for Librdkafka {
     }
 
     fn rebuild_producer(&mut self) {
-        self.producer = None;
+        (self.producer, self.lone) = (None, None);
     }
 
     fn close(&mut self) -> Result<(), KafkaError> {

@@ -7,7 +7,7 @@ use penstock_engine::seam::{
     Destination, ErrorClass, Failure, Forward, ForwardId, ForwardResult, Forwarded, OutputRecord,
 };
 use penstock_engine::{Event, Instant};
-use penstock_kafka::producer::{MAX_BYTES, MAX_RECORDS, SendError};
+use penstock_kafka::producer::{Room, SendError};
 use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
 
 use super::Shell;
@@ -25,6 +25,9 @@ const ABSENT: Duration = Duration::from_secs(60);
 /// How long nobody asks again how many partitions a topic has: it may have fewer than the source for good.
 const COUNT_AGAIN: Duration = Duration::from_secs(60);
 
+/// How long nobody is told again that batches are too large.
+const TELL_AGAIN: Duration = Duration::from_secs(60);
+
 /// Forwards sent and not confirmed.
 #[derive(Debug, Default)]
 pub(super) struct Forwards {
@@ -36,6 +39,8 @@ pub(super) struct Forwards {
     /// When the cluster was last asked for those of a topic because a record found its own missing.
     asked: HashMap<String, Instant>,
     results: Vec<Forwarded>,
+    /// When it was last told that batches are too large.
+    told_of_batches: Option<Instant>,
     /// The failure that the log has already, by where to: the same again and again is no news.
     told: HashMap<&'static str, ErrorCode>,
 }
@@ -48,6 +53,8 @@ struct Pending {
     /// Set when the record was sent to the partition of its origin.
     partition: Option<(String, i32)>,
     failed: Option<KafkaError>,
+    /// Each was in a batch of its own.
+    alone: bool,
 }
 
 impl Forwards {
@@ -103,7 +110,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn send(&mut self, forward: &Forward, now: Instant) -> Result<Pending, (&'static str, SendError)> {
-        let token = token(forward.id);
+        let (token, alone) = (token(forward.id), forward.alone);
         let FirstRead { origin, record } = &self.partitions.first_read(forward.tp, &forward.record);
         let (settings, io, forwards) = (&self.settings, &mut self.io, &mut self.forwards);
         let mut copied = |io: &mut K, to, topic: &str, own: &forward::Own| {
@@ -113,7 +120,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             }
             let partition = forwards.partition((topic, count), origin.partition, now);
             let mut copy = |partition: Option<i32>| {
-                forward::copy(record, own, (topic, partition), |outgoing| io.send(outgoing, token))
+                forward::copy(record, own, (topic, partition), |outgoing| io.send(outgoing, alone, token))
             };
             let (partition, sent) = match (partition, copy(partition)) {
                 // The producer hears of new partitions for itself, and later. It would say the same until then.
@@ -124,20 +131,24 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 as_it_is => as_it_is,
             };
             let partition = partition.map(|number| (topic.to_owned(), number));
-            sent.map(|()| Pending { left: 1, to, partition, failed: None }).map_err(|error| (to, error))
+            sent.map(|()| Pending { left: 1, to, partition, failed: None, alone }).map_err(|error| (to, error))
         };
         match &forward.to {
-            Destination::Output(answer) if !may_ever_fit(&answer.records) => {
+            Destination::Output(answer) if !Room::ALL.holds(size(&answer.records)) => {
                 let text = "one answer has more records or bytes than the producer's queue".to_owned();
                 let error = KafkaError { code: RECORD_LIST_TOO_LARGE, text, fatal: false };
                 Err(("output", SendError::Refused(error)))
+            }
+            // As a whole or not at all: the records of the next answer must not get between.
+            Destination::Output(answer) if !io.room(alone).holds(size(&answer.records)) => {
+                Err(("output", SendError::Full))
             }
             Destination::Output(answer) => {
                 let topic = settings.output.as_deref().unwrap_or_default();
                 let mut left = 0;
                 for (number, one) in answer.records.iter().enumerate() {
                     let own = forward::output_headers(origin, record, number, &settings.pipeline);
-                    match forward::output(record, one, &own, topic, |outgoing| io.send(outgoing, token)) {
+                    match forward::output(record, one, &own, topic, |outgoing| io.send(outgoing, alone, token)) {
                         Ok(()) => left += 1,
                         // Some are on their way: their confirmation ends the forward, as failed, and all are sent again.
                         Err(error) if left > 0 => {
@@ -145,12 +156,12 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                                 SendError::Full => KafkaError::of(ErrorCode::QUEUE_FULL),
                                 SendError::Refused(error) => error,
                             };
-                            return Ok(Pending { left, to: "output", partition: None, failed: Some(failed) });
+                            return Ok(Pending { left, to: "output", partition: None, failed: Some(failed), alone });
                         }
                         Err(error) => return Err(("output", error)),
                     }
                 }
-                Ok(Pending { left, to: "output", partition: None, failed: None })
+                Ok(Pending { left, to: "output", partition: None, failed: None, alone })
             }
             Destination::DeadLetter(cause) => {
                 let letters = settings.dead_letter.as_ref();
@@ -186,7 +197,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let id = id(token);
         let Some(pending) = self.forwards.sent.get_mut(&id) else { return };
         pending.left = pending.left.saturating_sub(1);
-        if let Err(error) = result {
+        // Of an answer's records one may be at fault, and others have failed with it.
+        let blame = |error: &KafkaError| is_refused(error.code);
+        if let Err(error) = result
+            && !pending.failed.as_ref().is_some_and(blame)
+        {
             pending.failed = Some(error);
         }
         if pending.left > 0 {
@@ -198,7 +213,27 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         {
             self.forwards.absent.insert(place, now + ABSENT);
         }
-        self.forwarded(id, pending.to, pending.failed.map_or(Ok(()), Err));
+        match pending.failed {
+            Some(error) if is_too_large(error.code) && !pending.alone => {
+                self.refused_in_company(id, pending.to, &error, now);
+            }
+            failed => self.forwarded(id, pending.to, failed.map_or(Ok(()), Err)),
+        }
+    }
+
+    /// A broker refuses a batch as a whole where that is larger than its topic takes, whichever of its records, or all together, are.
+    fn refused_in_company(&mut self, id: ForwardId, to: &'static str, error: &KafkaError, now: Instant) {
+        if self.forwards.told_of_batches.is_none_or(|last| now.since(last) >= TELL_AGAIN) {
+            self.forwards.told_of_batches = Some(now);
+            tracing::warn!(
+                to,
+                %error,
+                "a batch is larger than its topic takes: its records are written one by one. If none of them is too large by itself, a \
+                 batch.size below the topic's max.message.bytes spares that (kafka.properties)"
+            );
+        }
+        self.metrics.forwards.with_label_values(&[to, "failed"]).inc();
+        self.forwards.results.push(Forwarded { id, result: ForwardResult::RefusedInCompany });
     }
 
     /// The producer is of no further use. What was on its way may be written or not: nobody will say, so it is sent again.
@@ -247,15 +282,18 @@ fn lacks(count: Option<i32>, partition: i32) -> bool {
     count.is_some_and(|count| partition >= count)
 }
 
-/// Whether the producer's queue could take an answer when it is empty.
-fn may_ever_fit(records: &[OutputRecord]) -> bool {
+/// What an answer takes of the producer's queue: records and bytes.
+fn size(records: &[OutputRecord]) -> (usize, usize) {
     let length = |bytes: &Option<Box<[u8]>>| bytes.as_ref().map_or(0, |bytes| bytes.len());
-    let bytes: usize = records.iter().map(|one| length(&one.key) + length(&one.value)).sum();
-    records.len() <= MAX_RECORDS && bytes <= MAX_BYTES
+    (records.len(), records.iter().map(|one| length(&one.key) + length(&one.value)).sum())
 }
 
 fn is_refused(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | ErrorCode::INVALID_RECORD | RECORD_LIST_TOO_LARGE)
+    is_too_large(code) || code == ErrorCode::INVALID_RECORD
+}
+
+fn is_too_large(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | RECORD_LIST_TOO_LARGE)
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]
@@ -276,6 +314,8 @@ fn id(token: u64) -> ForwardId {
 
 #[cfg(test)]
 mod tests {
+    use penstock_kafka::producer::{MAX_BYTES, MAX_RECORDS};
+
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -311,8 +351,9 @@ mod tests {
             let value = Some(vec![0; bytes].into_boxed_slice());
             vec![OutputRecord { key: None, value, headers: Vec::new() }; count]
         };
-        assert!(may_ever_fit(&records(MAX_RECORDS, 1)) && may_ever_fit(&records(64, MAX_BYTES / 64)));
-        assert!(!may_ever_fit(&records(MAX_RECORDS + 1, 0)) && !may_ever_fit(&records(65, MAX_BYTES / 64)));
+        let may_ever_fit = |count, bytes| Room::ALL.holds(size(&records(count, bytes)));
+        assert!(may_ever_fit(MAX_RECORDS, 1) && may_ever_fit(64, MAX_BYTES / 64));
+        assert!(!may_ever_fit(MAX_RECORDS + 1, 0) && !may_ever_fit(65, MAX_BYTES / 64));
         assert!([RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_RECORD].into_iter().all(is_refused));
     }
 

@@ -143,6 +143,18 @@ fn what_finds_the_producer_full_waits_and_is_not_lost() {
 }
 
 #[test]
+fn what_a_broker_refuses_in_company_is_written_alone() {
+    let mut world = World::new(3, Chaos::none());
+    world.shell.io.batch_max = 1;
+    world.run_until_done();
+    let letters = |result| world.shell.metrics.forwards.with_label_values(&["dead_letter", result]).get();
+    let alone = u64::from(world.shell.io.count("alone"));
+    assert!(alone > 0 && letters("failed") == alone && letters("ok") == alone, "{alone} letters");
+    assert_eq!(letters("refused"), 0);
+    assert_eq!(world.stop(), Some(true));
+}
+
+#[test]
 fn dead_letters_follow_their_topic_as_it_grows() {
     let mut world = World::new(4, Chaos::none());
     // With each 20 records that can be read partition 2 has one more dead letter.

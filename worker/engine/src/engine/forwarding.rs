@@ -1,7 +1,8 @@
 //! Dead letters and outputs: a record is done when the broker has confirmed them, and not before (S4).
 //!
 //! What a lane puts out keeps the order of its records (S5). The producer keeps the order in which it gets records (it is idempotent), so
-//! outputs follow each other without waiting; all else waits until those before it in its lane are done. They are done in their order too.
+//! outputs follow each other without waiting; all else waits until those before it in its lane are done, and so does what has to be
+//! written in a batch of its own, by another producer. They are done in their order too.
 //! Where one could not be written after all, those behind it are *recalled*: written or not, they are written again behind it, so that the
 //! last copies of all stand in order.
 
@@ -88,14 +89,21 @@ impl Engine {
             match result {
                 ForwardResult::Confirmed if whole => self.done_late(&claim),
                 ForwardResult::Confirmed => {}
-                ForwardResult::Failed(_) | ForwardResult::Refused(_) => self.recall_behind(&claim),
+                ForwardResult::Failed(_) | ForwardResult::RefusedInCompany | ForwardResult::Refused(_) => {
+                    self.recall_behind(&claim);
+                }
             }
             return self.let_go(&claim);
         }
         match result {
-            // A broker refuses a whole batch: that says nothing about those that were in it behind the one that was refused first.
-            ForwardResult::Confirmed | ForwardResult::Refused(_) if recalled => self.send_in_turn(id, effects),
+            ForwardResult::Confirmed if recalled => self.send_in_turn(id, effects),
             ForwardResult::Confirmed => self.written(id),
+            ForwardResult::RefusedInCompany => {
+                sent.alone = true;
+                self.partitions[claim.tp.index()].ledger.set(claim.seq, State::Unsent);
+                self.recall_behind(&claim);
+                self.send_in_turn(id, effects);
+            }
             ForwardResult::Failed(failure) => self.forward_failed(id, &failure, now),
             ForwardResult::Refused(failure) => self.forward_refused(id, &failure, now, effects),
         }
@@ -109,20 +117,21 @@ impl Engine {
             let held = self.forwards.get_mut(id).filter(|one| matches!(one.stage, Stage::Held | Stage::BackingOff));
             let Some(forwarding) = held else { return };
             let (to, claim, record) = (forwarding.to.clone(), forwarding.claim, forwarding.record.clone());
+            let alone = forwarding.alone;
             let Claim { tp, seq, lane, .. } = claim;
             let partition = &mut self.partitions[tp.index()];
-            let is_output = matches!(to, Destination::Output(_));
-            let turn = if is_output { partition.is_next_to_put_out(lane, seq) } else { partition.is_first(lane, seq) };
+            let follows = matches!(to, Destination::Output(_)) && !alone;
+            let turn = if follows { partition.is_next_to_put_out(lane, seq) } else { partition.is_first(lane, seq) };
             if !turn {
                 return;
             }
             partition.ledger.set(seq, State::Forwarding);
-            let unsent = is_output.then(|| partition.put_out(lane, seq)).flatten();
+            let unsent = follows.then(|| partition.put_out(lane, seq)).flatten();
             let parked = self.letter_number(&claim, &to, &record);
             if let Some(forwarding) = self.forwards.get_mut(id) {
                 (forwarding.stage, forwarding.parked) = (Stage::Sent, parked);
             }
-            effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record, parked })));
+            effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record, parked, alone })));
             next = unsent.and_then(|seq| self.forwards.find(tp, seq));
         }
     }

@@ -168,6 +168,8 @@ pub struct Forward {
     pub record: Record,
     /// With a dead letter under `onExhausted: ParkKey`, its number, unless the record has no key.
     pub parked: Option<LetterNumber>,
+    /// In a batch of its own. Nothing that has to be written before or behind it is on its way.
+    pub alone: bool,
 }
 
 /// Where a forward goes.

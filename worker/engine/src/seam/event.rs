@@ -201,6 +201,8 @@ pub enum ForwardResult {
     Confirmed,
     /// Not, or not known: forward again after a back-off (the deterministic id header lets readers drop duplicates).
     Failed(Box<Failure>),
+    /// Not: the batch that it was in was refused as a whole. It is forwarded once more, in a batch of its own.
+    RefusedInCompany,
     /// It can never be: too large, or an invalid record. An output is dead-lettered instead; a dead letter blocks.
     Refused(Box<Failure>),
 }

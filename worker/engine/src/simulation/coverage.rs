@@ -29,6 +29,7 @@ pub(super) enum Reached {
     OutputBeforeItsTurn,
     OutputRecalled,
     ProducerRebuilt,
+    RefusedInCompany,
     Timeout,
     CancelRacedWithAck,
     Overload,

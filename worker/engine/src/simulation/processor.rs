@@ -5,7 +5,7 @@ use core::time::Duration;
 use super::broker::Plan;
 use super::config::SOURCES;
 use super::coverage::Reached;
-use super::truth::{Checked, is_aged, lane_of, output_partition};
+use super::truth::{Checked, is_aged, lane_of, output_partition, violated};
 use super::worker::{Call, Cancelled, Held, PendingForward};
 use super::world::World;
 use crate::policy::OnExhausted;
@@ -271,6 +271,17 @@ impl World {
         first.unwrap_or(which)
     }
 
+    /// Two producers keep no order between them: what one writes alone has no other of its lane beside it.
+    pub(super) fn check_alone(&self, worker: usize) -> Checked {
+        let Some((last, before)) = self.workers[worker].forwards.split_last() else { return Ok(()) };
+        let races = |other: &PendingForward| other.alone != last.alone && !other.recalled;
+        let beside = |other: &&PendingForward| races(other) && self.are_outputs_of_a_lane(last, other);
+        match before.iter().find(beside) {
+            Some(other) => violated("S5", format!("{} and {} of {} race", other.index, last.index, last.tp)),
+            None => Ok(()),
+        }
+    }
+
     fn are_outputs_of_a_lane(&self, one: &PendingForward, other: &PendingForward) -> bool {
         let lane = |of: &PendingForward| lane_of(&self.config, &self.logs[of.tp].records[of.index]);
         let outputs = [one, other].iter().all(|of| matches!(of.to, Destination::Output(_)));
@@ -317,6 +328,17 @@ impl World {
         self.settle_written(worker, tp);
     }
 
+    /// An assignment is over. What was written before its turn will be written once more, and nothing counts that stands behind it.
+    pub(super) fn forget_written(&mut self, worker: usize, tp: usize) {
+        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
+        let shell = &mut self.workers[worker];
+        for index in core::mem::take(&mut shell.held[tp].written) {
+            let outputs = shell.forwards.iter_mut().filter(|one| matches!(one.to, Destination::Output(_)));
+            let behind = outputs.filter(|one| one.tp == tp && one.index > index && lane(one.index) == lane(index));
+            behind.for_each(|one| one.recalled = true);
+        }
+    }
+
     /// What was written and waits for nobody before it is done.
     fn settle_written(&mut self, worker: usize, tp: usize) {
         let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
@@ -358,6 +380,11 @@ impl World {
         let PendingForward { id, ref to, tp, index, seq, parked, .. } = pending;
         let is_output = matches!(to, Destination::Output(_));
         let is_delay = matches!(to, Destination::Delay { .. });
+        if !self.calm && !pending.alone && self.rng.percent(5) {
+            self.coverage.reach(Reached::RefusedInCompany);
+            self.recall_behind(worker, &pending);
+            return self.on(worker, Event::Forwarded(vec![Forwarded { id, result: ForwardResult::RefusedInCompany }]));
+        }
         let failure = || Failure::new(ErrorClass::ForwardFailed, "as planned");
         let result = match self.rng.below(20) {
             0..3 if !self.calm => {

@@ -53,6 +53,8 @@ pub(super) struct PendingForward {
     pub(super) parked: Option<LetterNumber>,
     /// An output before it in its lane could not be written: it does not count.
     pub(super) recalled: bool,
+    /// In a batch of its own.
+    pub(super) alone: bool,
 }
 
 #[derive(Debug)]

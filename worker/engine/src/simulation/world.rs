@@ -275,7 +275,7 @@ impl World {
     }
 
     fn forward(&mut self, worker: usize, forward: Forward) -> Checked {
-        let Forward { id, to, tp, record, parked } = forward;
+        let Forward { id, to, tp, record, parked, alone } = forward;
         let (tp, offset) = (tp.index(), record.offset());
         let index = self.logs[tp].index_of(offset).unwrap();
         if let Destination::DeadLetter(cause) = &to {
@@ -305,11 +305,11 @@ impl World {
             shell.fuse.letter(limits, tp, self.logs[tp].records[index].key, index, self.now)?;
         }
         let seq = shell.held[tp].seq.unwrap_or_default();
-        shell.forwards.push(PendingForward { id, to, tp, index, seq, parked, recalled: false });
+        shell.forwards.push(PendingForward { id, to, tp, index, seq, parked, recalled: false, alone });
         if shell.forwards.len() > shell.forward_room as usize {
             return violated("forward room", format!("{} forwards are out", shell.forwards.len()));
         }
-        Ok(())
+        self.check_alone(worker)
     }
 
     /// S2, S4, S7, S8, S10 at the moment that a commit is decided.
@@ -398,6 +398,7 @@ impl World {
                 truth::check_kept(&self.truth, &self.config, tp, log, held)?;
             }
         }
+        self.forget_written(worker, tp);
         let held = &mut self.workers[worker].held[tp];
         let seq = held.seq;
         held.begin(None);

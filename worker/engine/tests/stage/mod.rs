@@ -32,6 +32,8 @@ pub(crate) struct Stage {
     pub(crate) forwards: Vec<ForwardId>,
     /// The offsets of all records that were handed to the producer, in that order.
     pub(crate) handed_over: Vec<i64>,
+    /// Of those, the ones that were to be in a batch of their own.
+    pub(crate) alone: Vec<i64>,
     /// Offsets of commits that nobody answers; commits are answered at once while this is `None`.
     pub(crate) unanswered: Option<Vec<(CommitId, i64)>>,
     /// Bytes that may still be handed over.
@@ -51,6 +53,7 @@ impl Stage {
             running: Vec::new(),
             forwards: Vec::new(),
             handed_over: Vec::new(),
+            alone: Vec::new(),
             credit: 0,
             reads: Vec::new(),
             unanswered: None,
@@ -121,6 +124,7 @@ impl Stage {
                     Effect::Forward(forward) => {
                         self.forwards.push(forward.id);
                         self.handed_over.push(forward.record.offset());
+                        self.alone.extend(forward.alone.then(|| forward.record.offset()));
                     }
                     _ => {}
                 }

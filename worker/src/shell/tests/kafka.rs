@@ -8,7 +8,7 @@ use std::time::Duration;
 use penstock_engine::Instant;
 use penstock_engine::seam::{ArenaBuilder, Loaded, NewRecord, TopicId};
 use penstock_kafka::consumer::{CommitOffset, CommitReply, FetchLimit, Fetched, Rebalance, RebalanceKind, StartAt};
-use penstock_kafka::producer::{OutgoingRecord, SendError};
+use penstock_kafka::producer::{OutgoingRecord, Room, SendError};
 use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
 
 use super::world::{Chance, Chaos, PARTITIONS, RECORDS, Truth, key_of};
@@ -42,6 +42,8 @@ pub(super) struct ModelKafka {
     pub(super) lost: BTreeSet<i32>,
     /// The producer's queue takes nothing.
     pub(super) full: bool,
+    /// The most records that brokers take together.
+    pub(super) batch_max: usize,
     /// Partitions that deliver nothing, and what ends that.
     pub(super) silent: BTreeMap<i32, Silence>,
     /// Partitions that are ours, of which the shell was not told.
@@ -98,6 +100,7 @@ impl ModelKafka {
             failed: false,
             lost: BTreeSet::new(),
             full: false,
+            batch_max: usize::MAX,
             silent: BTreeMap::new(),
             mislaid: BTreeSet::new(),
             readable: RECORDS,
@@ -371,7 +374,7 @@ impl KafkaIo for ModelKafka {
         self.later(KafkaEvent::Given { seq, result });
     }
 
-    fn send(&mut self, record: &OutgoingRecord<'_>, token: u64) -> Result<(), SendError> {
+    fn send(&mut self, record: &OutgoingRecord<'_>, alone: bool, token: u64) -> Result<(), SendError> {
         assert_eq!((record.topic, record.value), ("dlq", Some(VALUE)));
         if self.full {
             return Err(SendError::Full);
@@ -380,8 +383,11 @@ impl KafkaIo for ModelKafka {
             *self.counts.entry("unheard").or_default() += 1;
             return Err(SendError::Refused(KafkaError::of(ErrorCode::UNKNOWN_PARTITION)));
         }
-        if self.chaos.refusals && self.chance.one_in(10) {
-            let error = KafkaError::of(ErrorCode::TIMED_OUT);
+        *self.counts.entry("alone").or_default() += u32::from(alone);
+        let too_large = self.batch_max == 1 && !alone;
+        if too_large || self.chaos.refusals && self.chance.one_in(10) {
+            let code = if too_large { ErrorCode::MESSAGE_TOO_LARGE } else { ErrorCode::TIMED_OUT };
+            let error = KafkaError::of(code);
             self.later(KafkaEvent::Sent { token, result: Err(error) });
             return Ok(());
         }
@@ -404,6 +410,10 @@ impl KafkaIo for ModelKafka {
         drop(truth);
         self.later(KafkaEvent::Sent { token, result: Ok(()) });
         Ok(())
+    }
+
+    fn room(&self, _alone: bool) -> Room {
+        Room::ALL
     }
 
     fn partitions_of(&self, topic: &str) -> Option<i32> {
