@@ -95,7 +95,8 @@ impl Dir {
         if self.is_claimed() {
             return Ok(());
         }
-        if fs::read_dir(&self.0).during(made)?.next().is_some() {
+        // Whoever claims it at the same moment puts the mark there first.
+        if fs::read_dir(&self.0).during(made)?.next().is_some() && !self.is_claimed() {
             return Err(Error::Missing {
                 what: format!("{} holds files that are not of a lab, and a lab clears its folder", self.0.display()),
                 remedy: "choose a new or empty folder with --dir or LAB_DIR".to_owned(),
