@@ -176,6 +176,11 @@ impl Policy {
         self.output || self.dead_letters() || self.retry.delay_tiers > 0
     }
 
+    /// Whoever was not heard of for so long may lose its partitions before it is heard of again: the other half is for what is under way.
+    pub(crate) fn half_a_session(&self) -> Duration {
+        self.session_timeout / 2
+    }
+
     /// Whether a record that failed for good becomes a dead letter.
     pub(crate) fn dead_letters(&self) -> bool {
         self.on_exhausted == OnExhausted::DeadLetter || self.parks_keys()

@@ -101,7 +101,7 @@ impl Engine {
         partition.commits.last_sent = now;
         self.contact[partition.group()].spoke = now;
         let since = *partition.commits.unanswered_since.get_or_insert(now);
-        self.fence_at = self.fence_at.min(since + self.policy.session_timeout / 2);
+        self.fence_at = self.fence_at.min(since + self.policy.half_a_session());
         effects.push(Effect::Commit { tp, commit, offset, leader_epoch, checkpoint: encoded.text });
     }
 
@@ -141,7 +141,7 @@ impl Engine {
                 }
                 partition.commits.owner_known = true;
                 // An acknowledgement that lay around for long says nothing about now.
-                let stale = now.since(sent.sent) > self.policy.session_timeout / 2;
+                let stale = now.since(sent.sent) > self.policy.half_a_session();
                 if !stale {
                     partition.commits.fence = Fence::Open;
                 }
@@ -202,7 +202,7 @@ impl Engine {
             self.calls.slept();
             self.solitude = Solitude::Unwanted; // nobody waited but the sleeper
         }
-        let half = self.policy.session_timeout / 2;
+        let half = self.policy.half_a_session();
         let asleep = now.since(self.last_turn) > half;
         self.last_turn = now;
         if (now <= self.fence_at && !asleep) || self.breaks(Wrong::FenceIgnored) {
@@ -230,7 +230,7 @@ impl Engine {
     /// The same for what waits with nothing to commit, a blocked record say: no commit is overdue then, and the group may have given the
     /// partition away all the same. Where none was acknowledged for half a session, one is sent and awaited before anything starts.
     pub(super) fn ask_before_starts(&mut self, now: Instant) {
-        let half = self.policy.session_timeout / 2;
+        let half = self.policy.half_a_session();
         let silent = self.contact.map(|contact| now.since(contact.heard) > half);
         let wrong = self.breaks(Wrong::FenceIgnored) || self.breaks(Wrong::FenceOnlyTheUnanswered);
         if silent == [false; 2] || !self.has_ready() || wrong {
