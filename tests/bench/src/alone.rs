@@ -26,6 +26,9 @@ const SICK_RECORDS: u64 = 100_000;
 const SICK_RATE: u64 = 10_000;
 /// Keys from here on are healthy: `bench-handler` knows the same number.
 const HEALTHY_FROM: u64 = 60;
+/// Records of the runs with an output each, which go to as many partitions as they come from.
+const WITH_OUTPUT: u64 = 2_000_000;
+const PARTITIONS: i32 = 8;
 /// Calls after which the wait for a free place is judged.
 const PLACES: u64 = 200_000;
 
@@ -49,6 +52,9 @@ pub(crate) fn figures(programs: &Programs, bootstrap: &str, runs: u32) -> Result
     let days = each(runs, |serial| bench.day(&flights, serial))?;
     figures.push(figure("ten million flights, discard, s", "< 30", &days, |day| day.0));
     figures.push(figure("the same, peak memory, MiB", "< 200", &days, |day| day.1));
+    eprintln!("bench: an output for each record, in the order of {PARTITIONS} partitions, in batches with sameLane");
+    let outputs = each(runs, |serial| bench.outputs(serial))?;
+    figures.push(figure("an output each, in order of partitions, thousands of records/s", "", &outputs, |rate| *rate));
     eprintln!("bench: an idle worker of {IDLE_PARTITIONS} partitions");
     let idle = each(runs, |serial| bench.idle(serial))?;
     figures.push(figure("idle, 100 partitions, % of a core", "< 1", &idle, |idle| idle.0));
@@ -88,20 +94,20 @@ impl Bench<'_> {
         command
     }
 
-    /// Seconds from the start of the process to the last commit, and its memory.
+    /// Seconds, and memory.
     fn day(&self, flights: &Topic, serial: u32) -> Result<(f64, f64), Failure> {
         let name = format!("day-{serial}");
-        let group = format!("{name}-{}", std::process::id());
-        let watch = flights.watch(&group)?;
-        let began = Instant::now();
-        let process = Running::start(&mut self.worker(flights, &name, 0, 64))?;
-        while watch.committed()? < flights.records {
-            if began.elapsed() > LIMIT {
-                return Err(format!("a day of flights was not done in {LIMIT:?}").into());
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        Ok((began.elapsed().as_secs_f64(), process.peak_mib()?))
+        until_committed(flights, &name, &mut self.worker(flights, &name, 0, 64))
+    }
+
+    /// Thousands of records a second, each with an output, from the start of the process to the last commit.
+    fn outputs(&self, serial: u32) -> Result<f64, Failure> {
+        let topic = Topic::with(self.bootstrap, WITH_OUTPUT)?;
+        let output = Topic::empty(self.bootstrap, fresh("outputs", serial), PARTITIONS)?;
+        let name = format!("put-out-{serial}");
+        let mut command = self.worker(&topic, &name, 0, 64);
+        let (seconds, _) = until_committed(&topic, &name, command.env("OUTPUT", &output.name))?;
+        Ok(topic.records as f64 / seconds / 1000.0)
     }
 
     /// Share of a core in per cent, and memory, of a worker with nothing to do.
@@ -152,6 +158,20 @@ impl Bench<'_> {
         }
         command
     }
+}
+
+/// Seconds from the start of the process to the last commit, and its memory.
+fn until_committed(topic: &Topic, name: &str, worker: &mut Command) -> Result<(f64, f64), Failure> {
+    let watch = topic.watch(&format!("{name}-{}", std::process::id()))?;
+    let began = Instant::now();
+    let process = Running::start(worker)?;
+    while watch.committed()? < topic.records {
+        if began.elapsed() > LIMIT {
+            return Err(format!("{} was not done in {LIMIT:?}", topic.name).into());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok((began.elapsed().as_secs_f64(), process.peak_mib()?))
 }
 
 /// A topic name that no earlier run used.

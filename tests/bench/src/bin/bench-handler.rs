@@ -2,7 +2,7 @@
 //!
 //! With `WATCH=places:N` it says after N records how long a place in `delivery.concurrency` stayed empty between two calls. With
 //! `WATCH=healthy:N` it says, once N records of healthy keys are done, how long they took; `SICK=1` makes the keys below 10 fail
-//! always and those below 60 three times a record.
+//! always and those below 60 three times a record. With `PUT_OUT=1` it does nothing but answer each record of a batch with an output.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_io::Timer;
 use penstock_worker::Program;
-use penstock_worker::handler::{Answer, Context, Done, Failed, Handler, Raw, Record};
+use penstock_worker::handler::{Answer, BatchHandler, Context, Done, Failed, Handler, Output, Raw, Record};
 
 /// Keys below this always fail: one in a hundred of the topic's thousand.
 const POISON: u64 = 10;
@@ -75,6 +75,18 @@ impl Handler for Waits {
     }
 }
 
+/// Answers each record with its own value.
+struct Echo;
+
+impl BatchHandler for Echo {
+    type Value = ();
+
+    async fn handle(&self, records: Vec<Record<()>>, _: Context) -> Result<Vec<Answer>, Failed> {
+        let output = |record: &Record<()>| Output::value(record.bytes().unwrap_or_default()).key(record.key());
+        Ok(records.iter().map(|record| Ok(Done::Output(vec![output(record)]))).collect())
+    }
+}
+
 fn key(record: &Raw) -> u64 {
     let bytes = record.key().and_then(|key| <[u8; 8]>::try_from(key).ok());
     bytes.map_or(u64::MAX, u64::from_be_bytes)
@@ -129,6 +141,9 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn main() -> ExitCode {
+    if variable("PUT_OUT").is_some() {
+        return Program::batches(Echo).main();
+    }
     let work = variable("WORK_MICROS").and_then(|text| text.parse().ok());
     let watch = variable("WATCH").unwrap_or_default();
     let (what, enough) = watch.split_once(':').unwrap_or_default();

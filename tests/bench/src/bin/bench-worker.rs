@@ -1,6 +1,6 @@
 //! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work, `bench-handler`.
 //! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [PORT [BATCH]]]`: with a port it calls the server there, with a batch
-//! (the JSON of `delivery.batch`) by batches.
+//! (the JSON of `delivery.batch`) by batches. With `OUTPUT=TOPIC` each record gives one for that topic, in the order of its partition.
 //!
 //! It says `first` before it begins, so that joining the group and asking for offsets count against it.
 
@@ -24,7 +24,7 @@ fn main() -> Result<(), Failure> {
         (Some(port), _) => {
             ("penstock-worker", json!({"type": "http", "http": {"url": format!("http://127.0.0.1:{port}/")}}))
         }
-        (None, "0") => ("penstock-worker", json!({"type": "discard"})),
+        (None, "0") if std::env::var_os("OUTPUT").is_none() => ("penstock-worker", json!({"type": "discard"})),
         (None, _) => ("bench-handler", json!({"type": "embedded"})),
     };
     let concurrency: u32 = more.first().map_or(Ok(CONCURRENCY), |text| text.parse())?;
@@ -32,7 +32,12 @@ fn main() -> Result<(), Failure> {
     if let Some(batch) = more.get(2) {
         delivery["batch"] = serde_json::from_str(batch)?;
     }
-    let pipeline = json!({
+    let output = std::env::var("OUTPUT").ok();
+    if output.is_some() {
+        delivery["ordering"] = json!("Partition");
+        delivery["batch"] = json!({"maxRecords": 500, "sameLane": true});
+    }
+    let mut pipeline = json!({
         "apiVersion": "penstock.dev/v1alpha1",
         "kind": "ConsumerPipeline",
         "metadata": {"name": "bench"},
@@ -44,10 +49,14 @@ fn main() -> Result<(), Failure> {
             "worker": {"image": "bench"},
         },
     });
+    if let Some(topic) = &output {
+        pipeline["spec"]["output"] = json!({"topic": topic});
+    }
     let file = std::env::temp_dir().join(format!("{group}.yaml"));
     std::fs::write(&file, pipeline.to_string())?;
     let program = std::env::current_exe()?.with_file_name(program);
     println!("first");
     let mut worker = Command::new(program);
-    Err(worker.arg("run").arg(file).args(["--http", "127.0.0.1:0"]).env("WORK_MICROS", micros).exec().into())
+    worker.arg("run").arg(file).args(["--http", "127.0.0.1:0"]).env("WORK_MICROS", micros);
+    Err(worker.envs(output.map(|_| ("PUT_OUT", "1"))).exec().into())
 }

@@ -83,9 +83,9 @@ impl Engine {
         sent.stage = Stage::Held;
         if claim.stale {
             self.forwards.remove(id);
-            let in_turn = !recalled && !self.forwards.is_behind_another(&claim);
+            let overtakes = recalled || (self.policy.batch.same_lane && self.forwards.is_behind_another(&claim));
             // A numbered letter is half of a fact: the other half, that its key is parked, went with the assignment.
-            let whole = (parked.is_none() && !claim.numbered && in_turn) || self.breaks(Wrong::LateLetterCounts);
+            let whole = (parked.is_none() && !claim.numbered && !overtakes) || self.breaks(Wrong::LateLetterCounts);
             match result {
                 ForwardResult::Confirmed if whole => self.done_late(&claim),
                 ForwardResult::Confirmed => {}
@@ -136,9 +136,10 @@ impl Engine {
         }
     }
 
-    /// A forward could not be written. Of what the producer got behind it in its lane nothing counts.
+    /// A forward could not be written. Of what the producer got behind it in its lane nothing counts. Where a call holds one record of a
+    /// lane, there is nothing.
     fn recall_behind(&mut self, claim: &Claim) {
-        if self.breaks(Wrong::OutputOvertakes) {
+        if !self.policy.batch.same_lane || self.breaks(Wrong::OutputOvertakes) {
             return;
         }
         let partition = &mut self.partitions[claim.tp.index()];
