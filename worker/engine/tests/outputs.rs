@@ -54,6 +54,18 @@ fn the_outputs_of_a_lane_follow_each_other_without_waiting() {
     assert_eq!(lane.handed_over.len(), 4);
 }
 
+/// Found by the benchmark: where the last of a lane's outputs was not the last to be confirmed, nobody looked at the lane until the next commit.
+#[test]
+fn a_lane_whose_outputs_were_confirmed_in_another_order_goes_on_at_once() {
+    let mut lane = batch(12);
+    lane.answer(vec![with_output(); 8]);
+    for id in lane.forwards.clone().into_iter().rev() {
+        assert_eq!(lane.running.len(), 0);
+        confirm(&mut lane, id);
+    }
+    assert_eq!(lane.offsets(), [[8, 9, 10, 11]]);
+}
+
 #[test]
 fn answers_that_come_in_another_order_are_put_out_in_that_of_the_lane() {
     let mut lane = batch(4);

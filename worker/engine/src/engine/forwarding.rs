@@ -62,6 +62,7 @@ impl Engine {
                 Some(Stage::Written) => self.confirmed(id),
                 _ => self.send_in_turn(id, effects),
             }
+            self.wake(tp);
         }
     }
 
