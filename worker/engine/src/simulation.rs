@@ -12,6 +12,7 @@ mod coverage;
 mod delays;
 mod fuse;
 mod group;
+mod idle;
 mod letters;
 mod limits;
 mod processor;

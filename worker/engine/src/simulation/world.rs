@@ -407,44 +407,6 @@ impl World {
         }
         Ok(())
     }
-
-    /// L4: with a free slot, no fresh record without a key waits for another one.
-    fn check_idle_slots(&self, worker: usize) -> Checked {
-        let shell = &self.workers[worker];
-        let room = shell.forward_room as usize;
-        let waits = !self.config.policy.batch.max_wait.is_zero() && !shell.calls.is_empty();
-        let free = shell.calls_in_progress() < shell.engine.view().concurrency as usize
-            && !waits
-            && shell.engine.view().circuit_open.is_none()
-            && !shell.fuse.blown
-            && shell.calls.len() + shell.engine.forwards_out() < room
-            && shell.calls.iter().all(|call| call.cancelled.is_none())
-            && self.config.checkpoint_chars() >= 1000
-            && !self.config.may_cut();
-        let allowed = shell.ready && !shell.paused && shell.leaving.is_none() && !shell.engine.is_the_suspects_turn();
-        if !free || !allowed || self.config.policy.ordering == crate::policy::Ordering::Partition {
-            return Ok(());
-        }
-        for (tp, held) in shell.held.iter().enumerate().filter(|(_, held)| held.drain.is_none() && held.seq.is_some()) {
-            let owner_known = shell.engine.is_flowing(Tp(u32::try_from(tp).unwrap()));
-            for index in held.received.iter().filter(|_| owner_known) {
-                let record = &self.logs[tp].records[*index];
-                let fate = &self.truth.fates[tp][*index];
-                let fresh = record.key.is_none() && !held.started.contains(index) && !held.answered.contains(index);
-                let elsewhere = shell.calls.iter().any(|call| call.tp == tp && call.index == *index)
-                    || shell.forwards.iter().any(|forward| forward.tp == tp && forward.index == *index);
-                let known = held.found.1.done.iter().any(|run| run.contains(&record.offset));
-                let due = record.due <= self.now;
-                if fresh && due && !elsewhere && !known && fate.verdicts == 0 && record.offset >= held.found.0 {
-                    return violated(
-                        "L4",
-                        format!("{} of {tp} waits, though it has no key and a slot is free", record.offset),
-                    );
-                }
-            }
-        }
-        Ok(())
-    }
 }
 
 fn told(effect: &Effect) -> String {
