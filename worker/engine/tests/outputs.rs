@@ -26,6 +26,14 @@ fn with_output() -> Outcome {
     Outcome::AckWith(Box::new(Output { records: vec![OutputRecord::default()] }))
 }
 
+/// An engine whose batch was answered with an output for each record, and what the producer got.
+fn put_out(records: usize) -> (Stage, Vec<ForwardId>) {
+    let mut lane = batch(records);
+    lane.answer(vec![with_output(); records]);
+    let ids = lane.forwards.clone();
+    (lane, ids)
+}
+
 /// The producer tells what became of a forward.
 fn report(lane: &mut Stage, id: ForwardId, result: ForwardResult) {
     lane.forwards.retain(|other| *other != id);
@@ -42,10 +50,8 @@ fn confirm(lane: &mut Stage, id: ForwardId) {
 
 #[test]
 fn the_outputs_of_a_lane_follow_each_other_without_waiting() {
-    let mut lane = batch(4);
-    lane.answer(vec![with_output(); 4]);
+    let (mut lane, ids) = put_out(4);
     assert_eq!(lane.handed_over, [0, 1, 2, 3]);
-    let ids = lane.forwards.clone();
     for (id, committed) in [(ids[1], 0), (ids[0], 2), (ids[3], 2), (ids[2], 4)] {
         confirm(&mut lane, id);
         lane.pass(Duration::from_secs(10));
@@ -79,9 +85,7 @@ fn answers_that_come_in_another_order_are_put_out_in_that_of_the_lane() {
 
 #[test]
 fn what_follows_an_output_that_failed_is_written_again_behind_it() {
-    let mut lane = batch(4);
-    lane.answer(vec![with_output(); 4]);
-    let ids = lane.forwards.clone();
+    let (mut lane, ids) = put_out(4);
     confirm(&mut lane, ids[0]);
     fail(&mut lane, ids[1]);
     confirm(&mut lane, ids[2]);
@@ -102,9 +106,7 @@ fn what_follows_an_output_that_failed_is_written_again_behind_it() {
 /// Two partitions of the output topic: the second output was confirmed while the broker of the first was away.
 #[test]
 fn what_was_written_before_one_that_failed_is_written_again() {
-    let mut lane = batch(2);
-    lane.answer(vec![with_output(); 2]);
-    let ids = lane.forwards.clone();
+    let (mut lane, ids) = put_out(2);
     confirm(&mut lane, ids[1]);
     fail(&mut lane, ids[0]);
     lane.pass(Duration::from_mins(2));
@@ -120,9 +122,7 @@ fn what_was_written_before_one_that_failed_is_written_again() {
 /// and none beside it.
 #[test]
 fn what_is_refused_in_company_is_written_alone() {
-    let mut lane = batch(3);
-    lane.answer(vec![with_output(); 3]);
-    let ids = lane.forwards.clone();
+    let (mut lane, ids) = put_out(3);
     for id in &ids[..2] {
         report(&mut lane, *id, ForwardResult::RefusedInCompany);
     }
@@ -144,9 +144,7 @@ fn what_is_refused_in_company_is_written_alone() {
 /// what was still on its way behind that.
 #[test]
 fn what_was_written_before_its_turn_is_void_with_its_assignment() {
-    let mut lane = batch(3);
-    lane.answer(vec![with_output(); 3]);
-    let ids = lane.forwards.clone();
+    let (mut lane, ids) = put_out(3);
     confirm(&mut lane, ids[1]);
     lane.assign();
     receive(&mut lane, 3);
@@ -158,9 +156,7 @@ fn what_was_written_before_its_turn_is_void_with_its_assignment() {
 /// The producer is made anew: all that it had comes back, in any order.
 #[test]
 fn outputs_that_all_failed_are_put_out_in_their_order() {
-    let mut lane = batch(4);
-    lane.answer(vec![with_output(); 4]);
-    let ids = lane.forwards.clone();
+    let (mut lane, ids) = put_out(4);
     for which in [2, 0, 3, 1] {
         fail(&mut lane, ids[which]);
     }
@@ -190,9 +186,7 @@ fn a_dead_letter_waits_for_the_outputs_before_it() {
 #[test]
 fn an_output_of_an_earlier_assignment_counts_in_its_turn() {
     let told = |first: usize, fails: bool| {
-        let mut lane = batch(2);
-        lane.answer(vec![with_output(); 2]);
-        let ids = lane.forwards.clone();
+        let (mut lane, ids) = put_out(2);
         lane.assign();
         receive(&mut lane, 2);
         assert_eq!(lane.running.len(), 0, "its key is still being written");
