@@ -23,14 +23,6 @@ pub(crate) struct Claim {
     pub(crate) numbered: bool,
 }
 
-impl Claim {
-    /// Whether its record stands before the other's in their lane.
-    pub(crate) fn is_before(&self, other: &Self) -> bool {
-        let lane = |claim: &Self| (claim.tp, claim.lane, claim.log);
-        self.lane != LaneId::NONE && lane(self) == lane(other) && self.offset < other.offset
-    }
-}
-
 /// By which right a call was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {

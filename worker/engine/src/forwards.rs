@@ -1,8 +1,11 @@
 //! Records on their way to another topic, or waiting to be written there again.
 
+use std::collections::BTreeMap;
+
 use penstock_crds::checkpoint::HoldReason;
 
 use crate::calls::Claim;
+use crate::lanes::LaneId;
 use crate::seam::{Destination, ForwardId, LetterNumber, OutputRecord, Record, Tp};
 
 #[derive(Debug)]
@@ -47,6 +50,20 @@ impl Forwarding {
         Self { claim, to, record, failures: 0, stage: Stage::Held, parked: None, alone: false }
     }
 
+    /// Whether nothing is to be written: its record is done in its turn behind the outputs before it.
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(&self.to, Destination::Output(output) if output.records.is_empty())
+    }
+
+    /// What the producer got of it does not count.
+    fn recall(&mut self) {
+        self.stage = match self.stage {
+            Stage::Sent => Stage::Recalled,
+            Stage::Written => Stage::Held,
+            stage => stage,
+        };
+    }
+
     /// Why its partition is held while it cannot be written.
     pub(crate) fn reason_when_failed(&self) -> HoldReason {
         match self.to {
@@ -62,6 +79,8 @@ pub(crate) struct Forwards {
     free: Vec<u32>,
     in_use: u32,
     output_bytes: u64,
+    /// Slots by the entry in the present ledger, where it has a lane.
+    by_entry: BTreeMap<(Tp, u64), u32>,
 }
 
 /// What an answer takes in memory, as far as its records' bytes go.
@@ -103,37 +122,26 @@ impl Forwards {
         });
         let (serial, place) = &mut self.slots[slot as usize];
         *serial = serial.wrapping_add(1);
+        let claim = forwarding.claim;
+        if claim.lane != LaneId::NONE {
+            self.by_entry.insert((claim.tp, claim.seq), slot);
+        }
         *place = Some(forwarding);
         self.in_use += 1;
         ForwardId { slot, serial: *serial }
     }
 
-    /// The forward of an entry of the present ledger.
+    /// The forward of an entry of the present ledger that has a lane.
     pub(crate) fn find(&self, tp: Tp, seq: u64) -> Option<ForwardId> {
-        let mine = |claim: &Claim| claim.tp == tp && claim.seq == seq && !claim.stale;
-        let place = (0..).zip(&self.slots).find(|(_, (_, place))| place.as_ref().is_some_and(|one| mine(&one.claim)));
-        place.map(|(slot, (serial, _))| ForwardId { slot, serial: *serial })
+        let slot = *self.by_entry.get(&(tp, seq))?;
+        self.slots.get(slot as usize).map(|(serial, _)| ForwardId { slot, serial: *serial })
     }
 
-    /// An output could not be written: those that the producer got behind it in its lane do not count. Returns their claims.
-    pub(crate) fn recall(&mut self, failed: &Claim) -> impl Iterator<Item = Claim> {
-        let failed = *failed;
-        let all = self.slots.iter_mut().filter_map(|(_, place)| place.as_mut());
-        all.filter(move |one| failed.is_before(&one.claim)).filter_map(|one| {
-            one.stage = match one.stage {
-                Stage::Sent => Stage::Recalled,
-                Stage::Written => Stage::Held,
-                Stage::Held | Stage::BackingOff | Stage::Recalled => return None,
-            };
-            Some(one.claim)
-        })
-    }
-
-    /// Whether the producer has one that stands before that in its lane.
-    pub(crate) fn is_behind_another(&self, claim: &Claim) -> bool {
-        let mut sent =
-            self.slots.iter().filter_map(|(_, place)| place.as_ref()).filter(|one| one.stage.is_with_producer());
-        sent.any(|one| one.claim.is_before(claim))
+    /// One before that of an entry in its lane could not be written: should the producer have it, it does not count.
+    pub(crate) fn recall(&mut self, tp: Tp, seq: u64) {
+        if let Some(forwarding) = self.find(tp, seq).and_then(|id| self.get_mut(id)) {
+            forwarding.recall();
+        }
     }
 
     /// Whether one of a partition failed for that reason and is not confirmed since.
@@ -152,20 +160,19 @@ impl Forwards {
     pub(crate) fn remove(&mut self, id: ForwardId) -> Option<Forwarding> {
         let (serial, place) = self.slots.get_mut(id.slot as usize)?;
         let forwarding = if *serial == id.serial { place.take() } else { None }?;
+        let claim = forwarding.claim;
+        if claim.lane != LaneId::NONE && !claim.stale {
+            self.by_entry.remove(&(claim.tp, claim.seq));
+        }
         self.free.push(id.slot);
         self.in_use -= 1;
         self.output_bytes -= output_bytes(&forwarding.to);
         Some(forwarding)
     }
 
-    /// Drops those of a partition that wait; the producer has the others, whose claims are returned. What was written before its turn will
-    /// be written once more, and so does nothing count that stands behind it.
+    /// Drops those of a partition that wait, or were written before their turn; the producer has the others, whose claims are returned.
     pub(crate) fn forsake(&mut self, tp: Tp) -> impl Iterator<Item = &mut Claim> {
-        let all = self.slots.iter().filter_map(|(_, place)| place.as_ref());
-        let written = all.filter(|one| one.claim.tp == tp && one.stage == Stage::Written).map(|one| one.claim);
-        for claim in written.collect::<Vec<_>>() {
-            self.recall(&claim).for_each(drop);
-        }
+        self.by_entry.retain(|(other, _), _| *other != tp);
         for (slot, (_, place)) in (0..).zip(self.slots.iter_mut()) {
             if let Some(waiting) =
                 place.take_if(|forwarding| forwarding.claim.tp == tp && !forwarding.stage.is_with_producer())

@@ -36,14 +36,16 @@ pub(crate) struct Lanes {
 #[derive(Clone, Copy, Debug)]
 struct Lane {
     hash: u64,
-    /// First entry that is not done: the one that is ready, runs, or waits. [`NO_SEQ`] for an idle lane.
+    /// First entry that is not done. [`NO_SEQ`] for an idle lane.
     head: u64,
     tail: u64,
     /// Calls and forwards of earlier assignments that have not ended.
     holds: u32,
+    /// Its records that are in a call of the present assignment.
+    running: u32,
     /// Records taken since the last one that was not, and one: what a call may hold of the lane where it may hold several.
     batch_limit: u32,
-    /// The last entry whose output the producer got behind those of all before it. [`NO_SEQ`] for none.
+    /// The last entry whose output the producer got behind those of all before it, or that needs none there. [`NO_SEQ`] for none.
     put_out: u64,
 }
 
@@ -72,7 +74,8 @@ impl Lanes {
         if self.idle > IDLE_MAX {
             self.sweep();
         }
-        let lane = Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0, batch_limit: u32::MAX, put_out: NO_SEQ };
+        let lane =
+            Lane { hash, head: NO_SEQ, tail: NO_SEQ, holds: 0, running: 0, batch_limit: u32::MAX, put_out: NO_SEQ };
         let index = self.free.pop().unwrap_or_else(|| {
             self.table.push(lane);
             u32::try_from(self.table.len() - 1).unwrap_or(u32::MAX) // one lane per held record: the window is far smaller
@@ -123,6 +126,25 @@ impl Lanes {
         let lane = &mut self.table[id.0 as usize];
         lane.holds -= 1;
         (lane.holds == 0 && lane.head != NO_SEQ).then_some(lane.head)
+    }
+
+    /// One of its records is in a call.
+    pub(crate) fn begin_call(&mut self, id: LaneId) {
+        if let Some(lane) = self.table.get_mut(id.0 as usize) {
+            lane.running += 1;
+        }
+    }
+
+    /// The call of one of its records ended.
+    pub(crate) fn end_call(&mut self, id: LaneId) {
+        if let Some(lane) = self.table.get_mut(id.0 as usize) {
+            lane.running -= 1;
+        }
+    }
+
+    /// Whether no further call may hold its records now: one has not ended, be it of an earlier assignment (S5).
+    pub(crate) fn is_shut(&self, id: LaneId) -> bool {
+        self.table.get(id.0 as usize).is_some_and(|lane| lane.holds > 0 || lane.running > 0)
     }
 
     /// How many of its records one call may hold, where it may hold several. What stands behind a failure is sent in vain, so after one

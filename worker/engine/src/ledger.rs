@@ -22,7 +22,7 @@ const RING_KEPT: usize = 8192;
 pub(crate) enum State {
     /// Behind another of its lane.
     Queued,
-    /// May run: in the partition's queue of fresh records, or of due retries.
+    /// May run: in the partition's queue of fresh records, or of due retries, or among suspects.
     Ready,
     /// With the processor.
     Running,
@@ -32,7 +32,7 @@ pub(crate) enum State {
     Unsent,
     /// With the producer.
     Forwarding,
-    /// Confirmed by the broker, earlier than one before it in its lane.
+    /// Confirmed by the broker, earlier than one before it in its lane; or there is nothing to write of it.
     Written,
     /// Acknowledged, skipped, discarded, or confirmed on another topic.
     Done,

@@ -48,6 +48,8 @@ pub(crate) struct Partition {
     pub(crate) lanes: Lanes,
     pub(crate) fresh: Queue,
     pub(crate) again: Queue,
+    /// Entries that may start and broke a connection before: they are for the engine's queues.
+    pub(crate) suspects: Vec<u64>,
     pub(crate) troubles: Troubles,
     pub(crate) parking: Parking,
     /// Done by calls of earlier assignments, not received yet.
@@ -93,6 +95,8 @@ pub(crate) struct Queue {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fact {
     pub(crate) offset: i64,
+    /// The hash of its lane.
+    pub(crate) lane: u64,
     pub(crate) leader_epoch: i32,
     pub(crate) log: u32,
 }
@@ -183,6 +187,7 @@ impl Partition {
             lanes: Lanes::default(),
             fresh: Queue::default(),
             again: Queue::default(),
+            suspects: Vec::new(),
             troubles: Troubles::default(),
             parking: Parking::default(),
             facts: Vec::new(),
@@ -212,6 +217,7 @@ impl Partition {
         self.usage = Usage { weight: self.usage.weight, ..Usage::default() };
         self.fresh.seqs.clear();
         self.again.seqs.clear();
+        self.suspects.clear();
         self.hold = None;
     }
 
@@ -252,27 +258,30 @@ impl Partition {
         let Some(entry) = self.ledger.get_mut(seq) else { return };
         entry.state = State::Ready;
         let (troubled, offset) = (entry.troubled, entry.offset);
-        if troubled && self.troubles.get(offset).is_some_and(|trouble| trouble.attempts > 0) {
-            self.again.seqs.push_back(seq);
-        } else {
-            self.fresh.seqs.push_back(seq);
+        match if troubled { self.troubles.get(offset) } else { None } {
+            Some(trouble) if trouble.suspicion > 0 => self.suspects.push(seq),
+            Some(trouble) if trouble.attempts > 0 => self.again.seqs.push_back(seq),
+            _ => self.fresh.seqs.push_back(seq),
         }
     }
 
-    /// The same for the new head of a lane, which may run already: in the batch of the one before it, or as a forward.
-    fn queue_if_idle(&mut self, seq: u64) {
-        if self.ledger.get(seq).is_some_and(|entry| entry.state == State::Queued) {
-            self.queue(seq);
+    /// Queues the record of a lane that may be called: its first, or, where calls may overlap writes, the one behind outputs that the producer has.
+    pub(crate) fn offer(&mut self, lane: LaneId, overlap: bool) {
+        if lane == LaneId::NONE || self.lanes.is_shut(lane) {
+            return;
+        }
+        let next = self.lanes.put_out(lane).filter(|_| overlap).and_then(|last| self.ledger.following(last));
+        for seq in [self.lanes.head(lane), next].into_iter().flatten() {
+            if self.ledger.get(seq).is_some_and(|entry| entry.state == State::Queued) {
+                self.queue(seq);
+            }
         }
     }
 
-    /// A call said nothing about the entry: it stands in its lane as before, at the head if those before it are done.
-    pub(crate) fn back_to_its_lane(&mut self, seq: u64) {
-        self.ledger.set(seq, State::Queued);
-        let lane = self.ledger.get(seq).map(|entry| entry.lane);
-        if lane.and_then(|lane| self.lanes.head(lane)) == Some(seq) {
-            self.queue(seq);
-        }
+    /// Whether an entry of a lane may be called: it is its turn, and nothing of the lane runs.
+    pub(crate) fn may_be_called(&self, lane: LaneId, seq: u64, overlap: bool) -> bool {
+        let turn = if overlap { self.is_next_to_put_out(lane, seq) } else { self.is_first(lane, seq) };
+        turn && !self.lanes.is_shut(lane)
     }
 
     /// Marks an entry done and opens its lane to the next, which is returned if it is a forward that waited for that.
@@ -280,6 +289,10 @@ impl Partition {
         let entry = self.ledger.get(seq).filter(|entry| entry.state != State::Done)?;
         let (lane, offset, troubled) = (entry.lane, entry.offset, entry.troubled);
         let next = (lane != LaneId::NONE && self.lanes.head(lane) == Some(seq)).then(|| self.ledger.following(seq));
+        // What is behind one that was discarded behind outputs is behind those outputs.
+        if next.is_none() && lane != LaneId::NONE && self.is_next_to_put_out(lane, seq) {
+            self.lanes.set_put_out(lane, Some(seq));
+        }
         self.ledger.done(seq);
         if troubled {
             self.troubles.remove(offset);
@@ -293,7 +306,10 @@ impl Partition {
 
     /// A lane's head may go on: into the queue, or, where what a key puts out had to keep its order, to the producer, or to be done.
     pub(crate) fn open_lane(&mut self, head: u64) -> Option<u64> {
-        self.queue_if_idle(head);
+        let entry = self.ledger.get(head);
+        if entry.is_some_and(|entry| entry.state == State::Queued && !self.lanes.is_shut(entry.lane)) {
+            self.queue(head);
+        }
         self.ledger.get(head).is_some_and(|entry| matches!(entry.state, State::Unsent | State::Written)).then_some(head)
     }
 
@@ -308,6 +324,24 @@ impl Partition {
         self.lanes.set_put_out(lane, Some(seq));
         let unsent = |next: &u64| self.ledger.get(*next).is_some_and(|entry| entry.state == State::Unsent);
         self.ledger.following(seq).filter(unsent)
+    }
+
+    /// An entry's output could not be written: nothing of its lane goes ahead of it any more, nor a call that has not begun.
+    pub(crate) fn hold_back(&mut self, lane: LaneId, seq: u64) {
+        let Some(last) = self.lanes.put_out(lane).filter(|last| *last >= seq) else { return };
+        self.lanes.set_put_out(lane, None);
+        let ready = |next: &u64| self.ledger.get(*next).is_some_and(|entry| entry.state == State::Ready);
+        if let Some(next) = self.ledger.following(last).filter(ready).filter(|next| !self.is_first(lane, *next)) {
+            self.ledger.set(next, State::Queued); // its place in a queue says nothing any more
+        }
+    }
+
+    /// Entries behind one in its lane that the producer has or had, up to the first that it does not have.
+    pub(crate) fn forwarded_behind(&self, seq: u64) -> impl Iterator<Item = u64> {
+        let written = |seq: &u64| {
+            self.ledger.get(*seq).is_some_and(|entry| matches!(entry.state, State::Forwarding | State::Written))
+        };
+        core::iter::successors(self.ledger.following(seq), |seq| self.ledger.following(*seq)).take_while(written)
     }
 
     /// Whether nothing stands before an entry in its lane.
@@ -354,6 +388,18 @@ impl Partition {
             self.facts.retain(|fact| fact.offset > offset);
         }
         known
+    }
+
+    /// The record at this offset has to be done again: so have those behind it in its lane. What is said of those before it says nothing any
+    /// more: they would have come.
+    pub(crate) fn forget_facts(&mut self, offset: i64, hash: Option<u64>) {
+        self.facts.retain(|fact| fact.offset > offset && Some(fact.lane) != hash);
+    }
+
+    /// Whether nothing before the record of a claim of an earlier assignment is left to do in its lane.
+    pub(crate) fn is_first_left(&self, claim: &Claim) -> bool {
+        let first = self.lanes.head(claim.lane).and_then(|head| self.ledger.get(head));
+        first.is_none_or(|entry| entry.offset >= claim.offset)
     }
 
     /// The hold as the checkpoint tells it.

@@ -176,6 +176,18 @@ impl Policy {
         self.output || self.dead_letters() || self.retry.delay_tiers > 0
     }
 
+    /// Whether a lane's next record is called while the outputs of those before it are being written. Should one of them be refused for
+    /// good, later records of its lane have been called: so this is only where a record that fails for good is passed over anyway, be it that
+    /// a blown fuse keeps it and has it called again.
+    pub(crate) fn overlaps_writes(&self) -> bool {
+        self.output && matches!(self.on_exhausted, OnExhausted::DeadLetter | OnExhausted::Discard)
+    }
+
+    /// Whether several outputs of a lane may be on their way.
+    pub(crate) fn puts_out_in_rows(&self) -> bool {
+        self.output && (self.batch.same_lane || self.overlaps_writes())
+    }
+
     /// Whoever was not heard of for so long may lose its partitions before it is heard of again: the other half is for what is under way.
     pub(crate) fn half_a_session(&self) -> Duration {
         self.session_timeout / 2

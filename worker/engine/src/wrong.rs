@@ -34,6 +34,8 @@ pub(crate) enum Wrong {
     OutputByRunningAgain,
     /// Believes an output behind one of its lane that could not be written.
     OutputOvertakes,
+    /// Counts a record as done before the outputs before it in its lane are written.
+    DoneOutOfTurn,
     /// Charges an attempt for an outage.
     OutageCharges,
     /// Lets all null keys share one lane.

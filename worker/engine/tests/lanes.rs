@@ -113,9 +113,10 @@ fn answers_leave_no_room(behind: &ForwardResult) {
     assert_eq!(lanes.committed.0, 10);
 }
 
-/// An answer of an earlier assignment has the only place in the producer, and waits for the record before it.
+/// An answer of an earlier assignment would have the only place in the producer while it waits for the record before it. That is called again,
+/// and so is its own.
 #[test]
-fn a_late_answer_leaves_a_place_to_the_record_before_it() {
+fn a_late_answer_takes_no_place_from_the_record_before_it() {
     let mut lane = Stage::of(Policy { output: true, ..Policy::default() });
     lane.tell(Event::ForwardRoom { slots: 1 });
     lane.assign();
@@ -132,6 +133,8 @@ fn a_late_answer_leaves_a_place_to_the_record_before_it() {
     lane.answer(vec![with_output(0)]);
     assert_eq!((lane.offsets(), lane.forwards.len()), (vec![vec![0]], 0));
     lane.answer(vec![Outcome::Ack]);
+    assert_eq!(lane.offsets(), [[1]]);
+    lane.answer(vec![with_output(0)]);
     confirm_last(&mut lane);
     lane.pass(Duration::from_secs(1));
     assert_eq!(lane.committed.0, 2);

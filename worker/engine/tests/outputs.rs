@@ -4,15 +4,19 @@ mod stage;
 
 use std::time::Duration;
 
-use penstock_engine::policy::Batch;
+use penstock_engine::policy::{Batch, OnExhausted};
 use penstock_engine::seam::{ErrorClass, Finished, ForwardId, ForwardResult, Forwarded, Outcome, Output, OutputRecord};
 use penstock_engine::{Event, Policy};
 use stage::{Stage, failure};
 
 /// An engine that has called a batch of records of one key.
 fn batch(records: usize) -> Stage {
+    batch_of(records, OnExhausted::DeadLetter)
+}
+
+fn batch_of(records: usize, on_exhausted: OnExhausted) -> Stage {
     let batch = Batch { max_records: 8, same_lane: true, ..Batch::default() };
-    let mut lane = Stage::of(Policy { batch, output: true, ..Policy::default() });
+    let mut lane = Stage::of(Policy { batch, on_exhausted, output: true, ..Policy::default() });
     lane.assign();
     receive(&mut lane, records);
     lane
@@ -63,7 +67,7 @@ fn the_outputs_of_a_lane_follow_each_other_without_waiting() {
 /// Found by the benchmark: where the last of a lane's outputs was not the last to be confirmed, nobody looked at the lane until the next commit.
 #[test]
 fn a_lane_whose_outputs_were_confirmed_in_another_order_goes_on_at_once() {
-    let mut lane = batch(12);
+    let mut lane = batch_of(12, OnExhausted::Block);
     lane.answer(vec![with_output(); 8]);
     for id in lane.forwards.clone().into_iter().rev() {
         assert_eq!(lane.running.len(), 0);
@@ -199,4 +203,206 @@ fn an_output_of_an_earlier_assignment_counts_in_its_turn() {
     assert_eq!(told(1, true), [[0, 1]]);
     assert_eq!(told(1, false), [[1]]);
     assert_eq!(told(0, false), Vec::<Vec<i64>>::new());
+}
+
+/// An engine that calls records of one key one by one.
+fn one_by_one(on_exhausted: OnExhausted, records: usize) -> Stage {
+    let mut key = Stage::of(Policy { on_exhausted, output: true, ..Policy::default() });
+    key.assign();
+    receive(&mut key, records);
+    key
+}
+
+#[test]
+fn a_key_is_called_on_while_what_it_puts_out_is_written() {
+    for on_exhausted in [OnExhausted::DeadLetter, OnExhausted::Discard] {
+        let mut key = one_by_one(on_exhausted, 3);
+        for offset in 0..3 {
+            assert_eq!(key.offsets(), [[offset]]);
+            key.answer(vec![with_output()]);
+        }
+        key.receive([(3, "key".to_owned())]);
+        assert_eq!(key.offsets(), [[3]], "nor does a record that comes now wait");
+        key.answer(vec![with_output()]);
+        key.pass(Duration::from_secs(10));
+        assert_eq!((key.handed_over.as_slice(), key.committed.0), (&[0, 1, 2, 3][..], 0));
+        key.forwards.clone().into_iter().for_each(|id| confirm(&mut key, id));
+        key.pass(Duration::from_secs(10));
+        assert_eq!(key.committed.0, 4);
+    }
+}
+
+/// Should the output be refused for good, no later record of the key may have been called.
+#[test]
+fn a_key_that_a_failure_would_hold_waits_for_what_it_puts_out() {
+    for on_exhausted in [OnExhausted::Block, OnExhausted::ParkKey] {
+        let mut key = one_by_one(on_exhausted, 2);
+        key.answer(vec![with_output()]);
+        key.pass(Duration::from_secs(10));
+        assert_eq!(key.running.len(), 0);
+        let id = key.forwards[0];
+        confirm(&mut key, id);
+        assert_eq!(key.offsets(), [[1]]);
+    }
+}
+
+#[test]
+fn a_key_is_not_called_while_what_it_puts_out_cannot_be_written() {
+    let mut key = one_by_one(OnExhausted::DeadLetter, 3);
+    key.answer(vec![with_output()]);
+    let id = key.forwards[0];
+    fail(&mut key, id);
+    key.answer(vec![with_output()]);
+    assert_eq!((key.handed_over.as_slice(), key.running.len()), (&[0][..], 0));
+    key.pass(Duration::from_mins(2));
+    assert_eq!((key.handed_over.as_slice(), key.offsets()), (&[0, 0, 1][..], vec![vec![2]]));
+}
+
+/// The next record had found no free slot yet.
+#[test]
+fn a_call_that_has_not_begun_waits_for_an_output_that_failed() {
+    let mut keys = Stage::of(Policy { concurrency: 1, output: true, ..Policy::default() });
+    keys.assign();
+    keys.receive([(0, "key"), (1, "other"), (2, "key")].map(|(offset, key)| (offset, key.to_owned())));
+    keys.answer(vec![with_output()]);
+    let id = keys.forwards[0];
+    fail(&mut keys, id);
+    assert_eq!(keys.offsets(), [[1]]);
+    keys.answer(vec![Outcome::Ack]);
+    assert_eq!(keys.running.len(), 0);
+    keys.pass(Duration::from_mins(2));
+    assert_eq!((keys.handed_over.as_slice(), keys.offsets()), (&[0, 0][..], vec![vec![2]]));
+}
+
+/// Else it would not be called again after a crash, and the one before it would: the key's last call would be of an older record.
+#[test]
+fn what_needs_no_output_is_done_in_its_turn() {
+    let mut key = one_by_one(OnExhausted::DeadLetter, 3);
+    for outcome in [with_output(), Outcome::Ack, Outcome::Skip] {
+        key.answer(vec![outcome]);
+    }
+    key.pass(Duration::from_secs(10));
+    let mut next = key.next_worker(Policy { output: true, ..Policy::default() });
+    receive(&mut next, 3);
+    for offset in 0..3 {
+        assert_eq!(next.offsets(), [[offset]]);
+        next.answer(vec![Outcome::Ack]);
+    }
+    assert_eq!(key.handed_over, [0], "there is nothing to write of the others");
+    let id = key.forwards[0];
+    confirm(&mut key, id);
+    key.pass(Duration::from_secs(10));
+    assert_eq!((key.committed.0, key.engine.counters().forwarded_output), (3, 1));
+}
+
+/// What has not come to an end keeps its place, and half of them are for keys that have none: one output partition that is away stops nobody
+/// else (L4).
+#[test]
+fn keys_whose_outputs_are_stuck_leave_half_of_the_places() {
+    let mut keys = one_by_one(OnExhausted::DeadLetter, 10);
+    keys.tell(Event::ForwardRoom { slots: 8 });
+    while !keys.running.is_empty() {
+        keys.answer(vec![with_output()]);
+    }
+    assert_eq!(keys.handed_over, [0, 1, 2, 3]);
+    keys.receive([(10, "other".to_owned())]);
+    assert_eq!(keys.offsets(), [[10]]);
+    let id = keys.forwards[0];
+    confirm(&mut keys, id);
+    assert_eq!(keys.offsets(), [[10]], "it takes a place, too");
+    keys.answer(vec![Outcome::Ack]);
+    let id = keys.forwards[0];
+    confirm(&mut keys, id);
+    assert_eq!(keys.offsets(), [[4]]);
+}
+
+/// It was behind an output, and is not any more.
+#[test]
+fn what_follows_a_discarded_record_follows_the_outputs_before_it() {
+    let mut key = one_by_one(OnExhausted::Discard, 2);
+    key.answer(vec![with_output()]);
+    key.answer(vec![Outcome::Reject(failure(ErrorClass::Rejected))]);
+    key.receive([(2, "key".to_owned())]);
+    assert_eq!(key.offsets(), [[2]]);
+}
+
+/// Of an assignment that is over nothing counts that one before it in its lane was not done before: that one is called again, and then it.
+#[test]
+fn what_was_done_under_an_earlier_assignment_counts_in_the_order_of_its_key() {
+    let put_out = |records: usize| {
+        let mut key = one_by_one(OnExhausted::DeadLetter, records);
+        (0..records).for_each(|_| key.answer(vec![with_output()]));
+        let ids = key.forwards.clone();
+        (key, ids)
+    };
+    // Confirmed too early, and so is not what comes behind it.
+    let (mut key, ids) = put_out(3);
+    key.assign();
+    receive(&mut key, 3);
+    for which in [1, 0, 2] {
+        assert_eq!(key.running.len(), 0);
+        confirm(&mut key, ids[which]);
+    }
+    assert_eq!(key.offsets(), [[1]]);
+    // The same before the records came.
+    let (mut key, ids) = put_out(3);
+    key.assign();
+    for which in [1, 2] {
+        confirm(&mut key, ids[which]);
+    }
+    fail(&mut key, ids[0]);
+    receive(&mut key, 3);
+    assert_eq!(key.offsets(), [[0]]);
+    key.answer(vec![Outcome::Ack]);
+    assert_eq!(key.offsets(), [[1]]);
+}
+
+#[test]
+fn a_late_answer_behind_an_output_counts_in_the_order_of_its_key() {
+    for fails_before in [false, true] {
+        let mut key = one_by_one(OnExhausted::DeadLetter, 2);
+        key.answer(vec![with_output()]);
+        let (id, call) = (key.forwards[0], key.running.pop().unwrap());
+        if fails_before {
+            fail(&mut key, id);
+        }
+        key.assign();
+        receive(&mut key, 2);
+        key.tell(Event::Finished(vec![Finished { ticket: call[0].ticket, outcome: Outcome::Ack }]));
+        if !fails_before {
+            assert_eq!(key.running.len(), 0, "the key is still being written");
+            fail(&mut key, id);
+        }
+        assert_eq!(key.offsets(), [[0]]);
+        key.answer(vec![Outcome::Ack]);
+        assert_eq!(key.offsets(), [[1]]);
+    }
+}
+
+#[test]
+fn a_key_is_called_on_behind_a_late_answer_with_output() {
+    let mut key = one_by_one(OnExhausted::DeadLetter, 2);
+    key.answer(vec![with_output()]);
+    let (id, call) = (key.forwards[0], key.running.pop().unwrap());
+    key.assign();
+    receive(&mut key, 3);
+    confirm(&mut key, id);
+    key.tell(Event::Finished(vec![Finished { ticket: call[0].ticket, outcome: with_output() }]));
+    assert_eq!((key.handed_over.as_slice(), key.offsets()), (&[0, 1][..], vec![vec![2]]));
+}
+
+/// Never two calls of a key at once (S5), though a batch answers one by one.
+#[test]
+fn a_record_is_not_called_again_while_the_rest_of_its_batch_runs() {
+    let mut lane = batch(3);
+    let call = lane.running.pop().unwrap();
+    let answer = |lane: &mut Stage, which: usize, outcome: Outcome| {
+        lane.tell(Event::Finished(vec![Finished { ticket: call[which].ticket, outcome }]));
+    };
+    answer(&mut lane, 0, Outcome::Retry(failure(ErrorClass::Retry)));
+    answer(&mut lane, 1, Outcome::Ack);
+    lane.pass(Duration::from_secs(10));
+    assert_eq!(lane.running.len(), 0);
+    answer(&mut lane, 2, Outcome::Ack);
+    assert_eq!(lane.offsets(), [[0]]);
 }

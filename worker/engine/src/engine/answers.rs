@@ -42,18 +42,20 @@ impl Engine {
             self.circuit.unanswered(call, now);
             self.late(claim, if stopped { Outcome::Cancelled } else { outcome }, effects);
         } else {
-            self.partitions[claim.tp.index()].usage.end(ended.first, now);
+            let partition = &mut self.partitions[claim.tp.index()];
+            partition.usage.end(ended.first, now);
+            partition.lanes.end_call(claim.lane);
             self.learn(call, &claim, &outcome, ended.cancelled, now);
             if self.policy.batch.same_lane && !stopped {
                 self.partitions[claim.tp.index()].lanes.adjust_batch_limit(claim.lane, is_taken(&outcome));
             }
             if stopped {
-                self.partitions[claim.tp.index()].back_to_its_lane(claim.seq);
+                self.partitions[claim.tp.index()].ledger.set(claim.seq, State::Queued);
                 self.creditors.push(claim.tp);
             } else {
                 self.judge(call, &ended, outcome, now, effects);
             }
-            self.wake(claim.tp);
+            self.offer(claim.tp, claim.lane);
         }
         if ended.last {
             self.fuse.ended(call, now);
@@ -72,11 +74,11 @@ impl Engine {
         match outcome {
             Outcome::Ack => {
                 self.counters.acknowledged += 1;
-                self.succeeded(tp, seq);
+                self.succeeded_in_turn(claim, effects);
             }
             Outcome::Skip => {
                 self.counters.skipped += 1;
-                self.succeeded(tp, seq);
+                self.succeeded_in_turn(claim, effects);
             }
             Outcome::AckWith(output) => self.forward(claim, Destination::Output(Arc::new(*output)), effects),
             Outcome::Retry(failure) => self.charge(tp, seq, failure, false, now, effects),
@@ -102,6 +104,16 @@ impl Engine {
             Outcome::ConnectionLost(_) => self.suspect(call, &claim, true, Duration::ZERO, now),
             Outcome::Cancelled => self.put_off(tp, seq, None, PROBE_MAX, now),
         }
+    }
+
+    /// The record is done once the outputs before it in its lane are written: it puts out nothing, in its turn. What has to be called again
+    /// after a crash is then a key's last records, and none of them without those behind it.
+    fn succeeded_in_turn(&mut self, claim: Claim, effects: &mut Vec<Effect>) {
+        let first = self.partitions[claim.tp.index()].is_first(claim.lane, claim.seq);
+        if first || !self.policy.output || self.breaks(Wrong::DoneOutOfTurn) {
+            return self.succeeded(claim.tp, claim.seq);
+        }
+        self.forward(claim, Destination::Output(Arc::default()), effects);
     }
 
     /// Under `batch.sameLane`, whether the lane has stopped before this record: then its answer is not believed. Notes that
@@ -365,8 +377,10 @@ impl Engine {
         let partition = &mut self.partitions[tp.index()];
         let Some(entry) = partition.ledger.get(seq) else { return };
         if self.policy.on_exhausted == OnExhausted::Discard {
+            let lane = entry.lane;
             self.counters.discarded += 1;
-            return self.complete(tp, seq);
+            self.complete(tp, seq);
+            return self.offer(tp, lane);
         }
         let Some(trouble) = partition.troubles.get(entry.offset) else { return };
         let letter = Destination::DeadLetter(Arc::new(trouble.undelivered(now)));
@@ -389,14 +403,17 @@ impl Engine {
         self.let_go(&claim);
     }
 
-    /// A record was done by a call or a forward of an earlier assignment.
+    /// A record was done by a call or a forward of an earlier assignment. It counts as the first that is left in its lane only: should one
+    /// before it be called again, so must it be.
     pub(super) fn done_late(&mut self, claim: &Claim) {
         let partition = &mut self.partitions[claim.tp.index()];
         let (offset, leader_epoch, log) = (claim.offset, claim.leader_epoch, claim.log);
         let here = log == partition.log.generation && !partition.ledger.is_past(offset);
-        if partition.phase == Phase::Loading || here {
-            partition.facts.push(Fact { offset, leader_epoch, log });
-        } else if let Some(seq) = partition.same_record(claim) {
+        let counts = partition.is_first_left(claim);
+        if counts && (partition.phase == Phase::Loading || here) {
+            let lane = partition.lane_hash(claim);
+            partition.facts.push(Fact { offset, lane, leader_epoch, log });
+        } else if let Some(seq) = partition.same_record(claim).filter(|_| counts) {
             self.complete(claim.tp, seq);
         } else {
             self.counters.late_answers_dropped += 1;
@@ -409,7 +426,7 @@ impl Engine {
     fn output_late(&mut self, claim: &Claim, output: Arc<crate::seam::Output>, effects: &mut Vec<Effect>) {
         let partition = &mut self.partitions[claim.tp.index()];
         let present = partition.phase != Phase::Loading && partition.ledger.is_past(claim.offset);
-        let Some(seq) = partition.same_record(claim).filter(|_| present) else {
+        let Some(seq) = partition.same_record(claim).filter(|_| present && partition.is_first_left(claim)) else {
             self.counters.late_answers_dropped += 1;
             return;
         };
@@ -424,7 +441,7 @@ impl Engine {
         partition.stale_claims -= 1;
         let held_back = partition.lanes.let_go(claim.lane).and_then(|head| partition.open_lane(head));
         self.released.extend(held_back.map(|seq| (claim.tp, seq)));
-        self.wake(claim.tp);
+        self.offer(claim.tp, claim.lane);
     }
 }
 

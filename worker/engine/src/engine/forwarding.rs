@@ -1,10 +1,13 @@
 //! Dead letters and outputs: a record is done when the broker has confirmed them, and not before (S4).
 //!
 //! What a lane puts out keeps the order of its records (S5). The producer keeps the order in which it gets records (it is idempotent), so
-//! outputs follow each other without waiting; all else waits until those before it in its lane are done, and so does what has to be
-//! written in a batch of its own, by another producer. They are done in their order too.
+//! outputs follow each other without waiting, and so do, where that is right ([`overlaps_writes`]), the calls that they answer. All else waits
+//! until those before it in its lane are done, and so does what has to be written in a batch of its own, by another producer. They are done
+//! in their order too.
 //! Where one could not be written after all, those behind it are *recalled*: written or not, they are written again behind it, so that the
 //! last copies of all stand in order.
+//!
+//! [`overlaps_writes`]: crate::policy::Policy::overlaps_writes
 
 use super::Engine;
 use crate::backoff;
@@ -58,11 +61,13 @@ impl Engine {
     pub(super) fn send_released(&mut self, effects: &mut Vec<Effect>) {
         while let Some((tp, seq)) = self.released.pop() {
             let Some(id) = self.forwards.find(tp, seq) else { continue };
-            match self.forwards.get_mut(id).map(|forwarding| forwarding.stage) {
-                Some(Stage::Written) => self.confirmed(id),
+            let Some(Forwarding { stage, claim, .. }) = self.forwards.get_mut(id) else { continue };
+            let (stage, lane) = (*stage, claim.lane);
+            match stage {
+                Stage::Written => self.confirmed(id),
                 _ => self.send_in_turn(id, effects),
             }
-            self.wake(tp);
+            self.offer(tp, lane);
         }
     }
 
@@ -84,15 +89,10 @@ impl Engine {
         sent.stage = Stage::Held;
         if claim.stale {
             self.forwards.remove(id);
-            let overtakes = recalled || (self.policy.batch.same_lane && self.forwards.is_behind_another(&claim));
             // A numbered letter is half of a fact: the other half, that its key is parked, went with the assignment.
-            let whole = (parked.is_none() && !claim.numbered && !overtakes) || self.breaks(Wrong::LateLetterCounts);
-            match result {
-                ForwardResult::Confirmed if whole => self.done_late(&claim),
-                ForwardResult::Confirmed => {}
-                ForwardResult::Failed(_) | ForwardResult::RefusedInCompany | ForwardResult::Refused(_) => {
-                    self.recall_behind(&claim);
-                }
+            let whole = (parked.is_none() && !claim.numbered && !recalled) || self.breaks(Wrong::LateLetterCounts);
+            if whole && matches!(result, ForwardResult::Confirmed) {
+                self.done_late(&claim);
             }
             return self.let_go(&claim);
         }
@@ -108,7 +108,7 @@ impl Engine {
             ForwardResult::Failed(failure) => self.forward_failed(id, &failure, now),
             ForwardResult::Refused(failure) => self.forward_refused(id, &failure, now, effects),
         }
-        self.wake(claim.tp);
+        self.offer(claim.tp, claim.lane);
     }
 
     /// Hands a forward to the producer if it is its turn in its lane, and the outputs that follow it there.
@@ -118,7 +118,7 @@ impl Engine {
             let held = self.forwards.get_mut(id).filter(|one| matches!(one.stage, Stage::Held | Stage::BackingOff));
             let Some(forwarding) = held else { return };
             let (to, claim, record) = (forwarding.to.clone(), forwarding.claim, forwarding.record.clone());
-            let alone = forwarding.alone;
+            let (alone, nothing) = (forwarding.alone, forwarding.is_nothing());
             let Claim { tp, seq, lane, .. } = claim;
             let partition = &mut self.partitions[tp.index()];
             let follows = matches!(to, Destination::Output(_)) && !alone;
@@ -128,25 +128,33 @@ impl Engine {
             }
             partition.ledger.set(seq, State::Forwarding);
             let unsent = follows.then(|| partition.put_out(lane, seq)).flatten();
-            let parked = self.letter_number(&claim, &to, &record);
-            if let Some(forwarding) = self.forwards.get_mut(id) {
-                (forwarding.stage, forwarding.parked) = (Stage::Sent, parked);
+            if nothing {
+                self.written(id);
+            } else {
+                let parked = self.letter_number(&claim, &to, &record);
+                if let Some(forwarding) = self.forwards.get_mut(id) {
+                    (forwarding.stage, forwarding.parked) = (Stage::Sent, parked);
+                }
+                effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record, parked, alone })));
             }
-            effects.push(Effect::Forward(Box::new(Forward { id, to, tp, record, parked, alone })));
+            if follows {
+                self.offer(tp, lane);
+            }
             next = unsent.and_then(|seq| self.forwards.find(tp, seq));
         }
     }
 
-    /// A forward could not be written. Of what the producer got behind it in its lane nothing counts. Where a call holds one record of a
-    /// lane, there is nothing.
+    /// A forward could not be written. Of what the producer got behind it in its lane nothing counts.
     fn recall_behind(&mut self, claim: &Claim) {
-        if !self.policy.batch.same_lane || self.breaks(Wrong::OutputOvertakes) {
+        if !self.policy.puts_out_in_rows() || self.breaks(Wrong::OutputOvertakes) {
             return;
         }
         let partition = &mut self.partitions[claim.tp.index()];
-        partition.lanes.set_put_out(claim.lane, None);
-        for behind in self.forwards.recall(claim).filter(|behind| !behind.stale) {
-            partition.ledger.set(behind.seq, State::Unsent);
+        partition.hold_back(claim.lane, claim.seq);
+        // Behind what the producer does not have it has nothing.
+        for seq in partition.forwarded_behind(claim.seq).collect::<Vec<_>>() {
+            partition.ledger.set(seq, State::Unsent);
+            self.forwards.recall(claim.tp, seq);
         }
     }
 
@@ -165,12 +173,12 @@ impl Engine {
     fn confirmed(&mut self, id: ForwardId) {
         let Some(forwarding) = self.forwards.remove(id) else { return };
         let (claim, reason) = (forwarding.claim, forwarding.reason_when_failed());
-        let Claim { tp, seq, .. } = claim;
+        let (Claim { tp, seq, .. }, nothing) = (claim, forwarding.is_nothing());
         self.partitions[tp.index()].forwarding -= 1;
         self.mend_hold(tp, reason);
         match forwarding.to {
             Destination::Output(_) => {
-                self.counters.forwarded_output += 1;
+                self.counters.forwarded_output += u64::from(!nothing);
                 return self.succeeded(tp, seq);
             }
             Destination::DeadLetter(_) => self.counters.dead_lettered += 1,

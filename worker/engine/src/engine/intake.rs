@@ -23,6 +23,7 @@ const SPARE_SHARE: u64 = 8;
 impl Engine {
     pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arena, range: Range<u32>, now: Instant) {
         let ordering = self.policy.ordering;
+        let overlap = self.may_overlap();
         let one_null_lane = self.breaks(Wrong::NullKeysShareALane);
         let wrong = [Wrong::AttemptsLostInDelay, Wrong::StartedBeforeDue].map(|rule| self.breaks(rule));
         let Some(partition) = self.partitions.get_mut(tp.index()) else { return };
@@ -42,6 +43,12 @@ impl Engine {
                     continue;
                 }
                 self.counters.received += 1;
+                let hash = match (ordering, page.key(index)) {
+                    (Ordering::Key, Some(key)) => Some(hash::of_bytes(key)),
+                    (Ordering::Key, None) if one_null_lane => Some(1),
+                    (Ordering::Partition, _) => Some(0),
+                    (Ordering::Key, None) | (Ordering::Unordered, _) => None,
+                };
                 let fact = !partition.facts.is_empty() && partition.take_fact(offset, leader_epoch);
                 if partition.ledger.take_carried(offset) || fact {
                     partition.ledger.push_done(offset, leader_epoch);
@@ -52,13 +59,10 @@ impl Engine {
                     self.counters.done_before += 1;
                     continue;
                 }
-                let hash = match (ordering, page.key(index)) {
-                    (Ordering::Key, Some(key)) => Some(hash::of_bytes(key)),
-                    (Ordering::Key, None) if one_null_lane => Some(1),
-                    (Ordering::Partition, _) => Some(0),
-                    (Ordering::Key, None) | (Ordering::Unordered, _) => None,
-                };
-                let arrival = Arrival { page, segment, index, weight, hash, wrong };
+                if !partition.facts.is_empty() {
+                    partition.forget_facts(offset, hash);
+                }
+                let arrival = Arrival { page, segment, index, weight, hash, overlap, wrong };
                 if let Some(due) = partition.enter(&arrival, now) {
                     let (epoch, seq) = (partition.epoch, due.seq);
                     self.timers.set(due.at, Alarm::Retry { tp, epoch, seq });
@@ -116,6 +120,8 @@ struct Arrival<'a> {
     index: u32,
     weight: u32,
     hash: Option<u64>,
+    /// Whether it may be called while outputs before it are being written.
+    overlap: bool,
     /// Whether attempts are forgotten, and due times.
     wrong: [bool; 2],
 }
@@ -140,7 +146,12 @@ impl Partition {
         }
         let joined = if lane == LaneId::NONE { Joined::First } else { self.lanes.join(lane, seq) };
         match joined {
-            Joined::Behind(before) => self.ledger.link(before, seq),
+            Joined::Behind(before) => {
+                self.ledger.link(before, seq);
+                if arrival.overlap && self.lanes.put_out(lane) == Some(before) {
+                    self.offer(lane, true);
+                }
+            }
             Joined::Held => {}
             Joined::First if due.is_some() => self.ledger.set(seq, State::Waiting),
             Joined::First => self.queue(seq),

@@ -53,6 +53,9 @@ impl Engine {
         if !partition.may_start() {
             return;
         }
+        if !partition.suspects.is_empty() {
+            return self.wake_suspects(tp);
+        }
         if !partition.fresh.in_rota && !partition.fresh.seqs.is_empty() {
             partition.fresh.in_rota = true;
             self.fresh.push_back(tp);
@@ -61,6 +64,22 @@ impl Engine {
             partition.again.in_rota = true;
             self.again.push_back(tp);
         }
+    }
+
+    fn wake_suspects(&mut self, tp: Tp) {
+        let partition = &mut self.partitions[tp.index()];
+        let epoch = partition.epoch;
+        for seq in core::mem::take(&mut partition.suspects) {
+            self.queue_suspects(Group { members: vec![Member { tp, epoch, seq }], broken: true });
+        }
+        self.wake(tp);
+    }
+
+    /// Queues the records of a lane that may be called now.
+    pub(super) fn offer(&mut self, tp: Tp, lane: LaneId) {
+        let overlap = self.may_overlap();
+        self.partitions[tp.index()].offer(lane, overlap);
+        self.wake(tp);
     }
 
     /// A record's back-off has passed.
@@ -315,21 +334,21 @@ impl Engine {
         first || self.room.admits(partition, offset)
     }
 
-    /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone, or another stands before it in its
-    /// lane. Under `sameLane` it may have failed in the call that took the one before it, whose output is still being written: should that
-    /// be refused, that one has to be called again, and before this one.
+    /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone, or it is not its turn in its lane: another
+    /// one runs, or an output before it could not be written, or was refused, and that record has to be called again before this one.
     fn make_ready(&mut self, member: Member) -> Option<bool> {
+        let overlap = self.may_overlap();
         let partition = &mut self.partitions[member.tp.index()];
         if partition.epoch != member.epoch || partition.phase != Phase::Flowing {
             return None;
         }
-        let entry = partition.ledger.get_mut(member.seq).filter(|entry| entry.state == State::Waiting)?;
+        let entry = partition.ledger.get(member.seq).filter(|entry| entry.state == State::Waiting)?;
         let (offset, lane) = (entry.offset, entry.lane);
-        if lane != LaneId::NONE && partition.lanes.head(lane) != Some(member.seq) {
-            partition.back_to_its_lane(member.seq);
+        if !partition.may_be_called(lane, member.seq, overlap) {
+            partition.ledger.set(member.seq, State::Queued); // until its turn comes
             return None;
         }
-        entry.state = State::Ready;
+        partition.ledger.set(member.seq, State::Ready);
         Some(partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0))
     }
 }
@@ -347,11 +366,10 @@ impl Partition {
 
     fn pop(&mut self, kind: Kind, room: Room) -> Option<u64> {
         while let Some(seq) = self.queue_of(kind).seqs.front().copied() {
-            let Some(entry) = self.ledger.get(seq).filter(|entry| entry.state == State::Ready) else {
-                self.queue_of(kind).seqs.pop_front(); // started out of turn as the record at the frontier
+            let Some(offset) = self.ledger.get(seq).map(|entry| entry.offset).filter(|_| self.is_ready(seq)) else {
+                self.queue_of(kind).seqs.pop_front(); // started out of turn as the record at the frontier, or held back
                 continue;
             };
-            let offset = entry.offset;
             if self.ledger.first() == Some(seq) || room.admits(self, offset) {
                 self.queue_of(kind).seqs.pop_front();
                 return Some(seq);
@@ -371,10 +389,9 @@ impl Partition {
     }
 
     fn is_ready(&self, seq: u64) -> bool {
-        let ready = |entry: &&Entry| entry.state == State::Ready;
-        let trouble = self.ledger.get(seq).filter(ready).map(|entry| self.troubles.get(entry.offset));
+        let Some(entry) = self.ledger.get(seq).filter(|entry| entry.state == State::Ready) else { return false };
         // A suspect waits for its own turn, out of this queue.
-        trouble.is_some_and(|trouble| trouble.is_none_or(|trouble| trouble.suspicion == 0))
+        !entry.troubled || self.troubles.get(entry.offset).is_none_or(|trouble| trouble.suspicion == 0)
     }
 
     fn queue_of(&mut self, kind: Kind) -> &mut Queue {

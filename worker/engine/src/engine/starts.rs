@@ -3,6 +3,7 @@
 use super::Engine;
 use super::picks::Picked;
 use crate::calls::{Claim, Flight, Kind};
+use crate::lanes::LaneId;
 use crate::ledger::State;
 use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
 use crate::solitude::Solitude;
@@ -51,10 +52,29 @@ impl Engine {
     /// pile up. Where all that are kept wait for a record before them in their lane, that one may have to be called first: then one call
     /// of one record at a time goes on.
     fn has_place(&self) -> bool {
-        let (records, forwards) = (self.calls.records(), &self.forwards);
-        let bytes = forwards.output_bytes();
-        let free = records + forwards.len() < self.forward_room && bytes < self.policy.window_bytes / OUTPUTS_SHARE;
-        !self.policy.forwards() || free || records == 0 && forwards.admits_one_more(self.forward_room)
+        let alone = || self.calls.records() == 0 && self.forwards.admits_one_more(self.forward_room);
+        !self.policy.forwards() || self.places_are_free(1) || alone()
+    }
+
+    /// Whether less than one part in so many is taken of the places in the producer, and of the memory for answers.
+    fn places_are_free(&self, share: u32) -> bool {
+        let places = self.calls.records() + self.forwards.len();
+        let bytes = self.policy.window_bytes / OUTPUTS_SHARE / u64::from(share);
+        places < self.forward_room / share && self.forwards.output_bytes() < bytes
+    }
+
+    /// Whether a lane may be called on while what it has put out is being written. Half of the places are left to those that have nothing on
+    /// its way: an output partition that is away stops whoever writes there, and no other (L4).
+    pub(super) fn may_overlap(&self) -> bool {
+        self.policy.overlaps_writes() && self.places_are_free(2)
+    }
+
+    /// Whether a record would be called while outputs before it are being written, and there are too many by now. In the call that holds
+    /// those before it, it may be.
+    fn is_one_too_many(&self, tp: Tp, lane: LaneId, seq: u64) -> bool {
+        let partition = &self.partitions[tp.index()];
+        let overlaps = || !partition.is_first(lane, seq) && !partition.lanes.is_shut(lane);
+        self.policy.overlaps_writes() && overlaps() && !self.may_overlap()
     }
 
     fn has_slot(&self) -> bool {
@@ -180,6 +200,11 @@ impl Engine {
         let entry = partition.ledger.get(seq).copied()?;
         let record = partition.ledger.record(seq)?;
         let (offset, lane) = (entry.offset, entry.lane);
+        if self.is_one_too_many(tp, lane, seq) {
+            self.partitions[tp.index()].ledger.set(seq, State::Queued); // until something of its lane is written
+            return None;
+        }
+        let partition = &mut self.partitions[tp.index()];
         let trouble = partition.troubles.get(offset).filter(|_| entry.troubled);
         let spent = trouble.is_some_and(|trouble| trouble.is_spent(&self.policy.retry));
         let attempt = trouble.map_or(0, |trouble| trouble.attempts).saturating_add(1);
@@ -188,6 +213,7 @@ impl Engine {
         }
         if spent && self.fuse.is_blown().is_none() && !self.blocks(tp, seq) {
             self.exhausted(tp, seq, now, effects);
+            self.wake(tp);
             return None;
         }
         let numbered = self.policy.parks_keys() && Redriven::of(&record).is_some();
@@ -196,6 +222,7 @@ impl Engine {
         let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered };
         partition.ledger.set(seq, State::Running);
         partition.ledger.touch(offset);
+        partition.lanes.begin_call(lane);
         partition.usage.begin(draft.first.is_none(), now);
         draft.bytes += u64::from(entry.weight);
         let owner = partition.owner;

@@ -64,8 +64,9 @@ impl Failure {
     }
 }
 
-/// What a processor answered beside "done": records for the output topic, in order. Never empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a processor answered beside "done": records for the output topic, in order. Never empty as it is answered, or
+/// to be written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
     /// Written in this order to one partition of the output topic, or to the partitions their keys give.
     pub records: Vec<OutputRecord>,

@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::config::SOURCES;
 use super::coverage::Reached;
+use super::idle::is_known;
 use super::steps::number;
 use super::truth::{Checked, Violation, violated};
 use super::worker::PendingCommit;
@@ -29,7 +30,7 @@ impl World {
             let seq = held.seq.unwrap_or_default();
             return self.on(worker, Event::OffsetLost { tp: number(tp), seq, start, end, topic_id });
         }
-        let (mut batch, now) = (ArenaBuilder::default(), self.now);
+        let (mut batch, mut received, now) = (ArenaBuilder::default(), Vec::new(), self.now);
         let batch_max = 1 + self.rng.below(4);
         let held = &mut self.workers[worker].held[tp];
         let position = held.position.unwrap_or_default();
@@ -61,8 +62,16 @@ impl World {
             held.position = Some(record.offset + 1);
             held.position_told = false;
             held.received.insert(index);
+            received.push(index);
         }
         let (arena, seq) = (batch.finish(), held.seq.unwrap_or_default());
+        // What an earlier assignment told of a record counts only where nothing before it had to be called again.
+        for index in received {
+            let held = &self.workers[worker].held[tp];
+            if !held.answered.contains(&index) && !is_known(held, self.logs[tp].records[index].offset) {
+                self.forget_answers_behind(worker, tp, index);
+            }
+        }
         let range = 0..u32::try_from(arena.len()).unwrap();
         self.on(worker, Event::Records { tp: number(tp), seq, arena, range })
     }

@@ -27,6 +27,8 @@ pub(super) enum Reached {
     OutputRefused,
     OutputsInARow,
     OutputBeforeItsTurn,
+    CallOverlapsWrites,
+    DoneInTurn,
     OutputRecalled,
     ProducerRebuilt,
     RefusedInCompany,

@@ -71,7 +71,6 @@ impl World {
                 if running(tp) {
                     self.coverage.reach(Reached::ReturnWhileRunning);
                 }
-                self.forget_written(worker, tp);
                 let held = &mut self.workers[worker].held[tp];
                 held.last_seq = seq;
                 held.begin(Some(seq));
@@ -96,7 +95,6 @@ impl World {
                 held.last_seq = seq;
                 held.drain = None;
                 self.on(worker, Event::Lost { tps: vec![number(tp)], seq })?;
-                self.forget_written(worker, tp);
                 self.workers[worker].held[tp].begin(None);
                 Ok(())
             }

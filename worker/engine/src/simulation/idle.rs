@@ -1,9 +1,9 @@
 //! L4: what may run runs.
 
 use super::truth::{Checked, lane_of, violated};
-use super::worker::{Held, Worker};
+use super::worker::{Held, PendingForward, Worker};
 use super::world::World;
-use crate::seam::Tp;
+use crate::seam::{Destination, Tp};
 
 impl World {
     /// With a free slot, no fresh record waits but for one before it in its lane.
@@ -53,18 +53,27 @@ impl World {
         let lane = |index: usize| lane_of(&self.config, &records[index]);
         let mine = |other: usize| other == index || (lane(index).is_some() && lane(other) == lane(index));
         let held = &shell.held[tp];
+        // Where writes are overlapped, an output need only be with the producer, unless there were many.
+        let on_its_way = |one: &PendingForward| {
+            let plain = matches!(one.to, Destination::Output(_)) && !one.recalled && !one.alone;
+            self.config.policy.overlaps_writes() && !shell.crowded && plain && Some(one.seq) == held.seq
+        };
+        let forwards = || shell.forwards.iter().filter(|one| one.tp == tp && mine(one.index));
         let is_done = |other: &usize| {
             is_known(held, records[*other].offset)
                 || (held.answered.contains(other) && !held.output_pending.contains(other))
+                || held.written.contains(other)
+                || held.in_turn.contains(other)
+                || forwards().any(|one| one.index == *other && on_its_way(one))
         };
         let called = shell.calls.iter().any(|call| call.tp == tp && mine(call.index));
-        let forwarded = shell.forwards.iter().any(|forward| forward.tp == tp && mine(forward.index));
-        !called && !forwarded && held.received.range(..index).filter(|other| mine(**other)).all(is_done)
+        let before = held.received.range(..index).filter(|other| mine(**other));
+        !called && forwards().all(on_its_way) && before.copied().all(|other| is_done(&other))
     }
 }
 
 /// Whether an earlier owner told that the record is done.
-fn is_known(held: &Held, offset: i64) -> bool {
+pub(super) fn is_known(held: &Held, offset: i64) -> bool {
     let (committed, checkpoint) = &held.found;
     offset < *committed || checkpoint.done.iter().any(|run| run.contains(&offset))
 }

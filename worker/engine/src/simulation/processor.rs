@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::broker::Plan;
 use super::config::SOURCES;
 use super::coverage::Reached;
+use super::idle::is_known;
 use super::truth::{Checked, is_aged, lane_of, output_partition, violated};
 use super::worker::{Call, Cancelled, Held, PendingForward};
 use super::world::World;
@@ -173,6 +174,12 @@ impl World {
             _ => {
                 self.truth.settle(tp, index, false);
                 self.answered(worker, tp, index, seq);
+                let current = self.workers[worker].held[tp].seq == Some(seq);
+                if self.config.policy.output && current && !self.is_first(worker, tp, index) {
+                    self.coverage.reach(Reached::DoneInTurn);
+                    self.workers[worker].held[tp].output_pending.insert(index);
+                    self.workers[worker].held[tp].in_turn.insert(index);
+                }
                 if plan == Plan::Skip { Outcome::Skip } else { Outcome::Ack }
             }
         }
@@ -251,10 +258,41 @@ impl World {
         if current != seq && self.logs[tp].records[index].number.is_some() {
             return; // whether it was its turn is known to its own assignment only
         }
+        if current != seq && !self.is_first(worker, tp, index) {
+            return; // should one before it be called again, so is this one
+        }
+        let held = &mut self.workers[worker].held[tp];
         held.answered.insert(index);
         if current != seq {
             self.coverage.reach(Reached::LateAckCounted);
         }
+    }
+
+    /// Whether all before a record in its lane are done, as far as the worker has received them.
+    pub(super) fn is_first(&self, worker: usize, tp: usize, index: usize) -> bool {
+        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
+        let held = &self.workers[worker].held[tp];
+        let mut before = held.received.range(..index).filter(|other| lane(**other) == lane(index));
+        let is_done = |other: &usize| {
+            is_known(held, self.logs[tp].records[*other].offset)
+                || (held.answered.contains(other) && !held.output_pending.contains(other))
+        };
+        lane(index).is_none() || before.all(is_done)
+    }
+
+    /// A record of a lane has to be done again: so have those behind it that have not been received.
+    pub(super) fn forget_answers_behind(&mut self, worker: usize, tp: usize, index: usize) {
+        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
+        let held = &mut self.workers[worker].held[tp];
+        let behind = |other: usize| other > index && lane(index).is_some() && lane(other) == lane(index);
+        held.answered.retain(|other| !behind(*other));
+    }
+
+    /// Whether the producer has an output of a record before that one in its lane.
+    pub(super) fn is_behind_an_output(&self, worker: usize, tp: usize, index: usize) -> bool {
+        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
+        let before = |one: &PendingForward| one.tp == tp && one.index < index && lane(one.index) == lane(index);
+        lane(index).is_some() && self.workers[worker].forwards.iter().any(before)
     }
 
     /// The output that the producer writes before that one, if there is one: it keeps their order within a partition.
@@ -308,45 +346,29 @@ impl World {
     /// An output is written, which the worker takes for done once all before it in its lane are.
     fn written(&mut self, worker: usize, pending: &PendingForward) {
         let PendingForward { tp, index, seq, recalled, .. } = *pending;
-        self.truth.put_out(tp, index, (worker, seq));
+        self.truth.put_out(tp, index, worker);
         if recalled {
             return self.coverage.reach(Reached::OutputRecalled);
         }
-        let before = |other: &PendingForward| self.are_outputs_of_a_lane(pending, other) && other.index < index;
-        let behind_another = self.workers[worker].forwards.iter().any(before);
         if self.workers[worker].held[tp].seq != Some(seq) {
-            if !behind_another {
-                self.workers[worker].held[tp].output_pending.remove(&index);
-                self.answered(worker, tp, index, seq);
-            }
-            return;
+            return self.answered(worker, tp, index, seq);
         }
-        if behind_another {
+        let before = |other: &PendingForward| self.are_outputs_of_a_lane(pending, other) && other.index < index;
+        if self.workers[worker].forwards.iter().any(before) {
             self.coverage.reach(Reached::OutputBeforeItsTurn);
         }
         self.workers[worker].held[tp].written.insert(index);
         self.settle_written(worker, tp);
     }
 
-    /// An assignment is over. What was written before its turn will be written once more, and nothing counts that stands behind it.
-    pub(super) fn forget_written(&mut self, worker: usize, tp: usize) {
-        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
-        let shell = &mut self.workers[worker];
-        for index in core::mem::take(&mut shell.held[tp].written) {
-            let outputs = shell.forwards.iter_mut().filter(|one| matches!(one.to, Destination::Output(_)));
-            let behind = outputs.filter(|one| one.tp == tp && one.index > index && lane(one.index) == lane(index));
-            behind.for_each(|one| one.recalled = true);
-        }
-    }
-
-    /// What was written and waits for nobody before it is done.
-    fn settle_written(&mut self, worker: usize, tp: usize) {
-        let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
-        let held = &mut self.workers[worker].held[tp];
-        for index in held.written.clone() {
-            let mut before = held.output_pending.range(..index);
-            if lane(index).is_none() || !before.any(|other| lane(*other) == lane(index)) {
+    /// What was written, or needed no output, and waits for nobody before it is done.
+    pub(super) fn settle_written(&mut self, worker: usize, tp: usize) {
+        let held = &self.workers[worker].held[tp];
+        for index in held.written.union(&held.in_turn).copied().collect::<Vec<_>>() {
+            if self.is_first(worker, tp, index) {
+                let held = &mut self.workers[worker].held[tp];
                 held.written.remove(&index);
+                held.in_turn.remove(&index);
                 held.output_pending.remove(&index);
                 held.answered.insert(index);
             }
@@ -394,7 +416,7 @@ impl World {
                     self.delay(&pending); // written, and nobody knows
                 }
                 if is_output && self.rng.percent(30) {
-                    self.truth.put_out(tp, index, (worker, seq)); // the same
+                    self.truth.put_out(tp, index, worker); // the same
                 }
                 self.recall_behind(worker, &pending);
                 ForwardResult::Failed(failure())

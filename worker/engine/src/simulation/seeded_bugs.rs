@@ -46,6 +46,7 @@ seeded_bugs! {
     attempts_lost_on_rebalance: AttemptsLostOnRebalance => "S6";
     output_by_running_the_handler_again: OutputByRunningAgain => "S7";
     an_output_that_overtakes_one_that_failed: OutputOvertakes => "S5";
+    a_record_that_is_done_out_of_turn: DoneOutOfTurn => "S5";
     an_outage_that_charges: OutageCharges => "S12" | "S6";
     an_open_circuit_that_starts_as_usual: CircuitIgnored => "S11";
     a_fuse_that_never_blows: FuseIgnored => "fuse";

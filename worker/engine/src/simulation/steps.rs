@@ -30,7 +30,7 @@ impl World {
     }
 
     pub(super) fn boot(&mut self, worker: usize) -> Checked {
-        let slots = u32::try_from(1 + self.rng.below(4)).unwrap();
+        let slots = u32::try_from(1 + self.rng.below(4)).unwrap() * self.rng.pick(&[1, 1, 4]);
         self.workers[worker].forward_room = if self.config.policy.forwards() { slots } else { u32::MAX };
         self.on(worker, Event::ForwardRoom { slots })?;
         self.tell_limit(worker)?;

@@ -51,8 +51,8 @@ pub(super) struct Fate {
     pub(super) succeeded_at: Option<u64>,
     /// When its output was first confirmed.
     pub(super) output_at: Option<u64>,
-    /// By which assignment of which worker its output was written last, and when.
-    pub(super) last_output: Option<((usize, u64), u64)>,
+    /// By which worker its output was written last, and when.
+    pub(super) last_output: Option<(usize, u64)>,
     /// Its output could not be written at first: those behind it may have been.
     pub(super) output_failed: bool,
 }
@@ -78,25 +78,26 @@ impl Truth {
     }
 
     /// The output of a record is written.
-    pub(super) fn put_out(&mut self, tp: usize, index: usize, by: (usize, u64)) {
+    pub(super) fn put_out(&mut self, tp: usize, index: usize, by: usize) {
         self.settle(tp, index, false);
         let fate = &mut self.fates[tp][index];
         fate.output_at.get_or_insert(self.clock);
         fate.last_output = Some((by, self.clock));
     }
 
-    /// S5: of what an assignment put out and says is done, the last copies stand in order.
+    /// S5: of what a worker put out and says is done, the last copies stand in order.
     pub(super) fn check_output_order(
         &self,
         config: &Config,
         tp: usize,
         log: &Partition,
-        by: (usize, u64),
+        by: usize,
         is_done: impl Fn(i64) -> bool,
     ) -> Checked {
         for lane in lanes(config, log) {
             let mut latest = [0; OUTPUT_PARTITIONS];
-            for index in lane.into_iter().filter(|index| is_done(log.records[*index].offset)) {
+            let done = |index: &usize| is_done(log.records[*index].offset) && log.records[*index].offset >= log.start;
+            for index in lane.into_iter().filter(done) {
                 let fate = &self.fates[tp][index];
                 if fate.dead_letter || is_discarded(config, fate) {
                     continue; // refused when it was written again: it ended without output
@@ -351,6 +352,29 @@ pub(super) fn check_kept(
         if offset >= log.committed && known >= 2 && stored < known && !truth.is_settled(config, tp, log, *index) {
             let blocked = format!("{tp} was released in good order, but {offset} keeps {stored} of {fate:?}");
             return if stored == 0 { violated("S6", blocked) } else { Ok(()) };
+        }
+    }
+    Ok(())
+}
+
+/// S5: what is done of a key is its first records. What is called again after a crash then ends with the last one that was called.
+pub(super) fn check_done_in_order(
+    config: &Config,
+    log: &Partition,
+    held: &super::worker::Held,
+    is_done: impl Fn(i64) -> bool,
+) -> Checked {
+    if config.may_cut() || config.policy.on_exhausted == OnExhausted::Discard {
+        return Ok(());
+    }
+    let mut undone = BTreeSet::new();
+    for index in &held.received {
+        let record = &log.records[*index];
+        let Some(lane) = lane_of(config, record) else { continue };
+        if !is_done(record.offset) && record.offset >= log.start {
+            undone.insert(lane);
+        } else if undone.contains(&lane) && !super::idle::is_known(held, record.offset) {
+            return violated("S5", format!("{} is done before an earlier record of its key", record.offset));
         }
     }
     Ok(())

@@ -90,6 +90,8 @@ pub(super) struct Held {
     pub(super) output_pending: BTreeSet<usize>,
     /// Of those, confirmed earlier than one before it in its lane.
     pub(super) written: BTreeSet<usize>,
+    /// Answered without output, and one before it in its lane was not done.
+    pub(super) in_turn: BTreeSet<usize>,
     pub(super) started: BTreeSet<usize>,
     /// When the oldest commit was sent that none was acknowledged after.
     pub(super) unanswered_since: Option<Instant>,
@@ -100,6 +102,7 @@ pub(super) struct Held {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is something that may be so, and several may")]
 pub(super) struct Worker {
     pub(super) engine: Engine,
     pub(super) held: [Held; PARTITIONS],
@@ -114,6 +117,8 @@ pub(super) struct Worker {
     /// Set by SIGTERM; true once the engine said `Drained`.
     pub(super) leaving: Option<bool>,
     pub(super) forward_room: u32,
+    /// Half of that was taken, or nearly, and not all of it has ended since.
+    pub(super) crowded: bool,
     /// How long metadata may be, by the last that it was told.
     pub(super) told: Option<usize>,
     pub(super) ready: bool,
@@ -148,6 +153,7 @@ impl Worker {
             paused: false,
             leaving: None,
             forward_room: 0,
+            crowded: false,
             told: None,
             ready: false,
             down: false,

@@ -67,8 +67,13 @@ impl World {
             eprintln!("{:>6} ms  worker {worker} ← {}", self.now.as_millis(), describe(&event));
         }
         self.notice_sleep(worker);
+        (0..PARTITIONS).for_each(|tp| self.settle_written(worker, tp));
         let mut effects = Vec::new();
-        self.workers[worker].engine.on(event, self.now, &mut effects);
+        let shell = &mut self.workers[worker];
+        let ended = if let Event::Finished(finished) = &event { finished.len() } else { 0 };
+        shell.engine.on(event, self.now, &mut effects);
+        let (calls, out) = (shell.calls.len() + ended, shell.engine.forwards_out());
+        shell.crowded = out > 0 && (shell.crowded || 2 * (calls + out + 2) >= shell.forward_room as usize);
         self.notice_fuse(worker);
         for effect in effects {
             if self.tell {
@@ -200,6 +205,9 @@ impl World {
             let (probe, fuse_probe) = (shell.must_probe(), shell.fuse.blown);
             shell.calls.push(Call { ticket, tp, index, deadline, seq, alone, cancelled: None, probe, fuse_probe });
             shell.held[tp].started.insert(index);
+            if self.is_behind_an_output(worker, tp, index) {
+                self.coverage.reach(Reached::CallOverlapsWrites);
+            }
         }
         let shell = &self.workers[worker];
         let (calls, limit) = (shell.calls_in_progress(), shell.engine.view().concurrency);
@@ -323,10 +331,10 @@ impl World {
         }
         self.truth.check_commit(&self.config, tp, &self.logs[tp], held, commit.0)?;
         let checkpoint = self.truth.check_checkpoint(&self.config, tp, &self.logs[tp], held, commit, text)?;
+        let is_done = |offset| offset < commit.0 || checkpoint.done.iter().any(|run| run.contains(&offset));
+        truth::check_done_in_order(&self.config, &self.logs[tp], held, is_done)?;
         if self.config.policy.output {
-            let by = (worker, held.seq.unwrap_or_default());
-            let is_done = |offset| offset < commit.0 || checkpoint.done.iter().any(|run| run.contains(&offset));
-            self.truth.check_output_order(&self.config, tp, &self.logs[tp], by, is_done)?;
+            self.truth.check_output_order(&self.config, tp, &self.logs[tp], worker, is_done)?;
         }
         if checkpoint.hold.is_some_and(|hold| hold.reason == HoldReason::ParkedKeysFull) {
             self.coverage.reach(Reached::ParkedKeysFull);
@@ -398,7 +406,6 @@ impl World {
                 truth::check_kept(&self.truth, &self.config, tp, log, held)?;
             }
         }
-        self.forget_written(worker, tp);
         let held = &mut self.workers[worker].held[tp];
         let seq = held.seq;
         held.begin(None);
