@@ -16,27 +16,31 @@ const NEARLY: Micros = 1_000_000;
 pub(super) fn check(facts: &Facts<'_>, partition: &PartitionFacts<'_>, findings: &mut Findings) {
     let calls = partition.records.iter().flat_map(|record| &record.calls);
     let workers: BTreeSet<u32> = calls.map(|call| call.worker).collect();
-    for record in &partition.records {
-        let repeated = repeated_call(facts, record).or_else(|| forgotten(partition, record));
-        for what in repeated.into_iter().chain(repeated_forward(facts, record, &workers)) {
-            findings.add("S7", || format!("partition {}: {what}: {}", partition.tp, record.story()));
+    for lane in partition.lanes(facts.rules().ordering) {
+        for (place, record) in lane.iter().enumerate() {
+            let ahead = lane.get(..place).unwrap_or_default();
+            let repeated = repeated_call(facts, record, ahead).or_else(|| forgotten(partition, record));
+            for what in repeated.into_iter().chain(repeated_forward(facts, record, &workers)) {
+                findings.add("S7", || format!("partition {}: {what}: {}", partition.tp, record.story()));
+            }
         }
     }
 }
 
 /// A call after the record was done must have a reason: the worker that knew could not tell. That holds for each time that it was done.
-fn repeated_call(facts: &Facts<'_>, record: &RecordFacts<'_>) -> Option<String> {
+fn repeated_call(facts: &Facts<'_>, record: &RecordFacts<'_>, ahead: &[&RecordFacts<'_>]) -> Option<String> {
     if record.calls.len() < 2 {
         return None;
     }
     // Exhausted by attempts: which call was the last one is the worker's knowledge.
-    record.calls.iter().filter(|call| call.answer.is_final()).find_map(|knew| unreasoned(facts, record, knew))
+    record.calls.iter().filter(|call| call.answer.is_final()).find_map(|knew| unreasoned(facts, record, ahead, knew))
 }
 
 /// Says what is wrong if the record was called again after this call had done it, for no reason.
-fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, knew: &Call) -> Option<String> {
+fn unreasoned(facts: &Facts<'_>, record: &RecordFacts<'_>, ahead: &[&RecordFacts<'_>], knew: &Call) -> Option<String> {
     let history = facts.history;
     let done = done_by(facts, record, knew)?;
+    let done = done.max(turn_of(facts, ahead, knew).unwrap_or_default());
     let again = record.calls.iter().find(|call| call.start > done && !was_on_its_way(history, call, knew))?;
     // What was written may be of a later call: then that one is judged.
     let later = |call: &&Call| call.answer.is_final() && (knew.end + 1..=done).contains(&call.end);
@@ -80,6 +84,17 @@ fn done_by(facts: &Facts<'_>, record: &RecordFacts<'_>, call: &Call) -> Option<M
         (Answer::Ack, _) if rules.output => written(&record.outputs),
         _ => Some(call.end),
     }
+}
+
+/// When what the same worker's calls of records ahead of it in its lane have put out was written: nothing is done before that.
+fn turn_of(facts: &Facts<'_>, ahead: &[&RecordFacts<'_>], knew: &Call) -> Option<Micros> {
+    let puts_out = facts.rules().output;
+    let before = |call: &&&Call| call.worker == knew.worker && call.answer == Answer::Ack && call.end <= knew.end;
+    let written = |record: &&RecordFacts<'_>| {
+        let call = record.calls.iter().filter(before).max_by_key(|call| call.end)?;
+        done_by(facts, record, call)
+    };
+    ahead.iter().filter(|_| puts_out).filter_map(written).max()
 }
 
 /// The answer came so late that the worker may have hung up at the same moment.

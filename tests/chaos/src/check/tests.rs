@@ -198,6 +198,18 @@ fn s7_a_repetition_without_a_reason() {
     end(again()).killed(0, 6_000).breaks("S7");
 }
 
+/// What needs no output is done when what its key has put out before is written.
+#[test]
+fn s7_a_record_is_done_in_its_turn() {
+    let again = |written: i64| {
+        let story = Story::of(&[1, 1]).call(0, 1, 0, 5, ACK).call(1, 1, 6, 8, Answer::Skip).output(0, written);
+        let story = story.call_by((1, 2), 1, 1, (6_010, 6_015), Answer::Skip).killed(0, 6_000);
+        story.commit_with(2, 6_020, &owned(2))
+    };
+    again(10).breaks("S7");
+    again(5_000).holds();
+}
+
 #[test]
 fn s7_a_checkpoint_that_the_next_owner_forgets() {
     let again = |checkpoint: &Checkpoint| {
