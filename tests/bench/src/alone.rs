@@ -28,6 +28,8 @@ const SICK_RATE: u64 = 10_000;
 const HEALTHY_FROM: u64 = 60;
 /// Records of the runs with an output each, which go to as many partitions as they come from.
 const WITH_OUTPUT: u64 = 2_000_000;
+/// The same, where each record is a call.
+const WITH_OUTPUT_ONE_BY_ONE: u64 = 500_000;
 const PARTITIONS: i32 = 8;
 /// Calls after which the wait for a free place is judged.
 const PLACES: u64 = 200_000;
@@ -52,9 +54,13 @@ pub(crate) fn figures(programs: &Programs, bootstrap: &str, runs: u32) -> Result
     let days = each(runs, |serial| bench.day(&flights, serial))?;
     figures.push(figure("ten million flights, discard, s", "< 30", &days, |day| day.0));
     figures.push(figure("the same, peak memory, MiB", "< 200", &days, |day| day.1));
-    eprintln!("bench: an output for each record, in the order of {PARTITIONS} partitions, in batches with sameLane");
-    let outputs = each(runs, |serial| bench.outputs(serial))?;
+    eprintln!(
+        "bench: an output for each record, in the order of {PARTITIONS} partitions: in batches with sameLane, and one by one"
+    );
+    let outputs = each(runs, |serial| bench.outputs("batches", WITH_OUTPUT, serial))?;
     figures.push(figure("an output each, in order of partitions, thousands of records/s", "", &outputs, |rate| *rate));
+    let outputs = each(runs, |serial| bench.outputs("each", WITH_OUTPUT_ONE_BY_ONE, serial))?;
+    figures.push(figure("the same, one record a call, thousands of records/s", "", &outputs, |rate| *rate));
     eprintln!("bench: an idle worker of {IDLE_PARTITIONS} partitions");
     let idle = each(runs, |serial| bench.idle(serial))?;
     figures.push(figure("idle, 100 partitions, % of a core", "< 1", &idle, |idle| idle.0));
@@ -101,12 +107,13 @@ impl Bench<'_> {
     }
 
     /// Thousands of records a second, each with an output, from the start of the process to the last commit.
-    fn outputs(&self, serial: u32) -> Result<f64, Failure> {
-        let topic = Topic::with(self.bootstrap, WITH_OUTPUT)?;
-        let output = Topic::empty(self.bootstrap, fresh("outputs", serial), PARTITIONS)?;
-        let name = format!("put-out-{serial}");
+    fn outputs(&self, calls: &str, records: u64, serial: u32) -> Result<f64, Failure> {
+        let topic = Topic::with(self.bootstrap, records)?;
+        let output = Topic::empty(self.bootstrap, fresh(&format!("outputs-{calls}"), serial), PARTITIONS)?;
+        let name = format!("put-out-{calls}-{serial}");
         let mut command = self.worker(&topic, &name, 0, 64);
-        let (seconds, _) = until_committed(&topic, &name, command.env("OUTPUT", &output.name))?;
+        let command = command.env("OUTPUT", &output.name).env("PUT_OUT", calls);
+        let (seconds, _) = until_committed(&topic, &name, command)?;
         Ok(topic.records as f64 / seconds / 1000.0)
     }
 

@@ -2,7 +2,8 @@
 //!
 //! With `WATCH=places:N` it says after N records how long a place in `delivery.concurrency` stayed empty between two calls. With
 //! `WATCH=healthy:N` it says, once N records of healthy keys are done, how long they took; `SICK=1` makes the keys below 10 fail
-//! always and those below 60 three times a record. With `PUT_OUT=1` it does nothing but answer each record of a batch with an output.
+//! always and those below 60 three times a record. With `PUT_OUT=batches` or `PUT_OUT=each` it does nothing but
+//! answer each record with an output.
 
 use std::collections::VecDeque;
 use std::process::ExitCode;
@@ -78,12 +79,25 @@ impl Handler for Waits {
 /// Answers each record with its own value.
 struct Echo;
 
+impl Echo {
+    fn of(record: &Record<()>) -> Done {
+        Done::Output(vec![Output::value(record.bytes().unwrap_or_default()).key(record.key())])
+    }
+}
+
+impl Handler for Echo {
+    type Value = ();
+
+    async fn handle(&self, record: Record<()>, _: Context) -> Answer {
+        Ok(Self::of(&record))
+    }
+}
+
 impl BatchHandler for Echo {
     type Value = ();
 
     async fn handle(&self, records: Vec<Record<()>>, _: Context) -> Result<Vec<Answer>, Failed> {
-        let output = |record: &Record<()>| Output::value(record.bytes().unwrap_or_default()).key(record.key());
-        Ok(records.iter().map(|record| Ok(Done::Output(vec![output(record)]))).collect())
+        Ok(records.iter().map(|record| Ok(Self::of(record))).collect())
     }
 }
 
@@ -141,8 +155,10 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn main() -> ExitCode {
-    if variable("PUT_OUT").is_some() {
-        return Program::batches(Echo).main();
+    match variable("PUT_OUT").as_deref() {
+        Some("batches") => return Program::batches(Echo).main(),
+        Some(_) => return Program::each(Echo).main(),
+        None => {}
     }
     let work = variable("WORK_MICROS").and_then(|text| text.parse().ok());
     let watch = variable("WATCH").unwrap_or_default();

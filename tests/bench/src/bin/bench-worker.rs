@@ -1,6 +1,7 @@
 //! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work, `bench-handler`.
 //! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [PORT [BATCH]]]`: with a port it calls the server there, with a batch
-//! (the JSON of `delivery.batch`) by batches. With `OUTPUT=TOPIC` each record gives one for that topic, in the order of its partition.
+//! (the JSON of `delivery.batch`) by batches. With `OUTPUT=TOPIC` each record gives one for that topic, in the order of its partition, with
+//! `PUT_OUT=batches` a lane's next ones in one call, with `PUT_OUT=each` one record a call.
 //!
 //! It says `first` before it begins, so that joining the group and asking for offsets count against it.
 
@@ -35,7 +36,9 @@ fn main() -> Result<(), Failure> {
     let output = std::env::var("OUTPUT").ok();
     if output.is_some() {
         delivery["ordering"] = json!("Partition");
-        delivery["batch"] = json!({"maxRecords": 500, "sameLane": true});
+        if std::env::var("PUT_OUT").is_ok_and(|calls| calls == "batches") {
+            delivery["batch"] = json!({"maxRecords": 500, "sameLane": true});
+        }
     }
     let mut pipeline = json!({
         "apiVersion": "penstock.dev/v1alpha1",
@@ -58,5 +61,5 @@ fn main() -> Result<(), Failure> {
     println!("first");
     let mut worker = Command::new(program);
     worker.arg("run").arg(file).args(["--http", "127.0.0.1:0"]).env("WORK_MICROS", micros);
-    Err(worker.envs(output.map(|_| ("PUT_OUT", "1"))).exec().into())
+    Err(worker.exec().into())
 }
