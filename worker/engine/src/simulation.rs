@@ -16,6 +16,7 @@ mod idle;
 mod letters;
 mod limits;
 mod processor;
+mod producer;
 mod properties;
 pub(crate) mod rng;
 mod seeded_bugs;

@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use super::config::SOURCES;
 use super::coverage::Reached;
-use super::idle::is_known;
 use super::steps::number;
 use super::truth::{Checked, Violation, violated};
 use super::worker::PendingCommit;
@@ -68,7 +67,7 @@ impl World {
         // What an earlier assignment told of a record counts only where nothing before it had to be called again.
         for index in received {
             let held = &self.workers[worker].held[tp];
-            if !held.answered.contains(&index) && !is_known(held, self.logs[tp].records[index].offset) {
+            if !held.answered.contains(&index) && !held.is_known(self.logs[tp].records[index].offset) {
                 self.forget_answers_behind(worker, tp, index);
             }
         }

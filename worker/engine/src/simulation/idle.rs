@@ -1,7 +1,7 @@
 //! L4: what may run runs.
 
 use super::truth::{Checked, lane_of, violated};
-use super::worker::{Held, PendingForward, Worker};
+use super::worker::{PendingForward, Worker};
 use super::world::World;
 use crate::seam::{Destination, Tp};
 
@@ -32,7 +32,7 @@ impl World {
                 if fresh
                     && record.due <= self.now
                     && !tried
-                    && !is_known(held, record.offset)
+                    && !held.is_known(record.offset)
                     && (!self.parks() || record.key.is_none()) // one that was parked may be known to be done
                     && self.is_lane_free(shell, tp, *index)
                 {
@@ -60,8 +60,7 @@ impl World {
         };
         let forwards = || shell.forwards.iter().filter(|one| one.tp == tp && mine(one.index));
         let is_done = |other: &usize| {
-            is_known(held, records[*other].offset)
-                || (held.answered.contains(other) && !held.output_pending.contains(other))
+            held.is_done(*other, records[*other].offset)
                 || held.written.contains(other)
                 || held.in_turn.contains(other)
                 || forwards().any(|one| one.index == *other && on_its_way(one))
@@ -70,10 +69,4 @@ impl World {
         let before = held.received.range(..index).filter(|other| mine(**other));
         !called && forwards().all(on_its_way) && before.copied().all(|other| is_done(&other))
     }
-}
-
-/// Whether an earlier owner told that the record is done.
-pub(super) fn is_known(held: &Held, offset: i64) -> bool {
-    let (committed, checkpoint) = &held.found;
-    offset < *committed || checkpoint.done.iter().any(|run| run.contains(&offset))
 }

@@ -373,7 +373,7 @@ pub(super) fn check_done_in_order(
         let Some(lane) = lane_of(config, record) else { continue };
         if !is_done(record.offset) && record.offset >= log.start {
             undone.insert(lane);
-        } else if undone.contains(&lane) && !super::idle::is_known(held, record.offset) {
+        } else if undone.contains(&lane) && !held.is_known(record.offset) {
             return violated("S5", format!("{} is done before an earlier record of its key", record.offset));
         }
     }

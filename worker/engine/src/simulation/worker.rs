@@ -189,6 +189,17 @@ impl Worker {
 }
 
 impl Held {
+    /// Whether an earlier owner told that the record at this offset is done.
+    pub(super) fn is_known(&self, offset: i64) -> bool {
+        let (committed, checkpoint) = &self.found;
+        offset < *committed || checkpoint.done.iter().any(|run| run.contains(&offset))
+    }
+
+    /// Whether a record, which has this offset, is done.
+    pub(super) fn is_done(&self, index: usize, offset: i64) -> bool {
+        self.is_known(offset) || (self.answered.contains(&index) && !self.output_pending.contains(&index))
+    }
+
     /// A new assignment, or none.
     pub(super) fn begin(&mut self, seq: Option<u64>) {
         *self = Self { last_seq: self.last_seq, seq, ..Self::default() };
