@@ -14,6 +14,39 @@ const EACH: usize = 3;
 /// One record of each in turn. Those of the first two are refused until the processor is mended.
 const KEYS: [&str; 3] = ["a", "b", "good"];
 
+/// A broker judges what is written at once by its size, and this topic takes a record or two.
+#[test]
+fn letters_are_sent_back_one_by_one_where_a_topic_takes_no_more() {
+    const LETTERS: usize = 60;
+    let stage = Stage::new("redrive-alone", 1);
+    let name = stage.name.as_str();
+    let (taken, mended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+    let port = stage.serve({
+        let (taken, mended) = (Arc::clone(&taken), Arc::clone(&mended));
+        move |request| {
+            if !mended.load(SeqCst) {
+                return 500;
+            }
+            lock(&taken).push(request.body().to_owned());
+            204
+        }
+    });
+    let delivery = "ordering: Partition, retry: {maxAttempts: 1}, deadLetter: {maxPercent: 100}";
+    let pipeline = stage.pipeline(port, "", delivery);
+    let record = |number: usize| format!("{number:0>100}");
+    stage.produce((0..LETTERS).map(|number| (0, Some("key".to_owned()), record(number))));
+    let worker = stage.start(&pipeline);
+    stage.wait("the letters", || stage.is_done(name, name));
+    mended.store(true, SeqCst);
+    stage.cluster.set(name, "max.message.bytes", "400").unwrap();
+    let said = stage.redrive(&pipeline, &["--all"]);
+    assert!(said.starts_with(&format!("{LETTERS} letters sent back, 0 left.")), "{said}");
+    stage.wait("the end", || stage.is_done(name, name));
+    assert_eq!(*lock(&taken), (0..LETTERS).map(record).collect::<Vec<_>>());
+    drop(worker);
+    stage.end();
+}
+
 #[test]
 fn letters_are_sent_back_by_key_by_number_all_or_not_at_all() {
     let stage = Stage::new("redrive", 1);
