@@ -7,20 +7,11 @@ mod foreign;
 
 use penstock_crds::spec::DeadLetterHeaders;
 use penstock_engine::seam::{ErrorClass, LetterNumber, OutputRecord, PARKED_HEADER, Record, Undelivered};
-use penstock_kafka::ErrorCode;
 use penstock_kafka::producer::OutgoingRecord;
 
 use crate::contract::TRACE;
 use crate::contract::request::Origin;
 use crate::kafka::millis;
-
-/// `RECORD_LIST_TOO_LARGE`.
-pub(crate) const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
-
-/// Whether a broker refused a batch for its size: one record of it may be too large for the topic, or all of them together.
-pub(crate) fn is_too_large(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | RECORD_LIST_TOO_LARGE)
-}
 
 /// Names a forward for all time: readers drop what they have seen. `<cluster>/<topic id>/<partition>/<offset>`, and for outputs
 /// `/<number of the record within the answer>`.

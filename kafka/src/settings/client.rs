@@ -148,9 +148,9 @@ impl Connection {
         layers.always("debug", overheard::BROKERS);
         // Same key, same partition as a Java producer would choose: readers of an output may count on it.
         layers.always("partitioner", "murmur2_random");
-        // The next call of a key waits until what this one put out is confirmed, so time spent waiting for company is the key's. With
-        // 1 ms instead of librdkafka's 5 few keys with outputs were done in half the time (chaos seed 2204); 0 would make every record a
-        // request of its own under moderate load.
+        // Where a failure would hold a key (Block, ParkKey) its next call waits until what this one put out is confirmed, so time spent
+        // waiting for company is the key's. With 1 ms instead of librdkafka's 5 few keys were done in half the time (chaos seed 2204);
+        // 0 would make every record a request of its own under moderate load.
         layers.by_default("linger.ms", 1);
         layers.by_default("delivery.timeout.ms", 120_000);
         layers.always("queue.buffering.max.messages", crate::producer::MAX_RECORDS);

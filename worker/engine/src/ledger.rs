@@ -20,9 +20,9 @@ const RING_KEPT: usize = 8192;
 /// Where a record stands on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// Behind another of its lane.
+    /// Behind another of its lane, or first in one that a call still holds.
     Queued,
-    /// May run: in the partition's queue of fresh records, or of due retries, or among suspects.
+    /// May run: in the partition's queue of fresh records, or of due retries, or in one of the engine's.
     Ready,
     /// With the processor.
     Running,

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use penstock_crds::checkpoint::Place;
+use penstock_kafka::TopicPartition;
 use penstock_kafka::admin::{AdminClient, AdminError, Isolation, OffsetSpec, OffsetToAlter, Topic};
 use penstock_kafka::consumer::{Consumer, ConsumerEvent, FetchLimit, StartAt};
 use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
 use penstock_kafka::record::{Record, RecordBatch};
-use penstock_kafka::settings::{ClientConfig, Connection, ConsumerSettings};
+use penstock_kafka::settings::{Connection, ConsumerSettings};
 use penstock_kafka::wake::{Sleeper, Waker};
-use penstock_kafka::{KafkaError, TopicPartition};
 use tokio::runtime::Runtime;
 
 use super::letter::{Letter, Wishes};
@@ -18,7 +18,6 @@ use super::progress::Progress;
 use super::{Summary, say};
 use crate::cli::Redrive;
 use crate::failure::{Failure, KAFKA_ERROR, KAFKA_UNREACHABLE, TOPIC_NOT_FOUND};
-use crate::forward::is_too_large;
 use crate::kafka::topic_id;
 
 /// Letters between two commits of the position: so many are copied again after a crash.
@@ -37,8 +36,6 @@ const KEY_SHOWN: usize = 60;
 pub(super) struct Clients {
     consumer: Consumer,
     producer: Producer,
-    /// What makes a producer that writes each record in a batch of its own, until it was made.
-    lone: Option<(ClientConfig, Waker)>,
     admin: AdminClient,
 }
 
@@ -86,8 +83,8 @@ impl Clients {
         let kafka = |error| Failure::from_kafka(&error);
         Ok(Self {
             consumer: Consumer::new(&connection.consumer(settings), waker.clone()).map_err(kafka)?,
-            producer: Producer::new(&connection.producer(client_id), waker.clone()).map_err(kafka)?,
-            lone: Some((connection.producer_of_single_records(client_id), waker.clone())),
+            // One record a batch: a broker judges a batch by its size, and where one is refused those behind it may be written before it.
+            producer: Producer::new(&connection.producer_of_single_records(client_id), waker.clone()).map_err(kafka)?,
             admin: AdminClient::new(&connection.admin(client_id)).map_err(|error| Failure::from_admin(&error))?,
         })
     }
@@ -216,21 +213,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Copies what is to be copied of a batch, and waits until all of it is confirmed. A broker judges what the producer sends at once by its
-    /// size: if it is too large, all is copied once more, and from then on record by record.
+    /// Copies what is to be copied of a batch, and waits until all of it is confirmed.
     fn copy(&mut self, stretch: &mut Stretch<'_>, batch: &RecordBatch) -> Result<(), Failure> {
-        let before = (stretch.progress.clone(), self.summary);
-        let Some(error) = self.try_copy(stretch, batch)? else { return Ok(()) };
-        let Some((config, waker)) = self.clients.lone.take_if(|_| is_too_large(error.code)) else {
-            return Err(Failure::from_kafka(&error));
-        };
-        self.clients.producer = Producer::new(&config, waker).map_err(|error| Failure::from_kafka(&error))?;
-        (stretch.progress, self.summary) = before;
-        self.try_copy(stretch, batch)?.map_or(Ok(()), |error| Err(Failure::from_kafka(&error)))
-    }
-
-    /// The same, once. Returns why something was not written.
-    fn try_copy(&mut self, stretch: &mut Stretch<'_>, batch: &RecordBatch) -> Result<Option<KafkaError>, Failure> {
         let mut failed = None;
         for record in batch.iter().filter(|record| record.offset() < stretch.end) {
             if self.is_enough() {
@@ -240,11 +224,13 @@ impl<'a> Run<'a> {
             stretch.progress.saw(record.offset(), sent);
         }
         let confirmed = self.clients.producer.flush(CONFIRM_MAX, |event| note(event, &mut failed));
-        if failed.is_none() && !confirmed {
-            let message = "copies were not confirmed; they are sent again by the next run";
-            return Err(Failure::new(KAFKA_UNREACHABLE, message));
+        match failed {
+            Some(failure) => Err(failure),
+            None if confirmed => Ok(()),
+            None => {
+                Err(Failure::new(KAFKA_UNREACHABLE, "copies were not confirmed; they are sent again by the next run"))
+            }
         }
-        Ok(failed)
     }
 
     /// Sends one letter back. Returns whether it is done with.
@@ -252,7 +238,7 @@ impl<'a> Run<'a> {
         &mut self,
         stretch: &Stretch<'_>,
         record: &Record<'_>,
-        failed: &mut Option<KafkaError>,
+        failed: &mut Option<Failure>,
     ) -> Result<bool, Failure> {
         let Some(mut letter) = Letter::of(record.headers()).filter(|letter| self.sources.contains(letter.topic)) else {
             self.summary.foreign += 1;
@@ -344,13 +330,15 @@ impl<'a> Run<'a> {
 }
 
 /// Of several failures the first counts: what follows it may have failed for it.
-fn note(event: ProducerEvent, failed: &mut Option<KafkaError>) {
+fn note(event: ProducerEvent, failed: &mut Option<Failure>) {
     match event {
-        ProducerEvent::Failed { error, .. } => {
-            failed.get_or_insert(error);
+        ProducerEvent::Failed { token, error } => {
+            let mut failure = Failure::from_kafka(&error);
+            failure.message = format!("the letter at offset {token} cannot be sent back: {}", failure.message);
+            failed.get_or_insert(failure);
         }
         ProducerEvent::Error(error) if error.fatal => {
-            failed.get_or_insert(error);
+            failed.get_or_insert_with(|| Failure::from_kafka(&error));
         }
         ProducerEvent::Delivered { .. } | ProducerEvent::Error(_) => {}
     }

@@ -12,9 +12,12 @@ use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
 
 use super::Shell;
 use crate::delay::{self, FirstRead};
-use crate::forward::{self, DeadLetters, RECORD_LIST_TOO_LARGE, is_too_large};
+use crate::forward::{self, DeadLetters};
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
+
+/// `RECORD_LIST_TOO_LARGE`.
+const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
 
 /// How long a partition that turned out not to exist is done without. It may only have been away: a topic that is made anew, while the
 /// brokers tell each other, or one that has grown, until the producer hears of it.
@@ -287,6 +290,10 @@ fn size(records: &[OutputRecord]) -> (usize, usize) {
 
 fn is_refused(code: ErrorCode) -> bool {
     is_too_large(code) || code == ErrorCode::INVALID_RECORD
+}
+
+fn is_too_large(code: ErrorCode) -> bool {
+    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | RECORD_LIST_TOO_LARGE)
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]

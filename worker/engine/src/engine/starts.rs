@@ -187,7 +187,8 @@ impl Engine {
         Some((delivery.tp, seq))
     }
 
-    /// Adds a record to a call, or finishes it if it failed for good under an earlier owner.
+    /// Adds a record to a call; or finishes it if it failed for good under an earlier owner, sends it after its key's dead letters, or leaves it
+    /// in its lane for now.
     fn add(
         &mut self,
         draft: &mut Draft,
