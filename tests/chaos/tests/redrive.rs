@@ -13,6 +13,37 @@ use stage::{Stage, lock};
 const EACH: usize = 3;
 /// One record of each in turn. Those of the first two are refused until the processor is mended.
 const KEYS: [&str; 3] = ["a", "b", "good"];
+/// Whatever fails is a dead letter at once.
+const DELIVERY: &str = "ordering: Partition, retry: {maxAttempts: 1}, deadLetter: {maxPercent: 100}";
+
+/// A processor that refuses some records until it is mended.
+struct Processor {
+    port: u16,
+    mended: Arc<AtomicBool>,
+    taken: Arc<Mutex<Vec<String>>>,
+}
+
+impl Processor {
+    fn of(stage: &Stage, refuses: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        let (taken, mended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let port = stage.serve({
+            let (taken, mended) = (Arc::clone(&taken), Arc::clone(&mended));
+            move |request| {
+                if !mended.load(SeqCst) && refuses(request.body()) {
+                    return 500;
+                }
+                lock(&taken).push(request.body().to_owned());
+                204
+            }
+        });
+        Self { port, mended, taken }
+    }
+
+    /// Records that it has taken since the last look.
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.taken))
+    }
+}
 
 /// A broker judges what is written at once by its size, and this topic takes a record or two.
 #[test]
@@ -20,29 +51,18 @@ fn letters_are_sent_back_one_by_one_where_a_topic_takes_no_more() {
     const LETTERS: usize = 60;
     let stage = Stage::new("redrive-alone", 1);
     let name = stage.name.as_str();
-    let (taken, mended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-    let port = stage.serve({
-        let (taken, mended) = (Arc::clone(&taken), Arc::clone(&mended));
-        move |request| {
-            if !mended.load(SeqCst) {
-                return 500;
-            }
-            lock(&taken).push(request.body().to_owned());
-            204
-        }
-    });
-    let delivery = "ordering: Partition, retry: {maxAttempts: 1}, deadLetter: {maxPercent: 100}";
-    let pipeline = stage.pipeline(port, "", delivery);
+    let processor = Processor::of(&stage, |_| true);
+    let pipeline = stage.pipeline(processor.port, "", DELIVERY);
     let record = |number: usize| format!("{number:0>100}");
     stage.produce((0..LETTERS).map(|number| (0, Some("key".to_owned()), record(number))));
     let worker = stage.start(&pipeline);
     stage.wait("the letters", || stage.is_done(name, name));
-    mended.store(true, SeqCst);
+    processor.mended.store(true, SeqCst);
     stage.cluster.set(name, "max.message.bytes", "400").unwrap();
     let said = stage.redrive(&pipeline, &["--all"]);
     assert!(said.starts_with(&format!("{LETTERS} letters sent back, 0 left.")), "{said}");
     stage.wait("the end", || stage.is_done(name, name));
-    assert_eq!(*lock(&taken), (0..LETTERS).map(record).collect::<Vec<_>>());
+    assert_eq!(processor.take(), (0..LETTERS).map(record).collect::<Vec<_>>());
     drop(worker);
     stage.end();
 }
@@ -51,27 +71,15 @@ fn letters_are_sent_back_one_by_one_where_a_topic_takes_no_more() {
 fn letters_are_sent_back_by_key_by_number_all_or_not_at_all() {
     let stage = Stage::new("redrive", 1);
     let name = stage.name.as_str();
-    let (taken, mended) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-    let port = stage.serve({
-        let (taken, mended) = (Arc::clone(&taken), Arc::clone(&mended));
-        move |request| {
-            if !mended.load(SeqCst) && !request.body().starts_with("good") {
-                return 500;
-            }
-            lock(&taken).push(request.body().to_owned());
-            204
-        }
-    });
-    // Records that the processor has taken since the last look.
-    let take = || -> Vec<String> { std::mem::take(&mut lock(&taken)) };
+    let processor = Processor::of(&stage, |body| !body.starts_with("good"));
+    let take = || processor.take();
     let all_done = |what: &str| stage.wait(what, || stage.is_done(name, name));
-    let delivery = "ordering: Partition, retry: {maxAttempts: 1}, deadLetter: {maxPercent: 100}";
-    let pipeline = stage.pipeline(port, "", delivery);
+    let pipeline = stage.pipeline(processor.port, "", DELIVERY);
     stage.produce((0..EACH).flat_map(|number| KEYS.map(|key| (0, Some(key.to_owned()), format!("{key} {number}")))));
     let worker = stage.start(&pipeline);
     all_done("the end");
     assert_eq!(take(), ["good 0", "good 1", "good 2"]);
-    mended.store(true, SeqCst);
+    processor.mended.store(true, SeqCst);
 
     let (topic, group) = (format!("{name}.dlq"), format!("{name}.redrive"));
     // Where the source ends, and what the tool remembers.
