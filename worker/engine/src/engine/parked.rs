@@ -18,19 +18,20 @@ use crate::wrong::Wrong;
 
 impl Engine {
     /// Sends a record of a parked key after its dead letters, or passes over one that need not be called. Returns whether it did.
-    pub(super) fn diverted(&mut self, tp: Tp, seq: u64, record: &Record, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn diverted(&mut self, tp: Tp, seq: u64, effects: &mut Vec<Effect>) -> bool {
         if !self.policy.parks_keys() {
             return false;
         }
         let overtakes = self.breaks(Wrong::FollowerOvertakesParkedKey);
         let partition = &self.partitions[tp.index()];
         let Some((entry, key)) = partition.keyed(seq) else { return false };
-        match partition.parking.turn(key, Redriven::of(record)) {
+        let Some(record) = partition.ledger.record(seq) else { return false };
+        match partition.parking.turn(key, Redriven::of(&record)) {
             Turn::Free | Turn::Due => return false,
             Turn::After(_) if overtakes => return false,
             Turn::After(letter) => {
                 self.counters.parked_after += 1;
-                let claim = partition.claim(tp, seq, &entry, record);
+                let claim = partition.claim(tp, seq, &entry, &record);
                 self.forward(claim, Destination::DeadLetter(Arc::new(not_tried(letter))), effects);
             }
             Turn::Known => {

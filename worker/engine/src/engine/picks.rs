@@ -27,8 +27,16 @@ const RETRIES_SHARE: u32 = 4;
 
 /// What the next call is made of.
 pub(super) enum Picked {
-    One(Tp, u64, Kind),
+    One(One),
     Group(Vec<Member>, Kind),
+}
+
+/// A record that may be called.
+#[derive(Clone, Copy)]
+pub(super) struct One {
+    pub(super) tp: Tp,
+    pub(super) seq: u64,
+    pub(super) kind: Kind,
 }
 
 /// What suspects have to say to a free slot.
@@ -42,7 +50,11 @@ enum Alone {
 
 impl Member {
     fn alone(self) -> Picked {
-        Picked::One(self.tp, self.seq, Kind::Solo)
+        self.as_one(Kind::Solo)
+    }
+
+    fn as_one(self, kind: Kind) -> Picked {
+        Picked::One(One { tp: self.tp, seq: self.seq, kind })
     }
 }
 
@@ -144,6 +156,9 @@ impl Engine {
         if self.probes() {
             return self.pick_probe();
         }
+        if self.all_are_plain() {
+            return self.pick_plain().map(Picked::One);
+        }
         match self.pick_loner(now) {
             Alone::Start(loner) => return Some(loner.alone()),
             Alone::Wait => return None,
@@ -163,6 +178,12 @@ impl Engine {
         picked
     }
 
+    /// Whether nothing waits that has to be alone, or in certain company, nor has had to just now.
+    fn all_are_plain(&self) -> bool {
+        let none = self.loners.is_empty() && self.suspects.is_empty() && self.groups.is_empty();
+        none && self.solitude == Solitude::Unwanted
+    }
+
     /// Whether the circuit is open or the fuse blown, so that what is started is a probe.
     pub(super) fn probes(&self) -> bool {
         self.circuit.is_open().is_some() || self.fuse.is_blown().is_some()
@@ -171,14 +192,14 @@ impl Engine {
     /// A probe asks about the processor; a record that broke a connection, or that the fuse has spared, would tell about itself. Where
     /// there are only such, each kind is asked in turn, or one record could be the only probe for ever.
     fn pick_probe(&mut self) -> Option<Picked> {
-        let mut probe = self.next_of(Kind::Fresh);
+        let mut probe = self.next_of(Kind::Fresh).map(Picked::One);
         for _ in 0..PROBE_KINDS {
             if probe.is_some() {
                 break;
             }
             self.probe_kind = (self.probe_kind + 1) % PROBE_KINDS;
             probe = match self.probe_kind {
-                0 => self.next_of(Kind::Again),
+                0 => self.next_of(Kind::Again).map(Picked::One),
                 1 => self.pick_group(),
                 2 if self.taken.suspects == 0 => self.pick_suspects(),
                 3 if self.calls.len() == 0 => {
@@ -199,18 +220,18 @@ impl Engine {
         }
         let retries_first = self.fresh.is_empty() || self.retries_may_start();
         let group = if retries_first { self.pick_group() } else { None };
-        group.or_else(|| self.pick_plain()).or_else(|| self.pick_group())
+        group.or_else(|| self.pick_plain().map(Picked::One)).or_else(|| self.pick_group())
     }
 
     /// A retry or a fresh record.
-    pub(super) fn pick_plain(&mut self) -> Option<Picked> {
+    pub(super) fn pick_plain(&mut self) -> Option<One> {
         let (first, second) =
             if self.retries_may_start() { (Kind::Again, Kind::Fresh) } else { (Kind::Fresh, Kind::Again) };
         self.next_of(first).or_else(|| self.next_of(second))
     }
 
     /// The next of the partitions' fresh records, or of their retries, that may start.
-    fn next_of(&mut self, kind: Kind) -> Option<Picked> {
+    fn next_of(&mut self, kind: Kind) -> Option<One> {
         loop {
             let rota = if kind == Kind::Fresh { &mut self.fresh } else { &mut self.again };
             let tp = rota.pop_front()?;
@@ -220,7 +241,7 @@ impl Engine {
                 rota.push_back(tp);
             }
             match picked {
-                Some(seq) => return Some(Picked::One(tp, seq, kind)),
+                Some(seq) => return Some(One { tp, seq, kind }),
                 None => self.counters.starts_deferred += u64::from(!partition.queue_of(kind).seqs.is_empty()),
             }
         }
@@ -279,7 +300,7 @@ impl Engine {
                 [] => {}
                 // The others of its group are done.
                 [member] if self.suspicion(*member) > SUSPICION_IN_COMPANY => self.loners.push_back(*member),
-                [member] => return Some(Picked::One(member.tp, member.seq, Kind::Suspect)),
+                [member] => return Some(member.as_one(Kind::Suspect)),
                 _ => return Some(Picked::Group(members, Kind::Suspect)),
             }
         }

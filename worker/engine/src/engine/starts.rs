@@ -1,11 +1,11 @@
 //! Slots: calls are made up and started.
 
-use super::Engine;
-use super::picks::Picked;
+use super::picks::{One, Picked};
+use super::{Engine, Member};
 use crate::calls::{Claim, Flight, Kind};
 use crate::lanes::LaneId;
-use crate::ledger::State;
-use crate::seam::{Delivery, DeliveryList, Effect, Redriven, Start, Ticket, Tp};
+use crate::ledger::{Entry, State};
+use crate::seam::{CallId, Delivery, DeliveryList, Effect, Redriven, Start, Tp};
 use crate::solitude::Solitude;
 use crate::time::Instant;
 use crate::wrong::Wrong;
@@ -14,13 +14,17 @@ use crate::wrong::Wrong;
 /// producer has a copy of each, and all of it has to fit in what is neither the window's nor librdkafka's.
 const OUTPUTS_SHARE: u64 = 2;
 
-/// A call being made up.
+/// A call of several records being made up.
 struct Draft {
     kind: Kind,
-    deadline: Instant,
     deliveries: Vec<Delivery>,
-    first: Option<Ticket>,
     bytes: u64,
+}
+
+impl Draft {
+    const fn new(kind: Kind) -> Self {
+        Self { kind, deliveries: Vec::new(), bytes: 0 }
+    }
 }
 
 impl Engine {
@@ -105,22 +109,32 @@ impl Engine {
     }
 
     fn start(&mut self, picked: Picked, now: Instant, effects: &mut Vec<Effect>) {
-        let deadline = now + self.policy.timeout;
-        let deliveries = Vec::new();
-        let (kind, members) = match picked {
-            Picked::One(tp, seq, kind) => {
-                let mut draft = Draft { kind, deadline, deliveries, first: None, bytes: 0 };
-                let one = self.add(&mut draft, tp, seq, now, effects);
-                return self.complete_draft(draft, one, now, effects);
-            }
-            Picked::Group(members, kind) => (kind, members),
-        };
-        let mut draft = Draft { kind, deadline, deliveries, first: None, bytes: 0 };
-        let mut left = Vec::new();
+        match picked {
+            Picked::One(one) if self.makes_batches(one.kind) => self.start_batch(one, now, effects),
+            Picked::One(one) => self.start_one(one, now, effects),
+            Picked::Group(members, kind) => self.start_group(members, kind, now, effects),
+        }
+    }
+
+    /// Whether a call that begins with a record of this kind is filled up with others.
+    fn makes_batches(&self, kind: Kind) -> bool {
+        self.policy.batch.max_records > 1 && matches!(kind, Kind::Fresh | Kind::Again) && !self.probes()
+    }
+
+    /// Starts the usual call, of a record alone.
+    fn start_one(&mut self, one: One, now: Instant, effects: &mut Vec<Effect>) {
+        let Some(attempt) = self.admit(one.tp, one.seq, now, effects) else { return };
+        let Some(delivery) = self.claim(one, attempt, None, now) else { return };
+        let (call, deadline) = (delivery.ticket.call, now + self.policy.timeout);
+        self.started(call, one.kind, now);
+        effects.push(Effect::Start(Start { call, deadline, deliveries: DeliveryList::One(delivery) }));
+    }
+
+    fn start_group(&mut self, members: Vec<Member>, kind: Kind, now: Instant, effects: &mut Vec<Effect>) {
+        let (mut draft, mut left) = (Draft::new(kind), Vec::new());
         for member in members {
             if self.has_place() && self.has_room(member) {
-                let delivery = self.add(&mut draft, member.tp, member.seq, now, effects);
-                draft.deliveries.extend(delivery);
+                self.add(&mut draft, member.tp, member.seq, now, effects);
             } else {
                 left.push(member);
             }
@@ -128,28 +142,23 @@ impl Engine {
         if !left.is_empty() {
             self.return_group(left, kind);
         }
-        self.send_draft(draft, None, now, effects);
+        self.send(draft, now, effects);
     }
 
-    /// Fills a batch up, if there are batches: one record per lane, or a lane's next ones too.
-    fn complete_draft(&mut self, mut draft: Draft, one: Option<Delivery>, now: Instant, effects: &mut Vec<Effect>) {
-        let plain = matches!(draft.kind, Kind::Fresh | Kind::Again) && !self.probes();
-        if self.policy.batch.max_records <= 1 || !plain {
-            return self.send_draft(draft, one, now, effects);
-        }
-        let mut next = one;
+    /// Starts a batch: one record per lane, or a lane's next ones too.
+    fn start_batch(&mut self, mut one: One, now: Instant, effects: &mut Vec<Effect>) {
+        let mut draft = Draft::new(one.kind);
         loop {
-            if let Some(delivery) = next {
-                draft.deliveries.push(delivery);
+            if self.add(&mut draft, one.tp, one.seq, now, effects) {
                 self.add_followers(&mut draft, now, effects);
             }
             if draft.deliveries.is_empty() || self.is_full(&draft) {
                 break;
             }
-            let Some(Picked::One(tp, seq, _)) = self.pick_plain() else { break };
-            next = self.add(&mut draft, tp, seq, now, effects);
+            let Some(next) = self.pick_plain() else { break };
+            one = next;
         }
-        self.send_draft(draft, None, now, effects);
+        self.send(draft, now, effects);
     }
 
     /// Under `sameLane`, the records behind the last one follow it into the batch, as many as the lane's [`batch_limit`] allows.
@@ -169,8 +178,9 @@ impl Engine {
             let partition = &mut self.partitions[tp.index()];
             let next = partition.ledger.following(last).filter(|next| partition.may_follow(*next, self.room));
             let Some(next) = next else { return };
-            let Some(delivery) = self.add(draft, tp, next, now, effects) else { return };
-            draft.deliveries.push(delivery);
+            if !self.add(draft, tp, next, now, effects) {
+                return;
+            }
             last = next;
         }
     }
@@ -187,67 +197,82 @@ impl Engine {
         Some((delivery.tp, seq))
     }
 
-    /// Adds a record to a call; or finishes it if it failed for good under an earlier owner, sends it after its key's dead letters, or leaves it
-    /// in its lane for now.
-    fn add(
-        &mut self,
-        draft: &mut Draft,
-        tp: Tp,
-        seq: u64,
-        now: Instant,
-        effects: &mut Vec<Effect>,
-    ) -> Option<Delivery> {
-        let partition = &mut self.partitions[tp.index()];
-        let entry = partition.ledger.get(seq).copied()?;
-        let record = partition.ledger.record(seq)?;
-        let (offset, lane) = (entry.offset, entry.lane);
+    /// Adds a record to a call, if it may be called. Returns whether it did.
+    fn add(&mut self, draft: &mut Draft, tp: Tp, seq: u64, now: Instant, effects: &mut Vec<Effect>) -> bool {
+        let Some(attempt) = self.admit(tp, seq, now, effects) else { return false };
+        let call = draft.deliveries.first().map(|first| first.ticket.call);
+        let delivery = self.claim(One { tp, seq, kind: draft.kind }, attempt, call, now);
+        let added = delivery.is_some();
+        draft.deliveries.extend(delivery);
+        draft.bytes += self.partitions[tp.index()].ledger.get(seq).map_or(0, |entry| u64::from(entry.weight));
+        added
+    }
+
+    /// Which attempt at a record it would be to call it now. None where it is not called: it failed for good under an earlier owner and is
+    /// finished here, goes after its key's dead letters, or stays in its lane for now.
+    fn admit(&mut self, tp: Tp, seq: u64, now: Instant, effects: &mut Vec<Effect>) -> Option<u32> {
+        let Entry { offset, lane, troubled, .. } = *self.partitions[tp.index()].ledger.get(seq)?;
         if self.is_one_too_many(tp, lane, seq) {
             self.partitions[tp.index()].ledger.set(seq, State::Queued); // until something of its lane is written
             return None;
         }
-        let partition = &mut self.partitions[tp.index()];
-        let trouble = partition.troubles.get(offset).filter(|_| entry.troubled);
-        let spent = trouble.is_some_and(|trouble| trouble.is_spent(&self.policy.retry));
-        let attempt = trouble.map_or(0, |trouble| trouble.attempts).saturating_add(1);
-        if self.diverted(tp, seq, &record, effects) {
+        if self.diverted(tp, seq, effects) {
             return None;
         }
+        if !troubled {
+            return Some(1);
+        }
+        let Some(trouble) = self.partitions[tp.index()].troubles.get(offset) else { return Some(1) };
+        let (spent, attempt) = (trouble.is_spent(&self.policy.retry), trouble.attempts.saturating_add(1));
         if spent && self.fuse.is_blown().is_none() && !self.blocks(tp, seq) {
             self.exhausted(tp, seq, now, effects);
             self.wake(tp);
             return None;
         }
-        let numbered = self.policy.parks_keys() && Redriven::of(&record).is_some();
+        Some(attempt)
+    }
+
+    /// Makes a record part of a call, or of a new one.
+    fn claim(&mut self, one: One, attempt: u32, call: Option<CallId>, now: Instant) -> Option<Delivery> {
+        let One { tp, seq, kind } = one;
+        let parks_keys = self.policy.parks_keys();
         let partition = &mut self.partitions[tp.index()];
-        let (leader_epoch, log) = (record.leader_epoch(), partition.log.generation);
-        let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered };
+        let Entry { offset, lane, .. } = *partition.ledger.get(seq)?;
+        let record = partition.ledger.record(seq)?;
+        let numbered = parks_keys && Redriven::of(&record).is_some();
+        let (leader_epoch, log, owner) = (record.leader_epoch(), partition.log.generation, partition.owner);
         partition.ledger.set(seq, State::Running);
         partition.ledger.touch(offset);
         partition.lanes.begin_call(lane);
-        partition.usage.begin(draft.first.is_none(), now);
-        draft.bytes += u64::from(entry.weight);
-        let owner = partition.owner;
-        let flight = Flight { claim, kind: draft.kind };
-        let ticket = match draft.first {
-            None => self.calls.start(flight, now, draft.deadline),
-            Some(first) => self.calls.add(first.call, flight),
+        partition.usage.begin(call.is_none(), now);
+        let flight = Flight { claim: Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered }, kind };
+        let ticket = match call {
+            None => self.calls.start(flight, now, now + self.policy.timeout),
+            Some(call) => self.calls.add(call, flight),
         };
-        draft.first.get_or_insert(ticket);
         Some(Delivery { ticket, tp, attempt, owner, record })
     }
 
-    fn send_draft(&mut self, draft: Draft, one: Option<Delivery>, now: Instant, effects: &mut Vec<Effect>) {
-        let Draft { kind, deadline, mut deliveries, first, .. } = draft;
-        let Some(Ticket { call, .. }) = first else { return };
-        let deliveries = match one.or_else(|| if deliveries.len() == 1 { deliveries.pop() } else { None }) {
-            Some(delivery) => DeliveryList::One(delivery),
-            None => DeliveryList::Many(deliveries),
+    fn send(&mut self, draft: Draft, now: Instant, effects: &mut Vec<Effect>) {
+        let Draft { kind, mut deliveries, .. } = draft;
+        let Some(call) = deliveries.first().map(|first| first.ticket.call) else { return };
+        self.started(call, kind, now);
+        let deliveries = match deliveries.pop() {
+            Some(only) if deliveries.is_empty() => DeliveryList::One(only),
+            last => {
+                deliveries.extend(last);
+                DeliveryList::Many(deliveries)
+            }
         };
+        effects.push(Effect::Start(Start { call, deadline: now + self.policy.timeout, deliveries }));
+    }
+
+    /// A call is on its way.
+    fn started(&mut self, call: CallId, kind: Kind, now: Instant) {
         self.take_slot(kind, now);
         self.circuit.started(call);
         self.fuse.started(call);
         self.counters.calls += 1;
-        effects.push(Effect::Start(Start { call, deadline, deliveries }));
     }
 
     fn take_slot(&mut self, kind: Kind, now: Instant) {
