@@ -22,8 +22,10 @@ const RING_KEPT: usize = 8192;
 pub(crate) enum State {
     /// Behind another of its lane, or first in one that a call still holds.
     Queued,
-    /// May run: in the partition's queue of fresh records, or of due retries, or in one of the engine's.
+    /// May run: in the partition's queue of fresh records, or in that of retries.
     Ready,
+    /// May run, but not in any company: a suspect, or of a batch that failed, in one of the engine's queues or on its way there.
+    Apart,
     /// With the processor.
     Running,
     /// For its back-off to pass.

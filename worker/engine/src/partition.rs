@@ -256,12 +256,13 @@ impl Partition {
     /// Lets an entry that may run now queue for a slot.
     pub(crate) fn queue(&mut self, seq: u64) {
         let Some(entry) = self.ledger.get_mut(seq) else { return };
-        entry.state = State::Ready;
-        let (troubled, offset) = (entry.troubled, entry.offset);
-        match if troubled { self.troubles.get(offset) } else { None } {
-            Some(trouble) if trouble.suspicion > 0 => self.suspects.push(seq),
-            Some(trouble) if trouble.attempts > 0 => self.again.seqs.push_back(seq),
-            _ => self.fresh.seqs.push_back(seq),
+        let trouble = if entry.troubled { self.troubles.get(entry.offset) } else { None };
+        let suspected = trouble.is_some_and(|trouble| trouble.suspicion > 0);
+        entry.state = if suspected { State::Apart } else { State::Ready };
+        match (suspected, entry.troubled) {
+            (true, _) => self.suspects.push(seq),
+            (false, true) => self.again.seqs.push_back(seq),
+            (false, false) => self.fresh.seqs.push_back(seq),
         }
     }
 
@@ -330,7 +331,8 @@ impl Partition {
     pub(crate) fn hold_back(&mut self, lane: LaneId, seq: u64) {
         let Some(last) = self.lanes.put_out(lane).filter(|last| *last >= seq) else { return };
         self.lanes.set_put_out(lane, None);
-        let ready = |next: &u64| self.ledger.get(*next).is_some_and(|entry| entry.state == State::Ready);
+        let ready =
+            |next: &u64| self.ledger.get(*next).is_some_and(|entry| matches!(entry.state, State::Ready | State::Apart));
         if let Some(next) = self.ledger.following(last).filter(ready).filter(|next| !self.is_first(lane, *next)) {
             self.ledger.set(next, State::Queued); // its place in a queue says nothing any more
         }
@@ -353,7 +355,7 @@ impl Partition {
     pub(crate) fn same_record(&self, claim: &Claim) -> Option<u64> {
         let seq = self.ledger.find(claim.offset)?;
         let same = claim.log == self.log.generation && claim.leader_epoch == self.ledger.epoch_at(claim.offset);
-        let idle = |state| matches!(state, State::Queued | State::Ready | State::Waiting);
+        let idle = |state| matches!(state, State::Queued | State::Ready | State::Apart | State::Waiting);
         (same && idle(self.ledger.get(seq)?.state)).then_some(seq)
     }
 

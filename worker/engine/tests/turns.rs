@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use penstock_engine::policy::{Batch, OnExhausted, Retry};
-use penstock_engine::seam::{ErrorClass, ForwardResult, Forwarded, Outcome, Output, OutputRecord};
+use penstock_engine::seam::{ErrorClass, ForwardResult, Forwarded, Outcome, Output, OutputRecord, Tp};
 use penstock_engine::{Event, Policy};
 use stage::{Stage, failure};
 
@@ -16,6 +16,13 @@ fn stage(concurrency: u32, records: i64) -> Stage {
     let mut stage = Stage::of(policy);
     stage.assign();
     stage.receive((0..records).map(|offset| (offset, offset.to_string())));
+    stage
+}
+
+/// Three partitions, and a checkpoint that has room for what is at a frontier and nothing else.
+fn without_room(policy: Policy) -> Stage {
+    let mut stage = Stage::of(Policy { checkpoint_bytes: 1, ..policy });
+    stage.assign_several(3);
     stage
 }
 
@@ -75,6 +82,54 @@ fn a_probe_is_a_fresh_record_where_there_is_one() {
     assert!(running(&stage).first() > Some(&3), "{:?}", running(&stage));
     stage.answer_all(|_| Outcome::Ack);
     assert_eq!(stage.engine.view().circuit_open, None);
+}
+
+/// Two records of a batch that failed are to be found out one by one, whatever else comes. The checkpoint has room for nothing but what is at
+/// a frontier, which goes in the place of what it has no room for: here both of them did, together again.
+#[test]
+fn who_is_parted_from_a_batch_that_failed_is_in_no_other() {
+    let batch = Batch { max_records: 4, ..Policy::default().batch };
+    let mut stage = without_room(Policy { concurrency: 1, batch, ..Policy::default() });
+    stage.receive_of(Tp(0), [(0, "a".into())]);
+    stage.receive_of(Tp(1), [(100, "b".into())]);
+    stage.receive_of(Tp(2), [(200, "c".into())]);
+    stage.answer_all(|_| Outcome::Ack);
+    assert_eq!(stage.offsets(), [[100, 200]]);
+    stage.receive_of(Tp(0), [(1, "a".into())]);
+    stage.answer_all(|_| Outcome::BatchFailed(failure(ErrorClass::ServerError)));
+    assert_eq!(stage.offsets(), [[1]]);
+    stage.pass(Duration::from_secs(1)); // both are due by now, each by itself
+    stage.receive_of(Tp(1), [(101, "d".into())]);
+    stage.receive_of(Tp(2), [(201, "e".into())]);
+    for _ in 0..4 {
+        stage.answer_all(|_| Outcome::Ack);
+        assert_eq!(stage.offsets().iter().map(Vec::len).collect::<Vec<_>>(), [1], "{:?}", stage.offsets());
+    }
+    stage.answer_all(|_| Outcome::Ack);
+    assert_eq!((stage.offsets().len(), stage.engine.counters().acknowledged), (0, 6));
+}
+
+/// The record at a frontier goes in the place of fresh ones that the checkpoint has no room for. Where the processor answers that one alone as
+/// if it were away, it was the only probe.
+#[test]
+fn a_retry_at_a_frontier_is_no_probe_in_the_place_of_fresh_ones() {
+    let mut stage = without_room(Policy { concurrency: 2, ..Policy::default() });
+    stage.receive_of(Tp(0), (0..10).map(|offset| (offset, offset.to_string())));
+    stage.receive_of(Tp(1), [(100, "b".into())]);
+    stage.receive_of(Tp(2), [(200, "c".into())]);
+    for _ in 0..10 {
+        stage.pass(Duration::from_millis(100));
+        stage.answer_all(|_| Outcome::Unavailable(failure(ErrorClass::Unreachable)));
+    }
+    assert!(stage.engine.view().circuit_open.is_some());
+    for _ in 0..10 {
+        stage.pass(Duration::from_secs(10)); // longer than probes wait, and shorter than calls may take
+        stage.answer_all(|offset| match offset {
+            0 => Outcome::Unavailable(failure(ErrorClass::Unreachable)),
+            _ => Outcome::Ack,
+        });
+    }
+    assert_eq!(stage.engine.counters().acknowledged, 2);
 }
 
 /// A call may last an hour. A record that breaks its connection is alone sooner or later, and holds the others up for half of the time.

@@ -49,10 +49,6 @@ enum Alone {
 }
 
 impl Member {
-    fn alone(self) -> Picked {
-        self.as_one(Kind::Solo)
-    }
-
     fn as_one(self, kind: Kind) -> Picked {
         Picked::One(One { tp: self.tp, seq: self.seq, kind })
     }
@@ -97,7 +93,7 @@ impl Engine {
     /// A record's back-off has passed.
     pub(super) fn retry_due(&mut self, member: Member) {
         let Member { tp, seq, .. } = member;
-        let Some(suspected) = self.make_ready(member) else { return };
+        let Some(suspected) = self.make_ready(member, false) else { return };
         if suspected {
             self.queue_suspects(Group { members: vec![member], broken: true });
         } else {
@@ -109,7 +105,7 @@ impl Engine {
     /// A group's back-off has passed.
     pub(super) fn group_due(&mut self, id: u64) {
         let Some(mut group) = self.waiting.remove(&id) else { return };
-        group.members.retain(|member| self.make_ready(*member).is_some());
+        group.members.retain(|member| self.make_ready(*member, true).is_some());
         match (group.members.is_empty(), group.broken) {
             (true, _) => {}
             (false, true) => self.queue_suspects(group),
@@ -160,7 +156,7 @@ impl Engine {
             return self.pick_plain().map(Picked::One);
         }
         match self.pick_loner(now) {
-            Alone::Start(loner) => return Some(loner.alone()),
+            Alone::Start(loner) => return Some(loner.as_one(Kind::Solo)),
             Alone::Wait => return None,
             Alone::Pass => {}
         }
@@ -173,12 +169,13 @@ impl Engine {
             && (forfeit || self.solitude == Solitude::Unwanted)
             && let Alone::Start(loner) = self.pick_loner(now)
         {
-            return Some(loner.alone());
+            return Some(loner.as_one(Kind::Solo));
         }
         picked
     }
 
-    /// Whether nothing waits that has to be alone, or in certain company, nor has had to just now.
+    /// Whether nothing waits that has to be alone, or in certain company, nor has had to just now: a short cut, past questions that all
+    /// have one answer then.
     fn all_are_plain(&self) -> bool {
         let none = self.loners.is_empty() && self.suspects.is_empty() && self.groups.is_empty();
         none && self.solitude == Solitude::Unwanted
@@ -203,7 +200,8 @@ impl Engine {
                 1 => self.pick_group(),
                 2 if self.taken.suspects == 0 => self.pick_suspects(),
                 3 if self.calls.len() == 0 => {
-                    self.first_loner().and_then(|index| self.loners.remove(index)).map(Member::alone)
+                    let loner = self.first_loner().and_then(|index| self.loners.remove(index));
+                    loner.map(|loner| loner.as_one(Kind::Solo))
                 }
                 _ => None,
             };
@@ -276,7 +274,7 @@ impl Engine {
     fn first_loner(&mut self) -> Option<usize> {
         let mut index = 0;
         while let Some(member) = self.loners.get(index).copied() {
-            if !self.is_ready(member) {
+            if !self.is_apart(member) {
                 self.loners.remove(index);
             } else if self.may_start(member) && self.has_room(member) {
                 return Some(index);
@@ -324,7 +322,7 @@ impl Engine {
 
     /// Those of a group that are still to be run. `None` if it has to wait: its partition may not start, or the checkpoint has no room.
     fn startable(&mut self, mut group: Vec<Member>) -> Option<Vec<Member>> {
-        group.retain(|member| self.is_ready(*member));
+        group.retain(|member| self.is_apart(*member));
         if !group.iter().all(|member| self.may_start(*member)) {
             return None;
         }
@@ -336,11 +334,11 @@ impl Engine {
         Some(group)
     }
 
-    /// Whether a record is still to be run.
-    fn is_ready(&self, member: Member) -> bool {
+    /// Whether a record of one of the engine's queues is still to be run.
+    fn is_apart(&self, member: Member) -> bool {
         let partition = &self.partitions[member.tp.index()];
-        let ready = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Ready);
-        partition.epoch == member.epoch && partition.phase == Phase::Flowing && ready
+        let apart = partition.ledger.get(member.seq).is_some_and(|entry| entry.state == State::Apart);
+        partition.epoch == member.epoch && partition.phase == Phase::Flowing && apart
     }
 
     fn may_start(&self, member: Member) -> bool {
@@ -355,9 +353,10 @@ impl Engine {
         first || self.room.admits(partition, offset)
     }
 
-    /// Marks a waiting record as ready. Returns whether it is under suspicion; `None` if it is gone, or it is not its turn in its lane: another
-    /// one runs, or an output before it could not be written, or was refused, and that record has to be called again before this one.
-    fn make_ready(&mut self, member: Member) -> Option<bool> {
+    /// Marks a waiting record, of a group or by itself, as ready. Returns whether it is under suspicion; `None` if it is gone, or it is not its
+    /// turn in its lane: another one runs, or an output before it could not be written, or was refused, and that record has to be called
+    /// again before this one.
+    fn make_ready(&mut self, member: Member, grouped: bool) -> Option<bool> {
         let overlap = self.may_overlap();
         let partition = &mut self.partitions[member.tp.index()];
         if partition.epoch != member.epoch || partition.phase != Phase::Flowing {
@@ -369,8 +368,9 @@ impl Engine {
             partition.ledger.set(member.seq, State::Queued); // until its turn comes
             return None;
         }
-        partition.ledger.set(member.seq, State::Ready);
-        Some(partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0))
+        let suspected = partition.troubles.get(offset).is_some_and(|trouble| trouble.suspicion > 0);
+        partition.ledger.set(member.seq, if grouped || suspected { State::Apart } else { State::Ready });
+        Some(suspected)
     }
 }
 
@@ -387,7 +387,8 @@ impl Partition {
 
     fn pop(&mut self, kind: Kind, room: Room) -> Option<u64> {
         while let Some(seq) = self.queue_of(kind).seqs.front().copied() {
-            let Some(offset) = self.ledger.get(seq).map(|entry| entry.offset).filter(|_| self.is_ready(seq)) else {
+            let Some(offset) = self.ledger.get(seq).map(|entry| entry.offset).filter(|_| self.is_ready(seq, kind))
+            else {
                 self.queue_of(kind).seqs.pop_front(); // started out of turn as the record at the frontier, or held back
                 continue;
             };
@@ -395,7 +396,8 @@ impl Partition {
                 self.queue_of(kind).seqs.pop_front();
                 return Some(seq);
             }
-            return self.ledger.first().filter(|first| self.is_ready(*first));
+            // In its place the record at the frontier, for which there always is room.
+            return self.ledger.first().filter(|first| self.is_ready(*first, kind));
         }
         None
     }
@@ -409,10 +411,11 @@ impl Partition {
         !parked && room.admits(self, offset)
     }
 
-    fn is_ready(&self, seq: u64) -> bool {
-        let Some(entry) = self.ledger.get(seq).filter(|entry| entry.state == State::Ready) else { return false };
-        // A suspect waits for its own turn, out of this queue.
-        !entry.troubled || self.troubles.get(entry.offset).is_none_or(|trouble| trouble.suspicion == 0)
+    /// Whether a record may be started by this right. A retry is never a fresh one, whatever place it may still have among those: it would be
+    /// the probe each time, where fresh ones go first.
+    fn is_ready(&self, seq: u64, kind: Kind) -> bool {
+        let ready = |entry: &Entry| entry.state == State::Ready && (kind == Kind::Again || !entry.troubled);
+        self.ledger.get(seq).is_some_and(ready)
     }
 
     fn queue_of(&mut self, kind: Kind) -> &mut Queue {

@@ -201,11 +201,11 @@ impl Engine {
     fn add(&mut self, draft: &mut Draft, tp: Tp, seq: u64, now: Instant, effects: &mut Vec<Effect>) -> bool {
         let Some(attempt) = self.admit(tp, seq, now, effects) else { return false };
         let call = draft.deliveries.first().map(|first| first.ticket.call);
-        let delivery = self.claim(One { tp, seq, kind: draft.kind }, attempt, call, now);
-        let added = delivery.is_some();
-        draft.deliveries.extend(delivery);
+        let one = One { tp, seq, kind: draft.kind };
+        let Some(delivery) = self.claim(one, attempt, call, now) else { return false };
         draft.bytes += self.partitions[tp.index()].ledger.get(seq).map_or(0, |entry| u64::from(entry.weight));
-        added
+        draft.deliveries.push(delivery);
+        true
     }
 
     /// Which attempt at a record it would be to call it now. None where it is not called: it failed for good under an earlier owner and is

@@ -1,4 +1,4 @@
-//! An engine with one partition, its time, and what it asked for: for stories that are told step by step.
+//! An engine with a partition, or several, its time, and what it asked for: for stories that are told step by step.
 
 #![expect(
     clippy::expect_used,
@@ -73,21 +73,36 @@ impl Stage {
 
     /// The partition is ours.
     pub(crate) fn assign(&mut self) {
+        self.assign_several(1);
+    }
+
+    /// So many partitions are ours.
+    pub(crate) fn assign_several(&mut self, partitions: u32) {
         self.seq += 1;
-        let (topic, role) = ("orders".into(), PartitionRole::Source);
-        let partitions = vec![Assignment { tp: TP, topic, partition: 0, role }];
+        let assignment = |number: u32| Assignment {
+            tp: Tp(number),
+            topic: "orders".into(),
+            partition: number.cast_signed(),
+            role: PartitionRole::Source,
+        };
+        let partitions = (0..partitions).map(assignment).collect();
         self.tell(Event::Assigned { partitions, seq: self.seq });
     }
 
     /// Records come, by offset and key.
     pub(crate) fn receive(&mut self, records: impl IntoIterator<Item = (i64, String)>) {
+        self.receive_of(TP, records);
+    }
+
+    /// Records of a partition come, by offset and key.
+    pub(crate) fn receive_of(&mut self, tp: Tp, records: impl IntoIterator<Item = (i64, String)>) {
         let (mut arena, mut count) = (ArenaBuilder::default(), 0);
         for (offset, key) in records {
             arena.push(NewRecord { offset, key: Some(key.as_bytes()), ..NewRecord::default() }).expect("room");
             count += 1;
         }
         self.credit = self.credit.saturating_sub(arena.weight());
-        self.tell(Event::Records { tp: TP, seq: self.seq, arena: arena.finish(), range: 0..count });
+        self.tell(Event::Records { tp, seq: self.seq, arena: arena.finish(), range: 0..count });
     }
 
     /// Reading found that its offset is not in the log.
