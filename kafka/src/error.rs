@@ -26,6 +26,8 @@ impl ErrorCode {
     pub const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
     /// The broker asked is not the group's coordinator (any more).
     pub const NOT_COORDINATOR: Self = Self(16);
+    /// The batch is larger than the topic or the broker takes.
+    pub const RECORD_LIST_TOO_LARGE: Self = Self(18);
     /// The commit belongs to an older generation of the group.
     pub const ILLEGAL_GENERATION: Self = Self(22);
     /// The coordinator does not know this member (any more).
@@ -98,6 +100,11 @@ impl ErrorCode {
     pub const AUTO_OFFSET_RESET: Self = Self(-140);
     /// librdkafka: the log was truncated below the position.
     pub const LOG_TRUNCATION: Self = Self(-139);
+
+    /// Whether a batch was refused for its size: one record of it may be too large, or all of them together.
+    pub fn is_too_large(self) -> bool {
+        matches!(self, Self::MESSAGE_TOO_LARGE | Self::RECORD_LIST_TOO_LARGE)
+    }
 
     /// The code's symbolic name, for instance `REBALANCE_IN_PROGRESS`.
     pub fn name(self) -> &'static str {

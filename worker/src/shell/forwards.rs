@@ -16,9 +16,6 @@ use crate::forward::{self, DeadLetters};
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
 
-/// `RECORD_LIST_TOO_LARGE`.
-const RECORD_LIST_TOO_LARGE: ErrorCode = ErrorCode(18);
-
 /// How long a partition that turned out not to exist is done without. It may only have been away: a topic that is made anew, while the
 /// brokers tell each other, or one that has grown, until the producer hears of it.
 const ABSENT: Duration = Duration::from_secs(60);
@@ -136,7 +133,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         match &forward.to {
             Destination::Output(answer) if !Room::ALL.holds(size(&answer.records)) => {
                 let text = "one answer has more records or bytes than the producer's queue".to_owned();
-                let error = KafkaError { code: RECORD_LIST_TOO_LARGE, text, fatal: false };
+                let error = KafkaError { code: ErrorCode::RECORD_LIST_TOO_LARGE, text, fatal: false };
                 Err(("output", SendError::Refused(error)))
             }
             // As a whole or not at all: the records of the next answer must not get between.
@@ -214,7 +211,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             self.forwards.absent.insert(place, now + ABSENT);
         }
         match pending.failed {
-            Some(error) if is_too_large(error.code) && !pending.alone => {
+            Some(error) if error.code.is_too_large() && !pending.alone => {
                 self.refused_in_company(id, pending.to, &error, now);
             }
             failed => self.forwarded(id, pending.to, failed.map_or(Ok(()), Err)),
@@ -289,11 +286,7 @@ fn size(records: &[OutputRecord]) -> (usize, usize) {
 }
 
 fn is_refused(code: ErrorCode) -> bool {
-    is_too_large(code) || code == ErrorCode::INVALID_RECORD
-}
-
-fn is_too_large(code: ErrorCode) -> bool {
-    matches!(code, ErrorCode::MESSAGE_TOO_LARGE | RECORD_LIST_TOO_LARGE)
+    code.is_too_large() || code == ErrorCode::INVALID_RECORD
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]
@@ -354,7 +347,7 @@ mod tests {
         let may_ever_fit = |count, bytes| Room::ALL.holds(size(&records(count, bytes)));
         assert!(may_ever_fit(MAX_RECORDS, 1) && may_ever_fit(64, MAX_BYTES / 64));
         assert!(!may_ever_fit(MAX_RECORDS + 1, 0) && !may_ever_fit(65, MAX_BYTES / 64));
-        assert!([RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_RECORD].into_iter().all(is_refused));
+        assert!([ErrorCode::RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_RECORD].into_iter().all(is_refused));
     }
 
     #[test]
