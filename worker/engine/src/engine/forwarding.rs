@@ -44,16 +44,15 @@ impl Engine {
     /// The record leaves this partition, for the dead letters or a delay topic.
     pub(super) fn forward_failed_record(&mut self, tp: Tp, seq: u64, to: Destination, effects: &mut Vec<Effect>) {
         let partition = &mut self.partitions[tp.index()];
-        let (Some(entry), Some(record)) = (partition.ledger.get(seq), partition.ledger.record(seq)) else { return };
-        let (offset, lane, log) = (entry.offset, entry.lane, partition.log.generation);
+        let Some(entry) = partition.ledger.get(seq).copied() else { return };
+        let Some(record) = partition.ledger.record(seq) else { return };
         if matches!(to, Destination::DeadLetter(_))
             && self.policy.parks_keys()
-            && let Some((_, key)) = partition.keyed(seq)
+            && let Some((_, key, _)) = partition.keyed(seq)
         {
-            partition.parking.reserve(key, offset);
+            partition.parking.reserve(key, entry.offset);
         }
-        let leader_epoch = record.leader_epoch();
-        let claim = Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered: false };
+        let claim = partition.claim_on(tp, seq, &entry, &record);
         self.forward(claim, to, effects);
     }
 

@@ -24,14 +24,13 @@ impl Engine {
         }
         let overtakes = self.breaks(Wrong::FollowerOvertakesParkedKey);
         let partition = &self.partitions[tp.index()];
-        let Some((entry, key)) = partition.keyed(seq) else { return false };
-        let Some(record) = partition.ledger.record(seq) else { return false };
+        let Some((entry, key, record)) = partition.keyed(seq) else { return false };
         match partition.parking.turn(key, Redriven::of(&record)) {
             Turn::Free | Turn::Due => return false,
             Turn::After(_) if overtakes => return false,
             Turn::After(letter) => {
                 self.counters.parked_after += 1;
-                let claim = partition.claim(tp, seq, &entry, &record);
+                let claim = partition.claim_on(tp, seq, &entry, &record);
                 self.forward(claim, Destination::DeadLetter(Arc::new(not_tried(letter))), effects);
             }
             Turn::Known => {
@@ -52,8 +51,7 @@ impl Engine {
         let at_once = self.breaks(Wrong::ParkingEndsAtFirstLetter);
         let partition = &mut self.partitions[tp.index()];
         if partition.parking.len() > 0
-            && let Some((_, key)) = partition.keyed(seq)
-            && let Some(record) = partition.ledger.record(seq)
+            && let Some((_, key, record)) = partition.keyed(seq)
         {
             if partition.parking.acknowledged(key, Redriven::of(&record)) {
                 self.counters.parkings_ended += 1;
@@ -72,7 +70,7 @@ impl Engine {
             OnExhausted::DeadLetter | OnExhausted::Discard => false,
             OnExhausted::ParkKey => {
                 let partition = &mut self.partitions[tp.index()];
-                let Some((entry, key)) = partition.keyed(seq) else { return false };
+                let Some((entry, key, _)) = partition.keyed(seq) else { return false };
                 !partition.parking.has(key) && !self.room.admits_key(partition, entry.offset)
             }
         }
@@ -105,15 +103,16 @@ impl Engine {
 }
 
 impl Partition {
-    /// The entry, and the hash of its key. None for a null key, even if its record has a lane, as it has while a call of an earlier
+    /// The entry, the hash of its key, and the record. None for a null key, even if its record has a lane, as it has while a call of an earlier
     /// assignment still runs it.
-    pub(super) fn keyed(&self, seq: u64) -> Option<(Entry, u64)> {
+    pub(super) fn keyed(&self, seq: u64) -> Option<(Entry, u64, Record)> {
         let entry = self.ledger.get(seq).filter(|entry| entry.lane != LaneId::NONE).copied()?;
-        self.ledger.record(seq).filter(|record| record.key().is_some())?;
-        Some((entry, self.lanes.hash(entry.lane)))
+        let record = self.ledger.record(seq).filter(|record| record.key().is_some())?;
+        Some((entry, self.lanes.hash(entry.lane), record))
     }
 
-    fn claim(&self, tp: Tp, seq: u64, entry: &Entry, record: &Record) -> Claim {
+    /// What a call or a forward of this assignment holds of a record.
+    pub(super) fn claim_on(&self, tp: Tp, seq: u64, entry: &Entry, record: &Record) -> Claim {
         let (offset, lane, log) = (entry.offset, entry.lane, self.log.generation);
         Claim { tp, seq, lane, offset, leader_epoch: record.leader_epoch(), log, stale: false, numbered: false }
     }

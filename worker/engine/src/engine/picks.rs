@@ -407,7 +407,7 @@ impl Partition {
         let plain = |entry: &&Entry| entry.state == State::Queued && !entry.troubled;
         let Some(offset) = self.ledger.get(seq).filter(plain).map(|entry| entry.offset) else { return false };
         // Of a parked key only the letter that is due may run, and which one that is shows when the one before it is done.
-        let parked = self.keyed(seq).is_some_and(|(_, key)| self.parking.has(key));
+        let parked = self.keyed(seq).is_some_and(|(_, key, _)| self.parking.has(key));
         !parked && room.admits(self, offset)
     }
 

@@ -150,7 +150,7 @@ impl Engine {
         let mut draft = Draft::new(one.kind);
         loop {
             if self.add(&mut draft, one.tp, one.seq, now, effects) {
-                self.add_followers(&mut draft, now, effects);
+                self.add_followers(&mut draft, one.tp, one.seq, now, effects);
             }
             if draft.deliveries.is_empty() || self.is_full(&draft) {
                 break;
@@ -161,16 +161,16 @@ impl Engine {
         self.send(draft, now, effects);
     }
 
-    /// Under `sameLane`, the records behind the last one follow it into the batch, as many as the lane's [`batch_limit`] allows.
+    /// Under `sameLane`, the records behind the last one, `seq`, follow it into the batch, as many as the lane's [`batch_limit`] allows.
     ///
     /// [`batch_limit`]: crate::lanes::Lanes::batch_limit
-    fn add_followers(&mut self, draft: &mut Draft, now: Instant, effects: &mut Vec<Effect>) {
+    fn add_followers(&mut self, draft: &mut Draft, tp: Tp, seq: u64, now: Instant, effects: &mut Vec<Effect>) {
         if !self.policy.batch.same_lane {
             return;
         }
-        let Some((tp, mut last)) = self.last_of(draft) else { return };
+        let mut last = seq;
         let partition = &self.partitions[tp.index()];
-        let limit = partition.ledger.get(last).map_or(1, |entry| partition.lanes.batch_limit(entry.lane));
+        let limit = partition.ledger.get(seq).map_or(1, |entry| partition.lanes.batch_limit(entry.lane));
         for _ in 1..limit {
             if self.is_full(draft) {
                 return;
@@ -189,12 +189,6 @@ impl Engine {
     fn is_full(&self, draft: &Draft) -> bool {
         let batch = &self.policy.batch;
         draft.deliveries.len() >= batch.max_records as usize || draft.bytes >= batch.max_bytes || !self.has_place()
-    }
-
-    fn last_of(&self, draft: &Draft) -> Option<(Tp, u64)> {
-        let delivery = draft.deliveries.last()?;
-        let seq = self.partitions[delivery.tp.index()].ledger.find(delivery.record.offset())?;
-        Some((delivery.tp, seq))
     }
 
     /// Adds a record to a call, if it may be called. Returns whether it did.
@@ -219,10 +213,8 @@ impl Engine {
         if self.diverted(tp, seq, effects) {
             return None;
         }
-        if !troubled {
-            return Some(1);
-        }
-        let Some(trouble) = self.partitions[tp.index()].troubles.get(offset) else { return Some(1) };
+        let trouble = if troubled { self.partitions[tp.index()].troubles.get(offset) } else { None };
+        let Some(trouble) = trouble else { return Some(1) };
         let (spent, attempt) = (trouble.is_spent(&self.policy.retry), trouble.attempts.saturating_add(1));
         if spent && self.fuse.is_blown().is_none() && !self.blocks(tp, seq) {
             self.exhausted(tp, seq, now, effects);
@@ -237,15 +229,16 @@ impl Engine {
         let One { tp, seq, kind } = one;
         let parks_keys = self.policy.parks_keys();
         let partition = &mut self.partitions[tp.index()];
-        let Entry { offset, lane, .. } = *partition.ledger.get(seq)?;
+        let entry = *partition.ledger.get(seq)?;
         let record = partition.ledger.record(seq)?;
         let numbered = parks_keys && Redriven::of(&record).is_some();
-        let (leader_epoch, log, owner) = (record.leader_epoch(), partition.log.generation, partition.owner);
+        let claim = Claim { numbered, ..partition.claim_on(tp, seq, &entry, &record) };
+        let owner = partition.owner;
         partition.ledger.set(seq, State::Running);
-        partition.ledger.touch(offset);
-        partition.lanes.begin_call(lane);
+        partition.ledger.touch(entry.offset);
+        partition.lanes.begin_call(entry.lane);
         partition.usage.begin(call.is_none(), now);
-        let flight = Flight { claim: Claim { tp, seq, lane, offset, leader_epoch, log, stale: false, numbered }, kind };
+        let flight = Flight { claim, kind };
         let ticket = match call {
             None => self.calls.start(flight, now, now + self.policy.timeout),
             Some(call) => self.calls.add(call, flight),
