@@ -33,6 +33,8 @@ pub const PIPELINE_FILE: &str = "pipeline.yaml";
 pub const PIPELINE_DIR: &str = "/etc/penstock/pipeline";
 /// Where the Kafka Secret is mounted in a worker pod.
 pub const SECRET_DIR: &str = "/etc/penstock/kafka";
+/// Folder in which the worker has the socket of `processor.container.socket`.
+pub const SOCKET_DIR: &str = "/run/penstock";
 /// Port of a worker's /metrics, /livez and /readyz.
 pub const WORKER_HTTP_PORT: i32 = 9790;
 /// Longest name of a pipeline: with `-worker` and the 17 characters that Deployment and ReplicaSet add to a pod's name it stays

@@ -205,13 +205,24 @@ impl Pipeline {
     /// URL that a worker posts records to; `None` for processors that are not called over HTTP.
     pub fn processor_url(&self) -> Option<String> {
         match &self.processor {
-            Processor::Container(container) => Some(format!(
-                "http://127.0.0.1:{}{}",
-                container.port.unwrap_or(crate::resolve::CONTAINER_PORT),
-                container.path.as_deref().unwrap_or("/")
-            )),
+            Processor::Container(container) => {
+                let path = container.path.as_deref().unwrap_or("/");
+                let port = container.port.unwrap_or(crate::resolve::CONTAINER_PORT);
+                Some(match container.socket {
+                    Some(_) => format!("http://localhost{path}"),
+                    None => format!("http://127.0.0.1:{port}{path}"),
+                })
+            }
             Processor::Http { url } => Some(url.clone()),
             Processor::Embedded | Processor::Discard => None,
+        }
+    }
+
+    /// Unix socket that a worker connects to for [`processor_url`](Self::processor_url), instead of to the host that it names.
+    pub fn processor_socket(&self) -> Option<&str> {
+        match &self.processor {
+            Processor::Container(container) => container.socket.as_deref(),
+            Processor::Http { .. } | Processor::Embedded | Processor::Discard => None,
         }
     }
 

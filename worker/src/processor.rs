@@ -1,5 +1,6 @@
 //! What records are handed to: nothing (discard), an HTTP server, or a handler that is compiled in.
 
+mod address;
 mod connection;
 mod embedded;
 mod http;
@@ -10,9 +11,10 @@ use std::sync::Arc;
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, Finished, Outcome, Start};
 
+pub use self::address::Address;
 pub use self::embedded::EmbeddedProcessor;
 pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, ready};
-pub use self::http::{Form, HttpProcessor, answers};
+pub use self::http::{Form, HttpProcessor};
 pub use self::spans::{BadCollector, Collector, Exporting, Spans};
 use crate::contract::request::Origin;
 

@@ -23,7 +23,7 @@ use crate::forward::DeadLetters;
 use crate::kafka::{Delays, Librdkafka, Settings as KafkaSettings};
 use crate::metrics::Metrics;
 use crate::processor::{
-    Calls, Collector, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, Spans, answers, ready,
+    Address, Calls, Collector, Discard, Embedded, EmbeddedProcessor, Form, HttpProcessor, Spans, ready,
 };
 use crate::server::Server;
 use crate::shell::run::{Clock, Surroundings, run as run_loop};
@@ -129,8 +129,8 @@ fn run_on(
 /// Who is called.
 enum Callee {
     Nobody,
-    /// An endpoint and the `host:port` to connect to.
-    Server(Endpoint, String),
+    /// An endpoint and where to connect to.
+    Server(Endpoint, Address),
     Handler(Arc<dyn Embedded>),
 }
 
@@ -149,7 +149,8 @@ impl Callee {
                 let endpoint = Endpoint::new(&url, &config.pipeline_name());
                 let (endpoint, address) =
                     endpoint.map_err(|error| Failure::new(INVALID_PIPELINE, error.to_string()))?;
-                Ok(Self::Server(endpoint, address))
+                let socket = config.pipeline.processor_socket();
+                Ok(Self::Server(endpoint, socket.map_or(Address::Tcp(address), |path| Address::Unix(path.into()))))
             }
         }
     }
@@ -158,9 +159,7 @@ impl Callee {
     async fn ready(&self) -> Result<(), String> {
         match self {
             Self::Nobody => Ok(()),
-            Self::Server(_, address) => {
-                answers(address, CONNECT_MAX).await.map_err(|error| format!("no connection to {address}: {error}"))
-            }
+            Self::Server(_, address) => address.answers(CONNECT_MAX).await,
             Self::Handler(handler) => ready(&**handler).await,
         }
     }

@@ -19,10 +19,10 @@ use penstock_engine::seam::Outcome::{
     Ack, AckWith, BatchFailed, Cancelled, ConnectionLost, Overload, Reject, Retry, Skip,
 };
 use penstock_engine::seam::{ErrorClass, NewRecord, Outcome};
-use penstock_worker::processor::Calls as _;
+use penstock_worker::processor::{Address, Calls as _, Form};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::runtime::Runtime;
 
 use crate::client::{Client, Headers, runtime};
@@ -124,6 +124,30 @@ fn a_record_arrives_whole_and_its_answer_comes_back() {
     assert_eq!(record.value.as_deref(), Some(&value[..]));
     assert_eq!(record.headers[0], (b"a"[..].into(), Some(b"1"[..].into())));
     assert_eq!(record.headers[1], (b"b"[..].into(), None));
+}
+
+#[test]
+fn a_socket_takes_calls_as_a_port_does() {
+    let runtime = runtime();
+    let path = std::env::temp_dir().join(format!("penstock-contract-{}.sock", std::process::id()));
+    let echo = |headers: HeaderMap, body: Bytes| async move {
+        assert_eq!(headers["host"], "localhost");
+        body
+    };
+    let listener = runtime.block_on(async { UnixListener::bind(&path).unwrap() });
+    let router = Router::new().route("/", post(echo));
+    let server = runtime.spawn(async { axum::serve(listener, router).await });
+    let address = Address::Unix(path.clone());
+    let mut client = Client::at(&address, Form::Single);
+    for _ in 0..2 {
+        let Outcome::AckWith(output) = client.value(b"v") else { panic!() };
+        assert_eq!(output.records[0].value.as_deref(), Some(&b"v"[..]));
+    }
+    drop(client);
+    server.abort();
+    std::fs::remove_file(&path).unwrap();
+    let outcome = Client::at(&address, Form::Single).value(b"v");
+    assert_eq!(class(&outcome), ErrorClass::Unreachable, "{outcome:?}");
 }
 
 #[test]

@@ -5,13 +5,14 @@
 mod client;
 
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use penstock_engine::seam::{NewRecord, Outcome, OutputRecord};
-use penstock_worker::processor::answers;
+use penstock_worker::processor::{Address, Form};
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
 use tokio::runtime::Runtime;
@@ -33,6 +34,7 @@ fn free_port() -> u16 {
 
 /// A server in a process of its own; gone when this goes.
 struct Server {
+    address: Address,
     process: Child,
     runtime: Runtime,
     client: Client,
@@ -43,27 +45,41 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
+        if let Address::Unix(path) = &self.address {
+            std::fs::remove_file(path).unwrap();
+        }
     }
 }
 
 impl Server {
+    /// At a port.
     fn start(program: &str, arguments: &[&str]) -> Self {
-        let port = free_port().to_string();
+        let port = free_port();
+        Self::start_at(Address::Tcp(format!("127.0.0.1:{port}")), program, arguments, &port.to_string())
+    }
+
+    /// At a Unix socket, where one that ended before has left its file.
+    fn start_at_socket(program: &str, arguments: &[&str]) -> Self {
+        let path = std::env::temp_dir()
+            .join(format!("penstock-example-{}-{program}.sock", std::process::id()).replace('/', "-"));
+        drop(UnixListener::bind(&path).unwrap());
+        Self::start_at(Address::Unix(path.clone()), program, arguments, path.to_str().unwrap())
+    }
+
+    fn start_at(address: Address, program: &str, arguments: &[&str], place: &str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/examples/processors");
         let mut command = Command::new(program);
-        command.args(arguments).arg(&port).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        command.args(arguments).arg(place).current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
         let mut process = command.spawn().unwrap_or_else(|error| panic!("{program} is needed for this test: {error}"));
         let runtime = runtime();
-        let address = format!("127.0.0.1:{port}");
         let began = Instant::now();
-        while runtime.block_on(answers(&address, Duration::from_secs(1))).is_err() {
+        while runtime.block_on(address.answers(Duration::from_secs(1))).is_err() {
             assert!(process.try_wait().unwrap().is_none(), "{program} ended");
             assert!(began.elapsed() < START_MAX, "{program} does not listen");
             std::thread::sleep(Duration::from_millis(20));
         }
-        let url = format!("http://{address}/");
-        let (client, batching) = (Client::of(&url), Client::batching(&url));
-        Self { process, runtime, client, batching }
+        let (client, batching) = (Client::at(&address, Form::Single), Client::at(&address, Form::Batch));
+        Self { address, process, runtime, client, batching }
     }
 
     fn order(&mut self, key: Option<&[u8]>, headers: Headers<'_>) -> OutputRecord {
@@ -148,6 +164,7 @@ fn python() {
 #[test]
 fn node() {
     Server::start("node", &["node/processor.js"]).keeps_the_contract();
+    Server::start_at_socket("node", &["node/processor.js"]).keeps_the_contract();
 }
 
 #[test]
@@ -158,5 +175,6 @@ fn go() {
     let compiled = Command::new("go").args(["build", "-o", path, "processor.go"]).current_dir(folder).status().unwrap();
     assert!(compiled.success());
     Server::start(path, &[]).keeps_the_contract();
+    Server::start_at_socket(path, &[]).keeps_the_contract();
     std::fs::remove_file(built).unwrap();
 }

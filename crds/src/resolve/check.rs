@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Violation;
 use crate::names;
 use crate::pipeline::Source;
+use crate::spec::processor::SOCKET_BYTES_MAX;
 use crate::spec::{ContainerSpec, WorkerSpec};
 
 /// What was found wrong so far.
@@ -84,6 +85,9 @@ impl Check {
                 );
             }
         }
+        if let Some(socket) = &container.socket {
+            self.socket(&format!("{path}.socket"), socket, container);
+        }
         if container.run_as_user == Some(0) {
             self.wrong(&format!("{path}.runAsUser"), "is 0; worker pods never run as root, choose another user");
         }
@@ -124,6 +128,31 @@ impl Check {
                     format!("{} is not one of container.volumes; add it there", mount.name),
                 );
             }
+        }
+    }
+
+    fn socket(&mut self, path: &str, socket: &str, container: &ContainerSpec) {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let is_name = |name: &str| !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(legal);
+        let names = socket.strip_prefix('/').unwrap_or_default();
+        if socket.len() > SOCKET_BYTES_MAX || !names.contains('/') || !names.split('/').all(is_name) {
+            self.wrong(
+                path,
+                format!(
+                    "is no path like /run/app/http.sock: absolute, in a folder, of letters, digits, dots, underscores and hyphens, at most {SOCKET_BYTES_MAX} bytes"
+                ),
+            );
+        }
+        if container.port.is_some() {
+            self.wrong(path, "stands in the place of container.port: the worker calls one of them; remove the other");
+        }
+        let folder = socket.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut mounts = container.volume_mounts.iter().flatten();
+        if mounts.any(|mount| mount.mount_path.trim_end_matches('/') == folder) {
+            self.wrong(
+                path,
+                format!("is in {folder}, where one of container.volumeMounts is; its folder is a volume of Penstock's, name another"),
+            );
         }
     }
 

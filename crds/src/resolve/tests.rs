@@ -130,6 +130,34 @@ fn nothing_else_is_written_to_a_delay_topic() {
 }
 
 #[test]
+fn a_socket_has_a_folder_of_its_own() {
+    let resolved = |more: &str| {
+        let container = format!("{{image: 'a:1', {more}}}");
+        let text = LEAST.replace("{type: discard}", &format!("{{type: container, container: {container}}}"));
+        resolve(&parse(&text).unwrap())
+    };
+    let pipeline = resolved("socket: /run/app/http.sock, path: /records").unwrap();
+    assert_eq!(pipeline.processor_url().as_deref(), Some("http://localhost/records"));
+    assert_eq!(pipeline.processor_socket(), Some("/run/app/http.sock"));
+
+    let mounted = "volumes: [{name: run, emptyDir: {}}], volumeMounts: [{name: run, mountPath: /run/app/}]";
+    let long = format!("socket: /run/{}", "x".repeat(90));
+    for (more, expected) in [
+        ("socket: run/app/http.sock", "is no path like /run/app/http.sock"),
+        ("socket: /http.sock", "is no path like /run/app/http.sock"),
+        ("socket: /run/../http.sock", "is no path like /run/app/http.sock"),
+        ("socket: /run/app/", "is no path like /run/app/http.sock"),
+        ("socket: '/run/an app/s'", "is no path like /run/app/http.sock"),
+        (&long, "at most 90 bytes"),
+        ("socket: /run/app/http.sock, port: 80", "stands in the place of container.port"),
+        (&format!("socket: /run/app/http.sock, {mounted}"), "is in /run/app, where one of container.volumeMounts is"),
+    ] {
+        let text = dbg_join(&resolved(more).unwrap_err());
+        assert!(text.contains("spec.processor.container.socket: ") && text.contains(expected), "{more}: {text}");
+    }
+}
+
+#[test]
 fn a_probe_asks_the_container_and_nobody_else() {
     let container = "{image: 'a:1', livenessProbe: {httpGet: {host: elsewhere, port: 80}}}";
     let text = LEAST.replace("{type: discard}", &format!("{{type: container, container: {container}}}"));

@@ -3,7 +3,7 @@
 use std::time::Duration as StdDuration;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS};
+use penstock_crds::names::{ANNOTATION_GROUP_PROTOCOL, ANNOTATION_PINNED_TOPICS, SOCKET_DIR};
 use penstock_crds::pipeline::{Batch, DeadLetter, Kafka, Processor, Source};
 use penstock_crds::spec::{
     AuthenticationSpec, BatchSpec, ContainerSpec, DeadLetterSpec, DeliverySpec, DiscardSpec, EmbeddedSpec, HttpSpec,
@@ -89,7 +89,11 @@ fn processor(processor: &Processor) -> ProcessorSpec {
             type_: ProcessorType::Container,
             container: Some(ContainerSpec {
                 image: container.image.clone(),
-                port: Some(container.port.unwrap_or(penstock_crds::resolve::CONTAINER_PORT)),
+                port: match container.socket {
+                    Some(_) => None,
+                    None => Some(container.port.unwrap_or(penstock_crds::resolve::CONTAINER_PORT)),
+                },
+                socket: container.socket.as_deref().map(workers_socket),
                 path: Some(container.path.clone().unwrap_or_else(|| "/".to_owned())),
                 ..ContainerSpec::default()
             }),
@@ -103,6 +107,12 @@ fn processor(processor: &Processor) -> ProcessorSpec {
         }
         Processor::Discard => ProcessorSpec { discard: Some(DiscardSpec {}), ..nothing },
     }
+}
+
+/// Where a worker has the socket: its name in a folder of the worker's own, for one of the user's naming might hide the worker's files.
+fn workers_socket(socket: &str) -> String {
+    let name = socket.rsplit_once('/').map_or(socket, |(_, name)| name);
+    format!("{SOCKET_DIR}/{name}")
 }
 
 fn delivery(pipeline: &Pipeline) -> DeliverySpec {

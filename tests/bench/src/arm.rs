@@ -17,7 +17,9 @@ pub(crate) enum Arm {
     Penstock,
     /// Penstock's worker with a processor over HTTP, one record a call.
     PenstockHttp,
-    /// The same with batches of up to 500 records, one of each key.
+    /// The same over a Unix socket.
+    PenstockSocket,
+    /// Penstock's worker with a processor over HTTP and batches of up to 500 records, one of each key.
     PenstockBatch,
     /// The same with batches that may hold several records of a key (`sameLane`).
     PenstockSameLane,
@@ -41,10 +43,11 @@ pub(crate) struct Programs {
 
 impl Arm {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Raw,
         Self::Penstock,
         Self::PenstockHttp,
+        Self::PenstockSocket,
         Self::PenstockBatch,
         Self::PenstockSameLane,
         Self::SpringRecord,
@@ -59,6 +62,7 @@ impl Arm {
             Self::Raw => "raw poll loop",
             Self::Penstock => "Penstock",
             Self::PenstockHttp => "Penstock, HTTP, 64",
+            Self::PenstockSocket => "Penstock, HTTP, 64, Unix socket",
             Self::PenstockBatch => "Penstock, HTTP, 64, batches",
             Self::PenstockSameLane => "Penstock, HTTP, 64, batches, sameLane",
             Self::SpringRecord => "Spring Kafka 4.1, record, 8",
@@ -73,6 +77,11 @@ impl Arm {
         !matches!(self, Self::Raw)
     }
 
+    /// Whether it calls the server at its Unix socket.
+    pub(crate) const fn takes_socket(self) -> bool {
+        matches!(self, Self::PenstockSocket)
+    }
+
     /// Whether somebody else made it.
     pub(crate) const fn is_rival(self) -> bool {
         matches!(self, Self::SpringRecord | Self::SpringBatch | Self::Parallel100 | Self::Parallel1000)
@@ -84,7 +93,7 @@ impl Arm {
         match self {
             Self::Raw => cell.task == Task::Wait && cell.work.is_zero(),
             Self::Penstock => cell.task == Task::Wait,
-            Self::PenstockHttp => cell.task == Task::Http,
+            Self::PenstockHttp | Self::PenstockSocket => cell.task == Task::Http,
             Self::PenstockBatch | Self::PenstockSameLane => cell.task == Task::HttpBatch,
             Self::SpringRecord => cell.task != Task::HttpBatch,
             Self::SpringBatch => cell.task != Task::Http,
@@ -101,11 +110,11 @@ impl Arm {
         }
     }
 
-    /// The process, ready to start. `port` is that of the server, in cells where it is called.
+    /// The process, ready to start. `server` is the port of the server or its socket, in cells where it is called.
     pub(crate) fn command(
         self,
         programs: &Programs,
-        (bootstrap, port): (&str, &str),
+        (bootstrap, server): (&str, &str),
         topic: &str,
         group: &str,
         cell: &Cell,
@@ -117,13 +126,13 @@ impl Arm {
         let batch = format!("{{\"maxRecords\": {BATCH}}}");
         let same_lane = format!("{{\"maxRecords\": {BATCH}, \"sameLane\": true}}");
         // What rivals are told of the server: where it is, and how many records a call may have.
-        let server = match cell.task {
+        let calls = match cell.task {
             Task::Wait => vec![],
-            Task::Http => vec![port, "1"],
-            Task::HttpBatch => vec![port, BATCH],
+            Task::Http => vec![server, "1"],
+            Task::HttpBatch => vec![server, BATCH],
         };
         let rival = |project: &str, class: &str, kind: &str, concurrency: &str| {
-            let rest = [&[kind, bootstrap, topic, group, &work, concurrency], server.as_slice()].concat();
+            let rest = [&[kind, bootstrap, topic, group, &work, concurrency], calls.as_slice()].concat();
             java(programs, project, class, &rest)
         };
         let mut command = match self {
@@ -131,9 +140,9 @@ impl Arm {
                 arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
             }
             Self::Penstock => worker(&[&work]),
-            Self::PenstockHttp => worker(&["0", "64", port]),
-            Self::PenstockBatch => worker(&["0", "64", port, &batch]),
-            Self::PenstockSameLane => worker(&["0", "64", port, &same_lane]),
+            Self::PenstockHttp | Self::PenstockSocket => worker(&["0", "64", server]),
+            Self::PenstockBatch => worker(&["0", "64", server, &batch]),
+            Self::PenstockSameLane => worker(&["0", "64", server, &same_lane]),
             Self::SpringRecord => rival("spring", "rivals.Spring", "record", "8"),
             Self::SpringBatch => rival("spring", "rivals.Spring", "batch", "8"),
             Self::Parallel100 => rival("parallel-consumer", "rivals.Parallel", "KEY", "100"),

@@ -57,15 +57,18 @@ pub(crate) fn is_within(figure: f64, bar: &str) -> Option<bool> {
 /// The goals of a cell, as far as what they compare was measured.
 pub(crate) fn of(cell: &Cell, medians: impl Fn(Arm) -> Option<Medians>) -> Vec<Goal> {
     let Some(own) = medians(Arm::own(cell)) else { return Vec::new() };
-    let per_core = |least: f64| {
-        let what = "thousands of records/s on one core's worth of the worker's CPU";
-        vec![Goal::at_least(what, 1e3 / own.cpu, least)]
+    let per_core = |how: &str, arm: Medians, least: f64| {
+        let what = format!("thousands of records/s on one core's worth of the worker's CPU{how}");
+        Goal::at_least(&what, 1e3 / arm.cpu, least)
     };
     match cell.task {
         Task::Wait => waiting(cell, own, &medians),
         // What a rival does there is told in words; the bar is the worker's own.
-        Task::Http => per_core(60.0),
-        Task::HttpBatch => per_core(250.0),
+        Task::Http => {
+            let socket = medians(Arm::PenstockSocket).map(|arm| per_core(", over a Unix socket", arm, 60.0));
+            [per_core(", over TCP", own, 60.0)].into_iter().chain(socket).collect()
+        }
+        Task::HttpBatch => vec![per_core("", own, 250.0)],
     }
 }
 
@@ -144,8 +147,9 @@ mod tests {
 
     #[test]
     fn a_server_counts_by_the_worker_s_cpu() {
-        assert_eq!(kept("http", |_| Some((50_000.0, 16.0))), [true]);
-        assert_eq!(kept("http", |_| Some((70_000.0, 17.0))), [false]);
+        assert_eq!(kept("http", |_| Some((50_000.0, 16.0))), [true; 2]);
+        let socket = |arm| if arm == Arm::PenstockSocket { 16.0 } else { 17.0 };
+        assert_eq!(kept("http", |arm| Some((70_000.0, socket(arm)))), [false, true]);
         assert_eq!(kept("http-batch", |_| Some((1.0, 4.0))), [true]);
         let rivals_alone = |arm: Arm| arm.is_rival().then_some((1.0, 1.0));
         assert_eq!(kept("http", rivals_alone), [] as [bool; 0]);

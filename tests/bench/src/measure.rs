@@ -53,9 +53,9 @@ pub(crate) fn run(
     serial: u32,
 ) -> Result<Run, Failure> {
     let group = format!("bench-{}-{}-{serial}-{}", cell.name, arm as u8, std::process::id());
-    let server = if cell.calls() { Some(server(programs)?) } else { None };
-    let port = server.as_ref().map_or("", |(_, port)| port.as_str());
-    let process = Running::start(&mut arm.command(programs, (bootstrap, port), &topic.name, &group, cell))?;
+    let server = if cell.calls() { Some(Server::start(programs, &group)?) } else { None };
+    let called = server.as_ref().map_or("", |server| if arm.takes_socket() { &server.socket } else { &server.port });
+    let process = Running::start(&mut arm.command(programs, (bootstrap, called), &topic.name, &group, cell))?;
     process.says("first", START_MAX)?;
     let (begin, cpu) = (Instant::now(), process.cpu_seconds()?);
     let records = if arm.commits() {
@@ -63,8 +63,8 @@ pub(crate) fn run(
         loop {
             let committed = watch.committed()?;
             process.check()?;
-            if let Some((server, _)) = &server {
-                server.check()?;
+            if let Some(server) = &server {
+                server.process.check()?;
             }
             if committed >= cell.records || begin.elapsed() > cell.limit {
                 break committed;
@@ -89,15 +89,33 @@ pub(crate) fn run(
     })
 }
 
-/// The server that some arms call, and its port.
-fn server(programs: &Programs) -> Result<(Running, String), Failure> {
-    // A thousand threads of a rival have as many connections, which is more than a process may open by default.
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n \"$(ulimit -H -n)\"; exec \"$0\""]).arg(programs.release.join("bench-processor"));
-    let process = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
-    let line = process.says("port", START_MAX)?;
-    let port = line.split_whitespace().nth(1).ok_or("the server names no port")?.to_owned();
-    Ok((process, port))
+/// The server that some arms call.
+struct Server {
+    process: Running,
+    port: String,
+    /// Path of its Unix socket.
+    socket: String,
+}
+
+impl Server {
+    fn start(programs: &Programs, name: &str) -> Result<Self, Failure> {
+        let socket = std::env::temp_dir().join(format!("{name}.sock")).to_string_lossy().into_owned();
+        // A thousand threads of a rival have as many connections, which is more than a process may open by default.
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$(ulimit -H -n)\"; exec \"$0\" \"$1\""]);
+        command.arg(programs.release.join("bench-processor")).arg(&socket);
+        let process = Running::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
+        let line = process.says("port", START_MAX)?;
+        let port = line.split_whitespace().nth(1).ok_or("the server names no port")?.to_owned();
+        Ok(Self { process, port, socket })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A file that stays would only be in somebody's way.
+        let _ = fs::remove_file(&self.socket);
+    }
 }
 
 /// A process whose lines are heard; gone when this goes.

@@ -12,8 +12,8 @@ use hyper::client::conn::http1;
 use hyper::header::HeaderMap;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
+use super::address::{Address, Stream};
 use crate::contract::ANSWER_BYTES_MAX;
 
 /// An idle connection may be closed by the server at the very moment of the next request. After this much rest such a break
@@ -23,7 +23,7 @@ const RESTED: Duration = Duration::from_secs(1);
 /// that finds nobody there within seconds.
 const CLOSED_BEFORE: Duration = Duration::from_secs(5);
 
-type Driver = http1::Connection<TokioIo<TcpStream>, Full<Bytes>>;
+type Driver = http1::Connection<TokioIo<Stream>, Full<Bytes>>;
 
 /// A connection that is open, or was when last looked at.
 pub(super) struct Connection {
@@ -56,14 +56,8 @@ pub(super) enum Broken {
 
 impl Connection {
     /// Connects, at most for `timeout`.
-    pub(super) async fn open(address: &str, timeout: Duration) -> Result<Self, String> {
-        let connected = tokio::time::timeout(timeout, TcpStream::connect(address)).await;
-        let stream = match connected {
-            Err(_) => return Err(format!("no connection to {address} within {timeout:?}")),
-            Ok(Err(error)) => return Err(format!("no connection to {address}: {error}")),
-            Ok(Ok(stream)) => stream,
-        };
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+    pub(super) async fn open(address: &Address, timeout: Duration) -> Result<Self, String> {
+        let stream = address.connect(timeout).await?;
         let (sender, driver) =
             http1::Builder::new().handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         Ok(Self { sender, driver: Some(Box::pin(driver)), used: None })

@@ -15,11 +15,11 @@ use jiff::Timestamp;
 use penstock_engine::Instant;
 use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start};
 use penstock_kafka::wake::{Inbox, Waker};
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
 use super::Calls;
+use super::address::Address;
 use super::connection::{self, Broken, Connection};
 use super::spans::{Open, Spans, TRACEPARENT};
 use crate::contract::answer::{self, Answer};
@@ -73,7 +73,7 @@ struct Cancel {
 #[derive(Debug)]
 struct Shared {
     endpoint: Endpoint,
-    address: String,
+    address: Address,
     timeout: Duration,
     form: Form,
     has_output: bool,
@@ -83,22 +83,10 @@ struct Shared {
     spans: Option<Arc<Spans>>,
 }
 
-/// Whether a TCP connection to the processor can be made within `timeout`.
-///
-/// # Errors
-/// Why not.
-pub async fn answers(address: &str, timeout: Duration) -> Result<(), String> {
-    match tokio::time::timeout(timeout, TcpStream::connect(address)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("no connection within {timeout:?}")),
-    }
-}
-
 impl HttpProcessor {
-    /// Calls `endpoint` at `address` (`host:port`); nothing is connected yet. `tasks` is the runtime of the loop's thread.
+    /// Calls `endpoint` at `address`; nothing is connected yet. `tasks` is the runtime of the loop's thread.
     pub fn new(
-        (endpoint, address): (Endpoint, String),
+        (endpoint, address): (Endpoint, Address),
         timeout: Duration,
         (form, has_output): (Form, bool),
         (tasks, waker): (Handle, Waker),
@@ -166,7 +154,7 @@ impl Calls for HttpProcessor {
     fn probe(&mut self) {
         let shared = Arc::clone(&self.shared);
         self.tasks.spawn(async move {
-            shared.health.put([answers(&shared.address, CONNECT_MAX).await.is_ok()]);
+            shared.health.put([shared.address.answers(CONNECT_MAX).await.is_ok()]);
         });
     }
 

@@ -10,7 +10,7 @@ use penstock_engine::seam::{
 use penstock_kafka::wake::{Sleeper, pair};
 use penstock_worker::contract::request::{Endpoint, Origin};
 use penstock_worker::metrics::Metrics;
-use penstock_worker::processor::{Calls, Form, HttpProcessor, Spans};
+use penstock_worker::processor::{Address, Calls, Form, HttpProcessor, Spans};
 use tokio::runtime::{Builder, Runtime};
 
 /// Headers of a record.
@@ -32,8 +32,16 @@ pub(crate) fn runtime() -> Runtime {
 
 impl Client {
     /// A client that sends records one by one.
+    #[allow(dead_code, reason = "each test program uses its part")]
     pub(crate) fn of(url: &str) -> Self {
-        Self::new(url, Form::Single)
+        Self::new(by(url), Form::Single)
+    }
+
+    /// A client of the server at this address.
+    #[allow(dead_code, reason = "each test program uses its part")]
+    pub(crate) fn at(address: &Address, form: Form) -> Self {
+        let (endpoint, _) = Endpoint::new("http://localhost/", "shop/orders").unwrap();
+        Self::new((endpoint, address.clone()), form)
     }
 
     /// The same, with spans.
@@ -44,17 +52,17 @@ impl Client {
     }
 
     /// A client that sends batches.
+    #[allow(dead_code, reason = "each test program uses its part")]
     pub(crate) fn batching(url: &str) -> Self {
-        Self::new(url, Form::Batch)
+        Self::new(by(url), Form::Batch)
     }
 
-    fn new(url: &str, form: Form) -> Self {
+    fn new(server: (Endpoint, Address), form: Form) -> Self {
         let (sleeper, waker) = pair();
-        let endpoint = Endpoint::new(url, "shop/orders").unwrap();
         let here = Builder::new_current_thread().enable_all().build().unwrap();
         let tasks = (here.handle().clone(), waker);
         let metrics = Arc::new(Metrics::new().unwrap());
-        let calls = HttpProcessor::new(endpoint, Duration::from_secs(10), (form, true), tasks, metrics);
+        let calls = HttpProcessor::new(server, Duration::from_secs(10), (form, true), tasks, metrics);
         Self { calls, sleeper, here, serial: 0 }
     }
 
@@ -117,6 +125,12 @@ impl Client {
         assert!(finished.iter().enumerate().all(|(place, one)| one.ticket.item as usize == place), "{finished:?}");
         finished.into_iter().map(|one| one.outcome).collect()
     }
+}
+
+#[allow(dead_code, reason = "each test program uses its part")]
+fn by(url: &str) -> (Endpoint, Address) {
+    let (endpoint, address) = Endpoint::new(url, "shop/orders").unwrap();
+    (endpoint, Address::Tcp(address))
 }
 
 fn start(calls: &mut HttpProcessor, serial: &mut u32, slot: u32, records: &[(NewRecord<'_>, Headers<'_>)]) -> CallId {

@@ -1,7 +1,7 @@
 // A Penstock processor in Go, standard library only. The contract: docs/processor-contract.md.
 //
 // It turns orders such as {"amount": "12.50"} into {"cents": 1250, …} and refuses what is no order.
-// Run it with `go run processor.go [PORT]`.
+// Run it with `go run processor.go [PORT or SOCKET]`.
 package main
 
 import (
@@ -13,6 +13,7 @@ import (
 	"io"
 	"log"
 	"math/big"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -199,11 +200,19 @@ func serve(response http.ResponseWriter, request *http.Request) {
 }
 
 func main() {
-	port := "8080"
+	network, address := "tcp", ":8080"
 	if len(os.Args) > 1 {
-		port = os.Args[1]
+		address = ":" + os.Args[1]
+		if strings.Contains(os.Args[1], "/") {
+			network, address = "unix", os.Args[1]
+			_ = os.Remove(address) // what one that ended before has left
+		}
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		log.Fatal(err)
 	}
 	http.HandleFunc("POST /", serve)
-	fmt.Println("listening on", port)
-	log.Fatal(http.ListenAndServe(":"+port, nil))
+	fmt.Println("listening on", address)
+	log.Fatal(http.Serve(listener, nil))
 }

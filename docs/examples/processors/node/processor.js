@@ -1,9 +1,10 @@
 // A Penstock processor in Node.js, no packages. The contract: docs/processor-contract.md.
 //
 // It turns orders such as {"amount": "12.50"} into {"cents": 1250, …} and refuses what is no order.
-// Run it with `node processor.js [PORT]`.
+// Run it with `node processor.js [PORT or SOCKET]`.
 
 "use strict";
+const fs = require("node:fs");
 const http = require("node:http");
 
 // Percent-encoding stands for bytes, which need not be UTF-8: decodeURIComponent would refuse them.
@@ -96,4 +97,6 @@ const server = http.createServer((request, response) => {
   });
 });
 server.keepAliveTimeout = 0; // Penstock keeps one connection for each call in progress
-server.listen(Number(process.argv[2] ?? 8080));
+const place = process.argv[2] ?? "8080";
+if (place.includes("/")) fs.rmSync(place, { force: true }); // what one that ended before has left
+server.listen(place);

@@ -1,7 +1,7 @@
 //! The pod template: the worker, the user's container beside it, and what they mount.
 
 use k8s_openapi::api::core::v1::{
-    ConfigMapVolumeSource, PodSpec, PodTemplateSpec, SecretVolumeSource, Volume as PodVolume,
+    ConfigMapVolumeSource, EmptyDirVolumeSource, PodSpec, PodTemplateSpec, SecretVolumeSource, Volume as PodVolume,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use penstock_crds::Pipeline;
@@ -16,6 +16,8 @@ use crate::Release;
 pub(super) const PIPELINE_VOLUME: &str = "penstock-pipeline";
 /// Volume with the Kafka Secret. Only the worker mounts it.
 pub(super) const SECRET_VOLUME: &str = "penstock-kafka";
+/// Volume that holds the socket of `processor.container.socket`, and nothing else.
+pub(super) const SOCKET_VOLUME: &str = "penstock-socket";
 /// kubectl logs and exec take this container when none is named.
 const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -88,6 +90,11 @@ fn volumes(pipeline: &Pipeline) -> Vec<PodVolume> {
         });
     }
     if let Processor::Container(container) = &pipeline.processor {
+        volumes.extend(container.socket.is_some().then(|| PodVolume {
+            name: SOCKET_VOLUME.to_owned(),
+            empty_dir: Some(EmptyDirVolumeSource::default()),
+            ..PodVolume::default()
+        }));
         volumes.extend(container.volumes.iter().flatten().map(users_volume));
     }
     volumes

@@ -7,10 +7,10 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use penstock_crds::Pipeline;
-use penstock_crds::names::{PIPELINE_DIR, PIPELINE_FILE, SECRET_DIR, WORKER_CONTAINER, WORKER_HTTP_PORT};
+use penstock_crds::names::{PIPELINE_DIR, PIPELINE_FILE, SECRET_DIR, SOCKET_DIR, WORKER_CONTAINER, WORKER_HTTP_PORT};
 use penstock_crds::spec::processor::ImagePullPolicy;
 
-use super::pod::{PIPELINE_VOLUME, SECRET_VOLUME};
+use super::pod::{PIPELINE_VOLUME, SECRET_VOLUME, SOCKET_VOLUME};
 use super::security;
 use crate::Release;
 
@@ -70,6 +70,10 @@ fn mounts(pipeline: &Pipeline) -> Vec<VolumeMount> {
     let mut mounts = vec![mount(PIPELINE_VOLUME, PIPELINE_DIR)];
     if pipeline.kafka.secret.is_some() {
         mounts.push(mount(SECRET_VOLUME, SECRET_DIR));
+    }
+    // To connect to a socket nothing need be written.
+    if pipeline.processor_socket().is_some() {
+        mounts.push(mount(SOCKET_VOLUME, SOCKET_DIR));
     }
     mounts
 }

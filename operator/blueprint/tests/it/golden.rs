@@ -123,6 +123,7 @@ const SITUATIONS: &[(&str, Situation)] = &[
         world.earlier = before.live();
     }),
     ("replicas-ignored", |_| ()),
+    ("socket", |_| ()),
     ("too-many-dead-letters", |world| {
         world.hindrances = vec![held(3, HoldReason::TooManyDeadLetters, None)];
     }),

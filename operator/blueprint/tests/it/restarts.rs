@@ -132,6 +132,7 @@ fn workers_read_what_the_operator_resolved() {
             (pipeline.source.isolation, pipeline.source.on_offset_loss)
         );
         assert_eq!(read.processor_url(), pipeline.processor_url());
+        assert_eq!(read.processor_socket().is_some(), pipeline.processor_socket().is_some());
         assert_eq!(
             worker_file(&read, &settled(&read, None)),
             file,

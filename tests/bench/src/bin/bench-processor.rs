@@ -1,5 +1,6 @@
-//! A processor that does nothing but answer: `bench-processor` prints `port` and the port it listens on. A single record is answered with
-//! 204, and so is whatever a rival sends, batches too; a batch by Penstock's contract with an item for each record.
+//! A processor that does nothing but answer: `bench-processor SOCKET` prints `port` and the port it listens on, and listens on that Unix
+//! socket too. A single record is answered with 204, and so is whatever a rival sends, batches too; a batch by Penstock's contract with an
+//! item for each record.
 
 use std::convert::Infallible;
 use std::fmt::Write as _;
@@ -11,23 +12,34 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
 
 type Failure = Box<dyn std::error::Error>;
 
 #[expect(clippy::print_stdout, reason = "the harness reads the port")]
 fn main() -> Result<(), Failure> {
+    let socket = std::env::args_os().nth(1).ok_or("usage: bench-processor SOCKET")?;
     // One thread: what it leaves of the machine is the worker's.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (listener, socket) = (TcpListener::bind("127.0.0.1:0").await?, UnixListener::bind(socket)?);
         println!("port {}", listener.local_addr()?.port());
         loop {
-            let (stream, _) = listener.accept().await?;
-            stream.set_nodelay(true)?;
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
+            tokio::select! {
+                accepted = listener.accept() => {
+                    let (stream, _) = accepted?;
+                    stream.set_nodelay(true)?;
+                    serve(stream);
+                }
+                accepted = socket.accept() => serve(accepted?.0),
+            }
         }
     })
+}
+
+fn serve(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(answer)));
 }
 
 async fn answer(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {

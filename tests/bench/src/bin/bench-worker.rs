@@ -1,6 +1,6 @@
 //! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work, `bench-handler`.
-//! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [PORT [BATCH]]]`: with a port it calls the server there, with a batch
-//! (the JSON of `delivery.batch`) by batches. With `OUTPUT=TOPIC` each record gives one for that topic, in the order of its partition, with
+//! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [SERVER [BATCH]]]`: it calls the server at that port or, if it is a path, at that
+//! Unix socket, with a batch (the JSON of `delivery.batch`) by batches. With `OUTPUT=TOPIC` each record gives one for that topic, in the order of its partition, with
 //! `PUT_OUT=batches` a lane's next ones in one call, with `PUT_OUT=each` one record a call.
 //!
 //! It says `first` before it begins, so that joining the group and asking for offsets count against it.
@@ -19,9 +19,12 @@ const CONCURRENCY: u32 = 1024;
 fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [bootstrap, topic, group, micros, more @ ..] = arguments.as_slice() else {
-        return Err("usage: bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [PORT [BATCH]]]".into());
+        return Err("usage: bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [SERVER [BATCH]]]".into());
     };
     let (program, processor) = match (more.get(1), micros.as_str()) {
+        (Some(socket), _) if socket.starts_with('/') => {
+            ("penstock-worker", json!({"type": "container", "container": {"image": "bench", "socket": socket}}))
+        }
         (Some(port), _) => {
             ("penstock-worker", json!({"type": "http", "http": {"url": format!("http://127.0.0.1:{port}/")}}))
         }

@@ -1,6 +1,8 @@
 //! The demo's processor: a flight in, its arrival delay out. It stands for any service of a user's: it knows HTTP and JSON, and
-//! neither Kafka nor Penstock.
+//! neither Kafka nor Penstock. It listens on port 8080 or, if the variable `SOCKET` names one, on a Unix socket.
 
+use std::fmt::Debug;
+use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,7 +11,9 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use axum::serve::Listener;
 use penstock_e2e::flight::{Delay, Flight};
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What a call costs, as a look-up in a real service's database would.
@@ -22,14 +26,26 @@ async fn main() -> ExitCode {
     match serve().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("flight-delays: {}:{}: {error}", ADDRESS.0, ADDRESS.1);
+            eprintln!("flight-delays: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
-async fn serve() -> std::io::Result<()> {
-    let listener = tokio::net::TcpListener::bind(ADDRESS).await?;
+async fn serve() -> io::Result<()> {
+    match std::env::var_os("SOCKET") {
+        None => answer(TcpListener::bind(ADDRESS).await?).await,
+        Some(socket) => {
+            // The file of one that ended before: it stays when a container is started again.
+            match std::fs::remove_file(&socket) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => answer(UnixListener::bind(socket)?).await,
+            }
+        }
+    }
+}
+
+async fn answer(listener: impl Listener<Addr: Debug>) -> io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let app = Router::new().route("/", post(delay));
     axum::serve(listener, app).with_graceful_shutdown(async move { terminate.recv().await.unwrap_or_default() }).await

@@ -33,19 +33,25 @@ fn a_pipeline_is_made_scaled_changed_paused_and_leaves_nothing() {
     stage.brokers().produce(&source, records).unwrap();
     pipeline.until("4 workers", START, |status| status.ready_replicas() == 4).unwrap();
     let group = format!("{}.flights", stage.namespace);
-    until("all flights done", START, || Ok((stage.brokers().progress(&group, &source)?.lag() == 0).then_some(())))
-        .unwrap();
+    let done = || Ok((stage.brokers().progress(&group, &source)?.lag() == 0).then_some(()));
+    until("all flights done", START, done).unwrap();
     pipeline.until("one worker again", Duration::from_secs(300), |status| status.replicas() == 1).unwrap();
 
     // What workers read changes: new pods, and Ready only when they are.
     let ready = || pipeline.workers().unwrap().into_iter().filter(|pod| pod.ready);
     let names = || ready().map(|pod| pod.name).collect::<BTreeSet<_>>();
     let before = names();
-    pipeline.patch(&json!({"delivery": {"concurrency": 3}})).unwrap();
+    let socket = "/run/flights/delays.sock";
+    let container = json!({"socket": socket, "env": [{"name": "SOCKET", "value": socket}]});
+    pipeline.patch(&json!({"delivery": {"concurrency": 3}, "processor": {"container": container}})).unwrap();
     pipeline
         .until("Ready with the new spec", START, |status| status.is_ready() && status.json()["observedGeneration"] == 2)
         .unwrap();
     assert!(before.is_disjoint(&names()), "pods were kept although what they read has changed");
+    // They call the container at its socket now.
+    let records = flights[..100].iter().map(|flight| (flight.tailnum.as_deref(), serde_json::to_vec(flight).unwrap()));
+    stage.brokers().produce(&source, records).unwrap();
+    until("flights done over the socket", START, done).unwrap();
 
     // What they do not read: the same pods.
     let before = names();

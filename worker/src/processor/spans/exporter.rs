@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::otlp::{self, Span};
 use crate::metrics::Metrics;
+use crate::processor::address::Address;
 use crate::processor::connection::Connection;
 
 /// Spans of one export, and how long the first of them waits for more: OpenTelemetry's defaults (`OTEL_BSP_MAX_EXPORT_BATCH_SIZE`), but
@@ -26,8 +27,7 @@ const SERVICE: &str = "penstock-worker";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
     uri: Uri,
-    /// `host:port`.
-    address: String,
+    address: Address,
     service: String,
 }
 
@@ -62,7 +62,7 @@ impl Collector {
         let bad = || BadCollector { name, value: value.clone() };
         let uri: Uri = url.parse().map_err(|_| bad())?;
         let authority = uri.authority().filter(|_| uri.scheme_str() == Some("http")).ok_or_else(bad)?;
-        let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+        let address = Address::Tcp(format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80)));
         let service = variable("OTEL_SERVICE_NAME").unwrap_or_else(|| SERVICE.to_owned());
         Ok(Some(Self { uri, address, service }))
     }
@@ -75,7 +75,7 @@ impl Collector {
             *request.uri_mut() = path;
         }
         let headers = request.headers_mut();
-        headers.extend(HeaderValue::from_str(&self.address).ok().map(|host| (HOST, host)));
+        headers.extend(HeaderValue::from_str(&self.address.to_string()).ok().map(|host| (HOST, host)));
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, length.into());
         request
@@ -145,7 +145,7 @@ mod tests {
     fn an_endpoint_is_a_base_unless_it_is_for_traces() {
         let of = |name, value| {
             let collector = from(&[(name, value), ("OTEL_SERVICE_NAME", "orders")]).unwrap().unwrap();
-            (collector.uri.to_string(), collector.address, collector.service)
+            (collector.uri.to_string(), collector.address.to_string(), collector.service)
         };
         let expected = |uri: &str| (uri.to_owned(), "otel:4318".to_owned(), "orders".to_owned());
         assert_eq!(of("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel:4318/"), expected("http://otel:4318/v1/traces"));
