@@ -133,6 +133,9 @@ pub const fn body_bytes(limit: usize) -> usize {
     limit.saturating_sub(PREFIX.len()) / 4 * 3 + [0, 0, 1, 2][limit.saturating_sub(PREFIX.len()) % 4]
 }
 
+/// The most that [`head_bytes`] says.
+pub const HEAD_BYTES_MAX: usize = SEAL_BYTES + 10 + 5 + 10;
+
 /// Bytes of the body that are always there: seal, offset, leader epoch and owner.
 pub fn head_bytes(offset: i64, leader_epoch: i32, owner: u64) -> usize {
     SEAL_BYTES + varint_bytes(zigzag(offset)) + varint_bytes(zigzag(i64::from(leader_epoch))) + varint_bytes(owner)

@@ -9,7 +9,7 @@ mod spans;
 use std::sync::Arc;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, Delivery, Finished, Outcome, Start};
+use penstock_engine::seam::{CallId, Delivery, DeliveryList, Finished, Outcome, Start};
 
 pub use self::address::Address;
 pub use self::embedded::EmbeddedProcessor;
@@ -51,8 +51,11 @@ pub struct Discard {
 
 impl Calls for Discard {
     fn start(&mut self, start: Start, _: Instant, _: &impl Fn(&Delivery) -> Arc<Origin>) {
-        let done = |ticket| Finished { ticket, outcome: Outcome::Ack };
-        self.finished.extend(start.deliveries.as_slice().iter().map(|delivery| done(delivery.ticket)));
+        let done = |delivery: &Delivery| Finished { ticket: delivery.ticket, outcome: Outcome::Ack };
+        match &start.deliveries {
+            DeliveryList::One(only) => self.finished.push(done(only)),
+            DeliveryList::Many(all) => self.finished.extend(all.iter().map(done)),
+        }
     }
 
     fn cancel(&mut self, _: CallId) {}

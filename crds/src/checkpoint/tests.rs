@@ -138,6 +138,12 @@ fn an_older_reader_skips_what_it_does_not_know() {
     );
 }
 
+#[test]
+fn no_head_is_longer_than_the_longest() {
+    assert_eq!(head_bytes(i64::MIN, i32::MIN, u64::MAX), HEAD_BYTES_MAX);
+    assert!(head_bytes(0, -1, 1) < HEAD_BYTES_MAX);
+}
+
 /// Whatever bytes stand under a right seal: an answer, never a panic, never an offset at or below the frontier.
 #[test]
 fn random_bodies_never_panic() {

@@ -79,6 +79,7 @@ pub(super) fn value_room(section: usize) -> Option<usize> {
 }
 
 /// Bytes that the number takes as a varint: 1 to 10.
+#[inline]
 pub const fn varint_bytes(value: u64) -> usize {
     (64 - (value | 1).leading_zeros() as usize).div_ceil(7)
 }

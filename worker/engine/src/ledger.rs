@@ -189,7 +189,14 @@ impl Ledger {
     }
 
     /// Gives back what pages of which little is needed hold beyond that, where it has become worth it.
+    #[inline]
     pub(crate) fn tidy(&mut self) {
+        if self.segments.spare() > self.spare_max {
+            self.compact_sparse();
+        }
+    }
+
+    fn compact_sparse(&mut self) {
         while self.segments.spare() > self.spare_max {
             let Some(sparse) = self.segments.pop_sparse() else { return };
             self.compact(sparse);
@@ -282,6 +289,19 @@ impl Ledger {
         self.touched.max(offset).saturating_sub(self.frontier()).max(0).cast_unsigned()
     }
 
+    /// Hands a record that is not done to the processor.
+    pub(crate) fn start(&mut self, seq: u64) -> Option<(Entry, Record)> {
+        let index = self.index(seq);
+        let entry = self.ring.get_mut(index).filter(|entry| entry.state != State::Done)?;
+        let record = self.segments.record(entry.segment, entry.index)?;
+        if !core::mem::replace(&mut entry.state, State::Running).is_out() {
+            self.segments.lend(entry.segment);
+        }
+        let entry = *entry;
+        self.touch(entry.offset);
+        Some((entry, record))
+    }
+
     /// The record was handed to the processor or the producer.
     pub(crate) fn touch(&mut self, offset: i64) {
         self.touched = self.touched.max(offset);
@@ -359,17 +379,16 @@ impl Ledger {
 
     /// The next entry of the lane that is not done.
     pub(crate) fn following(&self, seq: u64) -> Option<u64> {
-        let mut seq = seq;
-        loop {
-            let next = self.get(seq)?.next;
+        let (mut seq, mut next) = (seq, self.get(seq)?.next);
+        while next > 0 {
             seq += u64::from(next);
-            if next == 0 {
-                return None;
-            }
-            if self.get(seq)?.state != State::Done {
+            let entry = self.get(seq)?;
+            if entry.state != State::Done {
                 return Some(seq);
             }
+            next = entry.next;
         }
+        None
     }
 
     fn index(&self, seq: u64) -> usize {

@@ -27,6 +27,7 @@ mod solitude;
 mod time;
 mod timers;
 mod troubles;
+mod usage;
 mod views;
 mod wrong;
 

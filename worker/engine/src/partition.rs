@@ -1,6 +1,5 @@
 //! Everything the engine keeps of one partition.
 
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,11 +10,11 @@ use crate::calls::Claim;
 use crate::hash;
 use crate::lanes::{LaneId, Lanes};
 use crate::ledger::{Ledger, State};
-use crate::limiter::WHOLE;
 use crate::parking::Parking;
 use crate::seam::{Assignment, CommitId, PartitionRole, TopicId};
-use crate::time::{Instant, nanos};
+use crate::time::Instant;
 use crate::troubles::Troubles;
+use crate::usage::Usage;
 
 /// Where a partition stands in an assignment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +59,8 @@ pub(crate) struct Partition {
     pub(crate) owner: u64,
     /// Bytes the shell may still hand over.
     pub(crate) credit: u64,
+    /// Whether the engine will look at whether it gets more.
+    pub(crate) may_get_credit: bool,
     pub(crate) usage: Usage,
     /// Claims of this assignment at the producer.
     pub(crate) forwarding: u32,
@@ -143,32 +144,10 @@ pub(crate) struct UnderWay {
     pub(crate) log: u32,
 }
 
-/// Slot time, for the operator's estimate of capacity.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Usage {
-    pub(crate) processed: u64,
-    /// Records with the processor.
-    pub(crate) in_flight: u32,
-    /// Calls that count as this partition's.
-    slots: u32,
-    pub(crate) lane_blocked: Duration,
-    busy_nanos: u64,
-    since: Instant,
-    /// For how much a busy slot counts, in 1/1024.
-    weight: u64,
-}
-
-impl Default for Usage {
-    fn default() -> Self {
-        Self {
-            processed: 0,
-            in_flight: 0,
-            slots: 0,
-            lane_blocked: Duration::ZERO,
-            busy_nanos: 0,
-            since: Instant::ZERO,
-            weight: WHOLE,
-        }
+impl Queue {
+    /// Whether there is something to start that the rota does not know of.
+    pub(crate) fn is_untold(&self) -> bool {
+        !self.in_rota && !self.seqs.is_empty()
     }
 }
 
@@ -195,6 +174,7 @@ impl Partition {
             commits: Commits::new(0),
             owner: 0,
             credit: 0,
+            may_get_credit: false,
             usage: Usage::default(),
             forwarding: 0,
             hold: None,
@@ -214,7 +194,7 @@ impl Partition {
         self.commits = Commits::new(ledger.frontier());
         (self.ledger, self.troubles) = (ledger, troubles);
         self.parking = Parking::default();
-        self.usage = Usage { weight: self.usage.weight, ..Usage::default() };
+        self.usage = self.usage.anew();
         self.fresh.seqs.clear();
         self.again.seqs.clear();
         self.suspects.clear();
@@ -271,11 +251,17 @@ impl Partition {
         if lane == LaneId::NONE || self.lanes.is_shut(lane) {
             return;
         }
-        let next = self.lanes.put_out(lane).filter(|_| overlap).and_then(|last| self.ledger.following(last));
-        for seq in [self.lanes.head(lane), next].into_iter().flatten() {
-            if self.ledger.get(seq).is_some_and(|entry| entry.state == State::Queued) {
-                self.queue(seq);
-            }
+        if let Some(head) = self.lanes.head(lane) {
+            self.offer_entry(head);
+        }
+        if overlap && let Some(next) = self.lanes.put_out(lane).and_then(|last| self.ledger.following(last)) {
+            self.offer_entry(next);
+        }
+    }
+
+    fn offer_entry(&mut self, seq: u64) {
+        if self.ledger.get(seq).is_some_and(|entry| entry.state == State::Queued) {
+            self.queue(seq);
         }
     }
 
@@ -307,11 +293,13 @@ impl Partition {
 
     /// A lane's head may go on: into the queue, or, where what a key puts out had to keep its order, to the producer, or to be done.
     pub(crate) fn open_lane(&mut self, head: u64) -> Option<u64> {
-        let entry = self.ledger.get(head);
-        if entry.is_some_and(|entry| entry.state == State::Queued && !self.lanes.is_shut(entry.lane)) {
-            self.queue(head);
+        let entry = self.ledger.get(head)?;
+        match entry.state {
+            State::Queued if !self.lanes.is_shut(entry.lane) => self.queue(head),
+            State::Unsent | State::Written => return Some(head),
+            _ => {}
         }
-        self.ledger.get(head).is_some_and(|entry| matches!(entry.state, State::Unsent | State::Written)).then_some(head)
+        None
     }
 
     /// Whether nothing stands before an entry in its lane but outputs that the producer has. It keeps the order in which it gets them, so
@@ -435,44 +423,6 @@ impl Commits {
             given_up: 0,
             fence: Fence::Open,
         }
-    }
-}
-
-impl Usage {
-    /// A record is handed to the processor; the first of its call takes the slot for all of them.
-    pub(crate) fn begin(&mut self, takes_slot: bool, now: Instant) {
-        self.accrue(now);
-        self.in_flight += 1;
-        self.slots += u32::from(takes_slot);
-    }
-
-    /// A record's call ended.
-    pub(crate) fn end(&mut self, gives_slot: bool, now: Instant) {
-        self.accrue(now);
-        self.in_flight -= 1;
-        self.slots -= u32::from(gives_slot);
-    }
-
-    /// From now on a busy slot counts for so many 1/1024.
-    pub(crate) fn weigh(&mut self, weight: u64, now: Instant) {
-        self.accrue(now);
-        self.weight = weight;
-    }
-
-    /// Slot-milliseconds up to now, running calls included.
-    pub(crate) fn busy_millis(&mut self, now: Instant) -> u64 {
-        self.accrue(now);
-        self.busy_nanos / 1_000_000
-    }
-
-    fn accrue(&mut self, now: Instant) {
-        if now == self.since {
-            return;
-        }
-        let elapsed = nanos(now.since(self.since));
-        let weighed = elapsed.saturating_mul(u64::from(self.slots) * self.weight) / WHOLE;
-        self.busy_nanos = self.busy_nanos.saturating_add(weighed);
-        self.since = now;
     }
 }
 

@@ -4,15 +4,13 @@
 //! would still fit should everything in flight end as badly as it can: each as a run of its own, or as a failing record.
 //! The record at the frontier is always started: when it is done, the set can only shrink.
 
-use penstock_crds::checkpoint::{body_bytes, head_bytes, varint_bytes};
+use penstock_crds::checkpoint::{HEAD_BYTES_MAX, body_bytes, head_bytes, varint_bytes};
 
 use crate::parking::{KEYS_MAX, Parking};
 use crate::partition::Partition;
 
 /// Tags and lengths of the done and failing sections.
 const SECTIONS_BYTES: usize = 6;
-/// Two varints at their longest; used before computing how long they really are.
-const PAIR_BYTES_MAX: usize = 20;
 
 /// The characters a checkpoint may have.
 #[derive(Clone, Copy, Debug)]
@@ -53,17 +51,18 @@ impl Room {
         let in_doubt = partition.usage.in_flight as usize + partition.forwarding as usize + 1;
         let pieces = partition.ledger.runs() + in_doubt;
         let often = partition.troubles.often();
-        let parked = partition.parking.bytes() + more;
-        if parked + (pieces + often) * PAIR_BYTES_MAX + SECTIONS_BYTES + 3 * PAIR_BYTES_MAX <= self.bytes {
-            return true;
-        }
-        let frontier_epoch = partition.ledger.frontier_epoch();
-        let head = parked + head_bytes(partition.ledger.frontier(), frontier_epoch, partition.owner) + SECTIONS_BYTES;
         let span = partition.ledger.span_with(offset);
         let number = varint_bytes(span);
         // An entry of the failing section: distance, and attempts with class in up to three bytes.
         let failing = number + 3;
         let as_runs = pieces * (2 * number).max(failing) + often * failing;
+        let parked = partition.parking.bytes() + more;
+        // Nearly always there is room for a head at its longest.
+        if parked + HEAD_BYTES_MAX + SECTIONS_BYTES + as_runs <= self.bytes {
+            return true;
+        }
+        let frontier_epoch = partition.ledger.frontier_epoch();
+        let head = parked + head_bytes(partition.ledger.frontier(), frontier_epoch, partition.owner) + SECTIONS_BYTES;
         let bitmap = usize::try_from(span.div_ceil(8)).unwrap_or(usize::MAX);
         let as_bitmap = bitmap.saturating_add((often + in_doubt) * failing);
         head + as_runs.min(as_bitmap) <= self.bytes

@@ -51,7 +51,7 @@ impl Engine {
             }
             if stopped {
                 self.partitions[claim.tp.index()].ledger.set(claim.seq, State::Queued);
-                self.creditors.push(claim.tp);
+                self.consider_credit(claim.tp);
             } else {
                 self.judge(call, &ended, outcome, now, effects);
             }
@@ -137,7 +137,7 @@ impl Engine {
         let held_back = partition.complete(seq);
         self.uncommitted = true;
         if partition.credit + partition.ledger.held() <= self.credit_mark {
-            self.creditors.push(tp);
+            self.consider_credit(tp);
         }
         self.released.extend(held_back.map(|seq| (tp, seq)));
     }
@@ -331,8 +331,8 @@ impl Engine {
     fn wait_for(&mut self, tp: Tp, seq: u64, wait: Duration, now: Instant) {
         let partition = &mut self.partitions[tp.index()];
         partition.ledger.set(seq, State::Waiting);
-        self.creditors.push(tp);
         let epoch = partition.epoch;
+        self.consider_credit(tp);
         self.timers.set(now + wait, Alarm::Retry { tp, epoch, seq });
     }
 
@@ -345,7 +345,8 @@ impl Engine {
             entry.troubled = true;
         }
         partition.ledger.set(seq, State::Waiting);
-        self.creditors.push(tp);
+        self.consider_credit(tp);
+        let partition = &mut self.partitions[tp.index()];
         let trouble = partition.troubles.entry(offset, now);
         trouble.suspicion = if broken { trouble.suspicion.saturating_add(1) } else { 0 };
         self.failed_together.push((call, Member { tp, epoch: partition.epoch, seq }, wait_min));

@@ -89,7 +89,7 @@ impl Engine {
         } else {
             partition.phase = Phase::Flowing;
             effects.push(Effect::Assign { tp, seq, offset: offset + skip, leader_epoch });
-            self.creditors.push(tp);
+            self.consider_credit(tp);
         }
         self.send_commit(tp, now, effects);
     }
@@ -177,7 +177,7 @@ impl Engine {
         } else {
             partition.phase = Phase::Flowing;
             effects.push(Effect::Assign { tp, seq, offset, leader_epoch: -1 });
-            self.creditors.push(tp);
+            self.consider_credit(tp);
         }
         if self.partitions[tp.index()].may_commit(now) {
             self.send_commit(tp, now, effects);

@@ -71,7 +71,7 @@ impl Engine {
             partition.ledger.settle_page(segment, records, together);
         }
         self.wake(tp);
-        self.creditors.push(tp);
+        self.consider_credit(tp);
     }
 
     pub(super) fn position(&mut self, tp: Tp, seq: u64, offset: i64) {
@@ -82,13 +82,22 @@ impl Engine {
         self.uncommitted = true;
     }
 
+    /// A partition may have room for more records: that is looked at when the event is through, once.
+    pub(super) fn consider_credit(&mut self, tp: Tp) {
+        if !core::mem::replace(&mut self.partitions[tp.index()].may_get_credit, true) {
+            self.creditors.push(tp);
+        }
+    }
+
     /// Tells the shell how many more bytes it may hand over, in steps of at least a quarter of the window.
     pub(super) fn give_credit(&mut self, effects: &mut Vec<Effect>) {
         if self.creditors.is_empty() {
             return;
         }
-        for tp in core::mem::take(&mut self.creditors) {
+        let mut creditors = core::mem::take(&mut self.creditors);
+        for tp in creditors.drain(..) {
             let partition = &mut self.partitions[tp.index()];
+            partition.may_get_credit = false;
             partition.ledger.tidy();
             let used = partition.ledger.held() + partition.credit;
             if partition.phase == Phase::Flowing && used <= self.credit_mark {
@@ -97,6 +106,7 @@ impl Engine {
                 effects.push(Effect::Credit { tp, bytes });
             }
         }
+        self.creditors = creditors; // empty, with the memory it has
     }
 
     /// The window is shared by the partitions owned.
@@ -109,7 +119,9 @@ impl Engine {
             partition.ledger.spare_max = self.window / SPARE_SHARE;
         }
         let flowing = (0..).zip(&self.partitions).filter(|(_, partition)| partition.phase == Phase::Flowing);
-        self.creditors.extend(flowing.map(|(index, _)| Tp(index)));
+        for tp in flowing.map(|(index, _)| Tp(index)).collect::<Vec<_>>() {
+            self.consider_credit(tp);
+        }
     }
 }
 

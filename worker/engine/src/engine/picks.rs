@@ -58,17 +58,19 @@ impl Engine {
     /// Lets the rota know that a partition may have something to start.
     pub(super) fn wake(&mut self, tp: Tp) {
         let partition = &mut self.partitions[tp.index()];
-        if !partition.may_start() {
+        let (fresh, again) = (partition.fresh.is_untold(), partition.again.is_untold());
+        let suspects = !partition.suspects.is_empty();
+        if !(fresh || again || suspects) || !partition.may_start() {
             return;
         }
-        if !partition.suspects.is_empty() {
+        if suspects {
             return self.wake_suspects(tp);
         }
-        if !partition.fresh.in_rota && !partition.fresh.seqs.is_empty() {
+        if fresh {
             partition.fresh.in_rota = true;
             self.fresh.push_back(tp);
         }
-        if !partition.again.in_rota && !partition.again.seqs.is_empty() {
+        if again {
             partition.again.in_rota = true;
             self.again.push_back(tp);
         }
@@ -223,8 +225,8 @@ impl Engine {
 
     /// A retry or a fresh record.
     pub(super) fn pick_plain(&mut self) -> Option<One> {
-        let (first, second) =
-            if self.retries_may_start() { (Kind::Again, Kind::Fresh) } else { (Kind::Fresh, Kind::Again) };
+        let retries_first = !self.again.is_empty() && self.retries_may_start();
+        let (first, second) = if retries_first { (Kind::Again, Kind::Fresh) } else { (Kind::Fresh, Kind::Again) };
         self.next_of(first).or_else(|| self.next_of(second))
     }
 
@@ -387,8 +389,7 @@ impl Partition {
 
     fn pop(&mut self, kind: Kind, room: Room) -> Option<u64> {
         while let Some(seq) = self.queue_of(kind).seqs.front().copied() {
-            let Some(offset) = self.ledger.get(seq).map(|entry| entry.offset).filter(|_| self.is_ready(seq, kind))
-            else {
+            let Some(offset) = self.ready(seq, kind) else {
                 self.queue_of(kind).seqs.pop_front(); // started out of turn as the record at the frontier, or held back
                 continue;
             };
@@ -397,7 +398,7 @@ impl Partition {
                 return Some(seq);
             }
             // In its place the record at the frontier, for which there always is room.
-            return self.ledger.first().filter(|first| self.is_ready(*first, kind));
+            return self.ledger.first().filter(|first| self.ready(*first, kind).is_some());
         }
         None
     }
@@ -411,11 +412,11 @@ impl Partition {
         !parked && room.admits(self, offset)
     }
 
-    /// Whether a record may be started by this right. A retry is never a fresh one, whatever place it may still have among those: it would be
-    /// the probe each time, where fresh ones go first.
-    fn is_ready(&self, seq: u64, kind: Kind) -> bool {
-        let ready = |entry: &Entry| entry.state == State::Ready && (kind == Kind::Again || !entry.troubled);
-        self.ledger.get(seq).is_some_and(ready)
+    /// The offset of a record that may be started by this right. A retry is never a fresh one, whatever place it may still have among those:
+    /// it would be the probe each time, where fresh ones go first.
+    fn ready(&self, seq: u64, kind: Kind) -> Option<i64> {
+        let ready = |entry: &&Entry| entry.state == State::Ready && (kind == Kind::Again || !entry.troubled);
+        self.ledger.get(seq).filter(ready).map(|entry| entry.offset)
     }
 
     fn queue_of(&mut self, kind: Kind) -> &mut Queue {

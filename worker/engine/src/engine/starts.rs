@@ -229,13 +229,10 @@ impl Engine {
         let One { tp, seq, kind } = one;
         let parks_keys = self.policy.parks_keys();
         let partition = &mut self.partitions[tp.index()];
-        let entry = *partition.ledger.get(seq)?;
-        let record = partition.ledger.record(seq)?;
+        let (entry, record) = partition.ledger.start(seq)?;
         let numbered = parks_keys && Redriven::of(&record).is_some();
         let claim = Claim { numbered, ..partition.claim_on(tp, seq, &entry, &record) };
         let owner = partition.owner;
-        partition.ledger.set(seq, State::Running);
-        partition.ledger.touch(entry.offset);
         partition.lanes.begin_call(entry.lane);
         partition.usage.begin(call.is_none(), now);
         let flight = Flight { claim, kind };

@@ -65,8 +65,7 @@ impl Watched {
     /// The processor gets a record.
     fn start(&mut self, place: usize) {
         let one = &mut self.undone[place];
-        one.out = self.ledger.record(one.seq);
-        self.ledger.set(one.seq, State::Running);
+        one.out = self.ledger.start(one.seq).map(|(_, record)| record);
     }
 
     /// A record fails, and waits.
