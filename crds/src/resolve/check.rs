@@ -1,11 +1,15 @@
 //! Collects violations, and holds the checks that several fields share.
 
+use std::path::Path;
 use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Probe, VolumeMount};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::Violation;
 use crate::names;
 use crate::pipeline::Source;
-use crate::spec::processor::SOCKET_BYTES_MAX;
+use crate::spec::processor::{SOCKET_BYTES_MAX, SOCKET_NAME_BYTES_MAX};
 use crate::spec::{ContainerSpec, WorkerSpec};
 
 /// What was found wrong so far.
@@ -91,15 +95,9 @@ impl Check {
         if container.run_as_user == Some(0) {
             self.wrong(&format!("{path}.runAsUser"), "is 0; worker pods never run as root, choose another user");
         }
-        for (field, probe) in [
-            ("startupProbe", &container.startup_probe),
-            ("readinessProbe", &container.readiness_probe),
-            ("livenessProbe", &container.liveness_probe),
-        ] {
-            let host = probe.as_ref().is_some_and(|probe| {
-                probe.http_get.as_ref().is_some_and(|get| get.host.is_some())
-                    || probe.tcp_socket.as_ref().is_some_and(|socket| socket.host.is_some())
-            });
+        for (field, probe) in probes(container) {
+            let host = probe.http_get.as_ref().is_some_and(|get| get.host.is_some())
+                || probe.tcp_socket.as_ref().is_some_and(|socket| socket.host.is_some());
             if host {
                 // The restricted Pod Security Standard forbids it, so the pods would be refused one by one.
                 self.wrong(&format!("{path}.{field}"), "names a host; a probe asks the container itself, remove it");
@@ -133,26 +131,33 @@ impl Check {
 
     fn socket(&mut self, path: &str, socket: &str, container: &ContainerSpec) {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let is_name = |name: &str| !name.is_empty() && !name.starts_with(['.', '-']) && name.chars().all(legal);
-        let names = socket.strip_prefix('/').unwrap_or_default();
-        if socket.len() > SOCKET_BYTES_MAX || !names.contains('/') || !names.split('/').all(is_name) {
-            self.wrong(
-                path,
-                format!(
-                    "is no path like /run/app/http.sock: absolute, in a folder, of letters, digits, dots, underscores and hyphens, at most {SOCKET_BYTES_MAX} bytes"
-                ),
-            );
+        let is_name = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']) && part.chars().all(legal);
+        let parts = socket.strip_prefix('/').unwrap_or_default();
+        let (folder, name) = socket.rsplit_once('/').unwrap_or_default();
+        let fits = socket.len() <= SOCKET_BYTES_MAX && name.len() <= SOCKET_NAME_BYTES_MAX;
+        if !fits || !parts.contains('/') || !parts.split('/').all(is_name) {
+            let form = "absolute, in a folder, of letters, digits, dots, underscores and hyphens";
+            let limits = format!("at most {SOCKET_BYTES_MAX} bytes, its name at most {SOCKET_NAME_BYTES_MAX}");
+            self.wrong(path, format!("is no path like /run/app/http.sock: {form}, {limits}"));
         }
         if container.port.is_some() {
             self.wrong(path, "stands in the place of container.port: the worker calls one of them; remove the other");
         }
-        let folder = socket.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let mut mounts = container.volume_mounts.iter().flatten();
-        if mounts.any(|mount| mount.mount_path.trim_end_matches('/') == folder) {
-            self.wrong(
-                path,
-                format!("is in {folder}, where one of container.volumeMounts is; its folder is a volume of Penstock's, name another"),
-            );
+        let overlaps = |mount: &&VolumeMount| {
+            let (mount, folder) = (Path::new(&mount.mount_path), Path::new(folder));
+            mount.starts_with(folder) || folder.starts_with(mount)
+        };
+        if let Some(mount) = container.volume_mounts.iter().flatten().find(overlaps) {
+            let other = &mount.mount_path;
+            self.wrong(path, format!("is in {folder}, which becomes a volume of its own, and {other} of container.volumeMounts is above, below or there; name another folder"));
+        }
+        for (field, probe) in probes(container) {
+            let get = probe.http_get.as_ref().map(|get| &get.port);
+            let port = get.or_else(|| probe.tcp_socket.as_ref().map(|socket| &socket.port));
+            if matches!(port, Some(IntOrString::String(_))) {
+                let field = path.replace("socket", field);
+                self.wrong(&field, "names a port, and with container.socket there is none with a name; give a number, or ask with exec");
+            }
         }
     }
 
@@ -174,4 +179,14 @@ impl Check {
         self.violations.dedup();
         if self.violations.is_empty() { Ok(()) } else { Err(self.violations) }
     }
+}
+
+/// The probes of a container, with the names of their fields.
+fn probes(container: &ContainerSpec) -> impl Iterator<Item = (&'static str, &Probe)> {
+    let probes = [
+        ("startupProbe", &container.startup_probe),
+        ("readinessProbe", &container.readiness_probe),
+        ("livenessProbe", &container.liveness_probe),
+    ];
+    probes.into_iter().filter_map(|(field, probe)| Some((field, probe.as_ref()?)))
 }

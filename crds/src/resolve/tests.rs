@@ -140,20 +140,40 @@ fn a_socket_has_a_folder_of_its_own() {
     assert_eq!(pipeline.processor_url().as_deref(), Some("http://localhost/records"));
     assert_eq!(pipeline.processor_socket(), Some("/run/app/http.sock"));
 
-    let mounted = "volumes: [{name: run, emptyDir: {}}], volumeMounts: [{name: run, mountPath: /run/app/}]";
-    let long = format!("socket: /run/{}", "x".repeat(90));
+    let mounted = |path: &str| {
+        let volume = "volumes: [{name: run, emptyDir: {}}]";
+        format!("socket: /run/app/http.sock, {volume}, volumeMounts: [{{name: run, mountPath: {path}}}]")
+    };
+    assert!(resolved(&mounted("/run/apps")).is_ok());
+    let (longest, longer) = (format!("/run/{}", "x".repeat(64)), format!("/run/{}", "x".repeat(65)));
+    assert!(resolved(&format!("socket: {longest}")).is_ok());
     for (more, expected) in [
         ("socket: run/app/http.sock", "is no path like /run/app/http.sock"),
         ("socket: /http.sock", "is no path like /run/app/http.sock"),
         ("socket: /run/../http.sock", "is no path like /run/app/http.sock"),
         ("socket: /run/app/", "is no path like /run/app/http.sock"),
         ("socket: '/run/an app/s'", "is no path like /run/app/http.sock"),
-        (&long, "at most 90 bytes"),
+        (&format!("socket: {longer}"), "at most 107 bytes, its name at most 64"),
+        (&format!("socket: /{}/s", "x".repeat(105)), "at most 107 bytes, its name at most 64"),
         ("socket: /run/app/http.sock, port: 80", "stands in the place of container.port"),
-        (&format!("socket: /run/app/http.sock, {mounted}"), "is in /run/app, where one of container.volumeMounts is"),
+        (&mounted("/run/app/"), "is in /run/app, which becomes a volume of its own, and /run/app/ of"),
+        (&mounted("/run"), "and /run of container.volumeMounts is above, below or there"),
+        (&mounted("/run//app/http.sock"), "and /run//app/http.sock of"),
     ] {
         let text = dbg_join(&resolved(more).unwrap_err());
         assert!(text.contains("spec.processor.container.socket: ") && text.contains(expected), "{more}: {text}");
+    }
+}
+
+#[test]
+fn a_container_with_a_socket_has_no_port_with_a_name() {
+    for (probe, allowed) in [("{httpGet: {port: processor}}", false), ("{tcpSocket: {port: 9000}}", true)] {
+        let container = format!("{{image: 'a:1', socket: /run/app/http.sock, readinessProbe: {probe}}}");
+        let text = LEAST.replace("{type: discard}", &format!("{{type: container, container: {container}}}"));
+        let resolved = resolve(&parse(&text).unwrap());
+        assert_eq!(resolved.is_ok(), allowed, "{probe}");
+        let told = resolved.map_or_else(|violations| dbg_join(&violations), |_| String::new());
+        assert_eq!(told.contains("spec.processor.container.readinessProbe: names a port"), !allowed, "{told}");
     }
 }
 

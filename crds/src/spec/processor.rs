@@ -8,8 +8,10 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The longest path of a socket. Linux takes 107 bytes (unix(7)); the rest is for the folder in which the worker has it.
-pub const SOCKET_BYTES_MAX: usize = 90;
+/// The longest path of a socket: what Linux takes (unix(7)).
+pub const SOCKET_BYTES_MAX: usize = 107;
+/// The longest name of a socket. The worker has it in a folder of its own, and no path there may be longer than Linux takes.
+pub const SOCKET_NAME_BYTES_MAX: usize = 64;
 
 /// What to call for each record: the member that `type` names, and no other.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,7 +25,7 @@ pub struct ProcessorSpec {
     #[serde(rename = "type")]
     #[schemars(transform = crate::schema::tell_words)]
     pub type_: ProcessorType,
-    /// Your own image beside the worker, called over localhost, in any language.
+    /// Your own image beside the worker, called within the pod, in any language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<ContainerSpec>,
     /// A service that runs elsewhere.
@@ -41,7 +43,7 @@ pub struct ProcessorSpec {
 #[derive(JsonSchema, Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ProcessorType {
-    /// Your own image beside the worker, called over localhost.
+    /// Your own image beside the worker, called within the pod.
     Container,
     /// A service that runs elsewhere, called over HTTP.
     Http,
@@ -87,10 +89,10 @@ pub struct ContainerSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65535))]
     pub port: Option<i32>,
-    /// Unix socket on which the container answers HTTP, instead of a port: the worker spends a third less on a call, and nobody outside the
-    /// pod can reach it. The socket's folder appears in the container as an empty one. The worker connects as user 65532.
+    /// Path of a Unix socket on which the container answers HTTP, instead of a port: a call costs the worker less, and nobody outside the pod
+    /// can reach the container. The path's folder appears in the container, empty at first. The worker connects as user 65532.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = SOCKET_BYTES_MAX), pattern(r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*){2,}$"))]
+    #[schemars(length(max = SOCKET_BYTES_MAX), pattern(r"^(/[A-Za-z0-9_][A-Za-z0-9._-]*)+/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$"))]
     pub socket: Option<String>,
     /// Path to POST records to; `/` unless given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -112,7 +114,7 @@ pub struct ContainerSpec {
     /// CPU and memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<ResourceRequirements>,
-    /// When the container has started. A TCP probe of its port unless given.
+    /// When the container has started. A TCP probe of its port unless given; none where it has a socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub startup_probe: Option<Probe>,
     /// When it can take calls.

@@ -8,8 +8,9 @@ use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio_util::either::Either;
 
-/// Pause before a connection is tried again that a full queue of a Unix socket refused.
-const QUEUE_PAUSE: Duration = Duration::from_millis(5);
+/// Pauses before a connection is tried again that a full queue of a Unix socket refused: the first, and the longest. Each is twice as
+/// long as the one before, for all slots may try at once, and they are on the thread that reads from Kafka.
+const QUEUE_PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// A connection of either kind.
 pub(super) type Stream = Either<TcpStream, UnixStream>;
@@ -64,11 +65,13 @@ impl Address {
 /// Connects to a Unix socket. When more connect at once than its server has asked to keep for it, the kernel says EAGAIN, where over TCP it
 /// would wait, and there is nothing to wait on (connect(2)).
 async fn patiently(path: &Path) -> io::Result<UnixStream> {
+    let mut pause = QUEUE_PAUSES.0;
     loop {
         match UnixStream::connect(path).await {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_PAUSE).await,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(pause).await,
             connected => return connected,
         }
+        pause = (pause * 2).min(QUEUE_PAUSES.1);
     }
 }
 

@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::{
     ConfigMapVolumeSource, EmptyDirVolumeSource, PodSpec, PodTemplateSpec, SecretVolumeSource, Volume as PodVolume,
 };
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use penstock_crds::Pipeline;
 use penstock_crds::names::{self, ANNOTATION_CONFIG_HASH, WORKER_CONTAINER};
@@ -18,6 +19,8 @@ pub(super) const PIPELINE_VOLUME: &str = "penstock-pipeline";
 pub(super) const SECRET_VOLUME: &str = "penstock-kafka";
 /// Volume that holds the socket of `processor.container.socket`, and nothing else.
 pub(super) const SOCKET_VOLUME: &str = "penstock-socket";
+/// More than the nothing that it takes, and next to nothing of the pod's memory, of which it is a part.
+const SOCKET_VOLUME_SIZE: &str = "1Mi";
 /// kubectl logs and exec take this container when none is named.
 const ANNOTATION_DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
@@ -92,7 +95,11 @@ fn volumes(pipeline: &Pipeline) -> Vec<PodVolume> {
     if let Processor::Container(container) = &pipeline.processor {
         volumes.extend(container.socket.is_some().then(|| PodVolume {
             name: SOCKET_VOLUME.to_owned(),
-            empty_dir: Some(EmptyDirVolumeSource::default()),
+            // In memory, where it is no local storage that would keep the cluster's autoscaler from draining a node.
+            empty_dir: Some(EmptyDirVolumeSource {
+                medium: Some("Memory".to_owned()),
+                size_limit: Some(Quantity(SOCKET_VOLUME_SIZE.to_owned())),
+            }),
             ..PodVolume::default()
         }));
         volumes.extend(container.volumes.iter().flatten().map(users_volume));

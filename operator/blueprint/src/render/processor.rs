@@ -1,5 +1,6 @@
-//! The user's container, as a native sidecar: an init container that is restarted always (KEP-753). It is up before the worker starts, and
-//! the kubelet stops it only after the worker has ended, so that the last calls of a drain still find it. No preStop is needed.
+//! The user's container, as a native sidecar: an init container that is restarted always (KEP-753). It begins before the worker, and with a
+//! port is up before it; the kubelet stops it only after the worker has ended, so that the last calls of a drain still find it. No preStop
+//! is needed.
 
 use k8s_openapi::api::core::v1::{Container, ContainerPort, Probe, TCPSocketAction, VolumeMount};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;

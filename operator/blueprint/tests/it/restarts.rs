@@ -132,7 +132,8 @@ fn workers_read_what_the_operator_resolved() {
             (pipeline.source.isolation, pipeline.source.on_offset_loss)
         );
         assert_eq!(read.processor_url(), pipeline.processor_url());
-        assert_eq!(read.processor_socket().is_some(), pipeline.processor_socket().is_some());
+        let workers = |socket: &str| format!("/run/penstock/{}", socket.rsplit_once('/').unwrap().1);
+        assert_eq!(read.processor_socket().map(str::to_owned), pipeline.processor_socket().map(workers));
         assert_eq!(
             worker_file(&read, &settled(&read, None)),
             file,

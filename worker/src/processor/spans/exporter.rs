@@ -75,7 +75,9 @@ impl Collector {
             *request.uri_mut() = path;
         }
         let headers = request.headers_mut();
-        headers.extend(HeaderValue::from_str(&self.address.to_string()).ok().map(|host| (HOST, host)));
+        headers.extend(
+            self.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()).map(|host| (HOST, host)),
+        );
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(CONTENT_LENGTH, length.into());
         request
