@@ -48,7 +48,8 @@ listeners that for records has the cell with one record a call, that for batches
 at most 500 records for everybody (Parallel Consumer's `batchSize`; Spring's listener sends what it has polled in pieces of that size). The
 rivals send values and nothing else, a batch as one after another, each behind its length, and are answered 204 for the whole call. Penstock
 sends what [its contract](processor-contract.md) says: a head that names the record, or a CloudEvent for each; and a batch's answer has a
-verdict on each record. Any answer to a rival but 204 ends the benchmark. Rivals have no part in what Penstock is measured alone by.
+verdict on each record. Any answer to a rival but 204 ends the benchmark. Over a Unix socket Penstock alone calls it: Java's `HttpClient`
+knows none. Nor have rivals a part in what Penstock is measured alone by.
 
 An arm that is slow is measured over 12 s instead of over all records, and over 30 s in the cell without work, since a JVM gets faster for
 some seconds there. Where a record waits, Spring's eight consumers get their partitions only within the first half of that (KIP-848 moves

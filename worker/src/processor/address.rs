@@ -20,8 +20,8 @@ pub(super) type Stream = Either<TcpStream, UnixStream>;
 pub enum Address {
     /// `host:port`.
     Tcp(String),
-    /// Path of a Unix socket. An exchange there takes half of a TCP connection's time in the kernel (`make bench`), and nobody outside the
-    /// pod can reach it.
+    /// Path of a Unix socket. A call there costs the worker a fifth less CPU, all of it the kernel's (`make bench`), and nobody outside the pod
+    /// can make one.
     Unix(PathBuf),
 }
 
