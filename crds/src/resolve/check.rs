@@ -90,7 +90,7 @@ impl Check {
             }
         }
         if let Some(socket) = &container.socket {
-            self.socket(&format!("{path}.socket"), socket, container);
+            self.socket(path, socket, container);
         }
         if container.run_as_user == Some(0) {
             self.wrong(&format!("{path}.runAsUser"), "is 0; worker pods never run as root, choose another user");
@@ -129,7 +129,8 @@ impl Check {
         }
     }
 
-    fn socket(&mut self, path: &str, socket: &str, container: &ContainerSpec) {
+    fn socket(&mut self, container_path: &str, socket: &str, container: &ContainerSpec) {
+        let path = format!("{container_path}.socket");
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let is_name = |part: &str| !part.is_empty() && !part.starts_with(['.', '-']) && part.chars().all(legal);
         let parts = socket.strip_prefix('/').unwrap_or_default();
@@ -138,25 +139,28 @@ impl Check {
         if !fits || !parts.contains('/') || !parts.split('/').all(is_name) {
             let form = "absolute, in a folder, of letters, digits, dots, underscores and hyphens";
             let limits = format!("at most {SOCKET_BYTES_MAX} bytes, its name at most {SOCKET_NAME_BYTES_MAX}");
-            self.wrong(path, format!("is no path like /run/app/http.sock: {form}, {limits}"));
+            self.wrong(&path, format!("is no path like /run/app/http.sock: {form}, {limits}"));
         }
         if container.port.is_some() {
-            self.wrong(path, "stands in the place of container.port: the worker calls one of them; remove the other");
+            self.wrong(&path, "stands in the place of container.port: the worker calls one of them; remove the other");
         }
         let overlaps = |mount: &&VolumeMount| {
             let (mount, folder) = (Path::new(&mount.mount_path), Path::new(folder));
             mount.starts_with(folder) || folder.starts_with(mount)
         };
         if let Some(mount) = container.volume_mounts.iter().flatten().find(overlaps) {
-            let other = &mount.mount_path;
-            self.wrong(path, format!("is in {folder}, which becomes a volume of its own, and {other} of container.volumeMounts is above, below or there; name another folder"));
+            let other = format!("{} of container.volumeMounts is above, below or there", mount.mount_path);
+            self.wrong(
+                &path,
+                format!("is in {folder}, which becomes a volume of its own, and {other}; name another folder"),
+            );
         }
         for (field, probe) in probes(container) {
             let get = probe.http_get.as_ref().map(|get| &get.port);
             let port = get.or_else(|| probe.tcp_socket.as_ref().map(|socket| &socket.port));
             if matches!(port, Some(IntOrString::String(_))) {
-                let field = path.replace("socket", field);
-                self.wrong(&field, "names a port, and with container.socket there is none with a name; give a number, or ask with exec");
+                let remedy = "with container.socket there is none with a name; give a number, or ask with exec";
+                self.wrong(&format!("{container_path}.{field}"), format!("names a port, and {remedy}"));
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use penstock_crds::names::PROCESSOR_CONTAINER;
 use penstock_e2e::wait::{until, until_true};
 use serde_json::json;
 
@@ -48,10 +49,19 @@ fn a_pipeline_is_made_scaled_changed_paused_and_leaves_nothing() {
         .until("Ready with the new spec", START, |status| status.is_ready() && status.json()["observedGeneration"] == 2)
         .unwrap();
     assert!(before.is_disjoint(&names()), "pods were kept although what they read has changed");
-    // They call the container at its socket now.
-    let records = flights[..100].iter().map(|flight| (flight.tailnum.as_deref(), serde_json::to_vec(flight).unwrap()));
-    stage.brokers().produce(&source, records).unwrap();
-    until("flights done over the socket", START, done).unwrap();
+    // They call the container at its socket now, also when it was started again: the file of the one before lies there.
+    let fly = |what: &str| {
+        let few = flights[..100].iter();
+        let records = few.map(|flight| (flight.tailnum.as_deref(), serde_json::to_vec(flight).unwrap()));
+        stage.brokers().produce(&source, records).unwrap();
+        until(what, START, done).unwrap();
+    };
+    fly("flights done over the socket");
+    for pod in pipeline.workers().unwrap() {
+        stage.cluster().crash(&pod, &BTreeSet::from([PROCESSOR_CONTAINER])).unwrap();
+    }
+    fly("flights done after a crash of the container");
+    pipeline.until("Ready again", START, penstock_e2e::pipeline::Status::is_ready).unwrap();
 
     // What they do not read: the same pods.
     let before = names();
