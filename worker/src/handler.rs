@@ -121,3 +121,45 @@ pub trait BlockingHandler: Send + Sync + 'static {
         Ok(())
     }
 }
+
+/// Is given one record at a time and answers at once, for work of microseconds in memory: to count, to filter, to look something up.
+///
+/// It is called on the thread that reads, one record after the other, and while all goes well nothing has to be kept of a record: several
+/// times as many a second as through the future of a [`Handler`]. What fails is tried again like any other, and holds its key alone.
+///
+/// ```no_run
+/// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+///
+/// use penstock_worker::handler::{Answer, Done, QuickHandler, Record};
+///
+/// #[derive(Default)]
+/// struct Tombstones(AtomicU64);
+///
+/// impl QuickHandler for Tombstones {
+///     type Value = ();
+///
+///     fn handle(&self, record: Record<()>) -> Answer {
+///         if record.bytes().is_some() {
+///             return Ok(Done::Skip);
+///         }
+///         self.0.fetch_add(1, Relaxed);
+///         Ok(Done::Ack)
+///     }
+/// }
+///
+/// fn main() -> std::process::ExitCode {
+///     penstock_worker::Program::quick(Tombstones::default()).main()
+/// }
+/// ```
+pub trait QuickHandler: Send + Sync + 'static {
+    /// As [`Handler::Value`].
+    type Value: Decode;
+
+    /// Handles one record. Nobody can stop it, and while it runs this worker does nothing else.
+    fn handle(&self, record: Record<Self::Value>) -> Answer;
+
+    /// As [`Handler::ready`].
+    fn ready(&self) -> impl Future<Output = Result<(), Failed>> + Send {
+        async { Ok(()) }
+    }
+}

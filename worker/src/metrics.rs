@@ -4,7 +4,7 @@ mod engine;
 
 use std::cell::RefCell;
 
-use penstock_engine::seam::Outcome;
+use penstock_engine::seam::{AtOnce, Outcome};
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{MetricFamily, MetricType};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -128,6 +128,17 @@ impl Metrics {
     /// Counts many acknowledgements at once.
     pub fn acknowledged(&self, records: usize) {
         self.acknowledged.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+    }
+
+    /// Counts calls that were over before the engine heard of them.
+    pub fn answered_at_once(&self, answers: &AtOnce) {
+        self.acknowledged.inc_by(u64::from(answers.records - answers.skipped));
+        if answers.skipped > 0 {
+            self.calls.with_label_values(&["skip"]).inc_by(answers.skipped.into());
+        }
+        if let Some(other) = &answers.other {
+            self.ended(other);
+        }
     }
 
     /// What all of them are called and mean, those without a series too.

@@ -9,17 +9,27 @@ mod spans;
 use std::sync::Arc;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, Delivery, DeliveryList, Finished, Outcome, Start};
+use penstock_engine::seam::{Arena, AtOnce, CallId, Delivery, DeliveryList, Finished, Outcome, Record, Start};
 
 pub use self::address::Address;
 pub use self::embedded::EmbeddedProcessor;
-pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, ready};
+pub(crate) use self::embedded::{Batches, Blocking, Each, Embedded, Quick, ready};
 pub use self::http::{Form, HttpProcessor};
 pub use self::spans::{BadCollector, Collector, Exporting, Spans};
 use crate::contract::request::Origin;
 
 /// Calls in progress. Each started call is reported once for each of its tickets, cancelled ones too.
 pub trait Calls {
+    /// How many records of a partition it answers by [`Calls::at_once`] in a time that others may wait for; 0 where it never does.
+    fn run_max(&self) -> usize {
+        0
+    }
+
+    /// Calls some records one after the other, on the calling thread; stops at one that is neither acknowledged nor skipped.
+    fn at_once(&mut self, _run: Run<'_>) -> AtOnce {
+        AtOnce::default()
+    }
+
     /// Begins a call. `origin` knows where its records come from.
     fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>);
 
@@ -42,6 +52,29 @@ pub trait Calls {
     fn maybe_ready(&self) -> bool;
 }
 
+/// Records of one partition that may be answered at once.
+#[derive(Debug)]
+pub struct Run<'a> {
+    /// What was fetched.
+    pub(crate) arena: &'a Arena,
+    /// So many of its first records have come before.
+    pub(crate) known: usize,
+    /// As in [`Delivery`].
+    pub(crate) owner: u64,
+    /// Where they come from.
+    pub(crate) origin: Arc<Origin>,
+}
+
+impl Run<'_> {
+    fn len(&self) -> usize {
+        self.arena.len().saturating_sub(self.known)
+    }
+
+    pub(crate) fn records(&self) -> impl Iterator<Item = Record> {
+        self.arena.records().skip(self.known)
+    }
+}
+
 /// Counts and acknowledges, at once and on the calling thread.
 #[derive(Debug, Default)]
 pub struct Discard {
@@ -50,6 +83,15 @@ pub struct Discard {
 }
 
 impl Calls for Discard {
+    fn run_max(&self) -> usize {
+        usize::MAX
+    }
+
+    fn at_once(&mut self, run: Run<'_>) -> AtOnce {
+        let records = u32::try_from(run.len()).unwrap_or(u32::MAX); // a poll batch is some thousand records at most
+        AtOnce { records, ..AtOnce::default() }
+    }
+
     fn start(&mut self, start: Start, _: Instant, _: &impl Fn(&Delivery) -> Arc<Origin>) {
         let done = |delivery: &Delivery| Finished { ticket: delivery.ticket, outcome: Outcome::Ack };
         match &start.deliveries {

@@ -9,8 +9,8 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command, Redrive, Run};
 use crate::config::{Config, invalid};
-use crate::handler::{BatchHandler, BlockingHandler, Handler};
-use crate::processor::{Batches, Blocking, Each, Embedded};
+use crate::handler::{BatchHandler, BlockingHandler, Handler, QuickHandler};
+use crate::processor::{Batches, Blocking, Each, Embedded, Quick};
 use crate::worker::{self, Ended};
 
 /// For the whole process, librdkafka and handlers included: the reason is in the workspace's Cargo.toml.
@@ -47,6 +47,11 @@ impl Program {
     /// A worker that gives each record to `handler`, on a thread that may block.
     pub fn blocking(handler: impl BlockingHandler) -> Self {
         Self { handler: Some(Arc::new(Blocking(Arc::new(handler)))) }
+    }
+
+    /// A worker that gives each record to `handler`, on the thread that reads.
+    pub fn quick(handler: impl QuickHandler) -> Self {
+        Self { handler: Some(Arc::new(Quick(Arc::new(handler)))) }
     }
 
     /// Does what the command line says. Takes over logging and the signals SIGTERM and SIGINT.

@@ -20,7 +20,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use penstock_engine::seam::{ArenaBuilder, Finished};
+use penstock_engine::seam::{Arena, ArenaBuilder, AtOnce, Finished, Tp};
 use penstock_engine::{Effect, Engine, Event, Instant};
 use penstock_kafka::consumer::FetchLimit;
 use penstock_kafka::{ErrorCode, KafkaError};
@@ -36,7 +36,7 @@ use crate::failure::Failure;
 use crate::forward::DeadLetters;
 use crate::kafka::KafkaIo;
 use crate::metrics::Metrics;
-use crate::processor::Calls;
+use crate::processor::{Calls, Run};
 
 /// The most that is taken from one partition before the others have their turn.
 const FETCH: FetchLimit = FetchLimit { max_records: 1024, max_bytes: 1 << 20 };
@@ -282,7 +282,11 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if !partition.may_be_read() {
             return false; // of one that failed nothing comes, and where it stands says nothing
         }
-        let most = if self.calls_in_progress > 0 { FETCH_BETWEEN_CALLS } else { FETCH };
+        let most = match (self.calls_in_progress > 0, self.calls.run_max()) {
+            (true, 0) => FETCH_BETWEEN_CALLS,
+            (false, 0) => FETCH,
+            (_, run) => FetchLimit { max_records: FETCH.max_records.min(run), ..FETCH },
+        };
         let Some(limit) = partition.fetch_limit(most) else { return false };
         if !unsignalled && !self.io.has_records(&partition.name) {
             return false;
@@ -295,8 +299,10 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if fetched.records > 0 {
             self.metrics.records_received.inc_by(fetched.records as u64);
             self.metrics.bytes_received.inc_by(fetched.bytes as u64);
+            let arena = arena.finish();
+            let at_once = self.answer_at_once(tp, seq, &arena, now);
             let range = 0..u32::try_from(arena.len()).unwrap_or(u32::MAX);
-            self.tell(Event::Records { tp, seq, arena: arena.finish(), range }, now);
+            self.tell(Event::Records { tp, seq, arena, range, at_once }, now);
             self.take_finished(now);
         }
         if fetched.empty
@@ -309,5 +315,19 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             self.partition_failed(tp, &error, now);
         }
         true
+    }
+
+    /// Has the first records of a fetch answered before the engine hears of them, where processor and engine allow it.
+    fn answer_at_once(&mut self, tp: Tp, seq: u64, arena: &Arena, now: Instant) -> AtOnce {
+        if self.calls.run_max() == 0 {
+            return AtOnce::default();
+        }
+        let Some(next) = self.engine.at_once(tp, seq, now) else { return AtOnce::default() };
+        let known = arena.records().take_while(|record| record.offset() < next.offset).count();
+        let mut at_once =
+            self.calls.at_once(Run { arena, known, owner: next.owner, origin: self.partitions.origin(tp) });
+        self.metrics.answered_at_once(&at_once);
+        at_once.records += u32::try_from(known).unwrap_or(u32::MAX); // a poll batch is some thousand records at most
+        at_once
     }
 }

@@ -13,8 +13,10 @@ const BATCH: &str = "500";
 pub(crate) enum Arm {
     /// A librdkafka poll loop that commits nothing: the ceiling for a client that does nothing else.
     Raw,
-    /// Penstock's worker: `discard` where there is no work, else a handler compiled in.
+    /// Penstock's worker with a handler compiled in: a quick one where there is no work, else an asynchronous one.
     Penstock,
+    /// The same with an asynchronous one where there is no work.
+    PenstockAsync,
     /// Penstock's worker with a processor over HTTP, one record a call.
     PenstockHttp,
     /// The same over a Unix socket.
@@ -43,9 +45,10 @@ pub(crate) struct Programs {
 
 impl Arm {
     /// All of them, in the order of the table.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::Raw,
         Self::Penstock,
+        Self::PenstockAsync,
         Self::PenstockHttp,
         Self::PenstockSocket,
         Self::PenstockBatch,
@@ -61,6 +64,7 @@ impl Arm {
         match self {
             Self::Raw => "raw poll loop",
             Self::Penstock => "Penstock",
+            Self::PenstockAsync => "Penstock, asynchronous handler",
             Self::PenstockHttp => "Penstock, HTTP, 64",
             Self::PenstockSocket => "Penstock, HTTP, 64, Unix socket",
             Self::PenstockBatch => "Penstock, HTTP, 64, batches",
@@ -91,7 +95,7 @@ impl Arm {
     /// for batches has no part where each record is a call, and the one for records none where they are sent together.
     pub(crate) fn plays(self, cell: &Cell) -> bool {
         match self {
-            Self::Raw => cell.task == Task::Wait && cell.work.is_zero(),
+            Self::Raw | Self::PenstockAsync => cell.task == Task::Wait && cell.work.is_zero(),
             Self::Penstock => cell.task == Task::Wait,
             Self::PenstockHttp | Self::PenstockSocket => cell.task == Task::Http,
             Self::PenstockBatch | Self::PenstockSameLane => cell.task == Task::HttpBatch,
@@ -139,7 +143,7 @@ impl Arm {
             Self::Raw => {
                 arguments(&programs.release.join("bench-raw"), &[bootstrap, topic, group, &cell.records.to_string()])
             }
-            Self::Penstock => worker(&[&work]),
+            Self::Penstock | Self::PenstockAsync => worker(&[&work]),
             Self::PenstockHttp | Self::PenstockSocket => worker(&["0", "64", server]),
             Self::PenstockBatch => worker(&["0", "64", server, &batch]),
             Self::PenstockSameLane => worker(&["0", "64", server, &same_lane]),
@@ -148,6 +152,9 @@ impl Arm {
             Self::Parallel100 => rival("parallel-consumer", "rivals.Parallel", "KEY", "100"),
             Self::Parallel1000 => rival("parallel-consumer", "rivals.Parallel", "KEY", "1000"),
         };
+        if cell.task == Task::Wait && cell.work.is_zero() {
+            command.env("HANDLER", if self == Self::PenstockAsync { "async" } else { "quick" });
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
         command
     }

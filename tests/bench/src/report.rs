@@ -38,8 +38,9 @@ loaded), so joining the group counts; those in Java say it at their first record
 that of the consumer's whole process. \"Of the ceiling\" is 1,000 keys divided by the time a record takes, or, where it takes none, the raw
 loop's median. Penstock runs with `onExhausted: Discard`: nothing fails but the sick keys of its own figures, and those are to cost others as
 little as they can. The raw loop is `BaseConsumer::poll` of rust-rdkafka over the same librdkafka, with the allocator that Penstock has. Where
-there is no work Penstock's processor is its own `discard`, and the rivals' is an empty listener, called for each record or batch. Where a
-record waits, Penstock's handler awaits a timer, as one does in asynchronous Rust; Spring's and Parallel Consumer's blocks its thread, as one
+there is no work everybody has an empty handler, called for each record, or by Spring's listener for batches for each batch; Penstock's is a
+`QuickHandler`, called on the thread that reads as the rivals' are, and beside it an asynchronous one, each call of which is a task of its
+own. Where a record waits, Penstock's handler awaits a timer, as one does in asynchronous Rust; Spring's and Parallel Consumer's blocks its thread, as one
 does in theirs.
 
 Spring Kafka and Parallel Consumer run at the settings that served them best here. In the cells with a server they call it as Penstock does,

@@ -12,7 +12,8 @@ use std::time::Instant as Clock;
 
 use penstock_engine::policy::Ordering;
 use penstock_engine::seam::{
-    Arena, ArenaBuilder, Assignment, CommitResult, Finished, Loaded, NewRecord, Outcome, PartitionRole, TopicId, Tp,
+    Arena, ArenaBuilder, Assignment, AtOnce, CommitResult, Finished, Loaded, NewRecord, Outcome, PartitionRole,
+    TopicId, Tp,
 };
 use penstock_engine::{Effect, Engine, Event, Instant, Policy};
 
@@ -114,7 +115,7 @@ fn run(ordering: Ordering, concurrency: u32) -> (f64, f64) {
         for number in 0..PARTITIONS {
             let arena = batch(first, &value);
             let range = 0..u32::try_from(arena.len()).unwrap_or(0);
-            shell.on(Event::Records { tp: Tp(number), seq: 1, arena, range });
+            shell.on(Event::Records { tp: Tp(number), seq: 1, arena, range, at_once: AtOnce::default() });
         }
     }
     let (wall, core) = (begun.elapsed().as_secs_f64(), on_core(begun) - core);

@@ -2,6 +2,7 @@
 
 mod answers;
 mod assignments;
+mod at_once;
 mod commits;
 mod drains;
 mod forwarding;
@@ -206,7 +207,9 @@ impl Engine {
                 self.weigh_slots(now);
             }
             Event::CheckpointLoaded { tp, seq, result } => self.checkpoint_loaded(tp, seq, result, now, effects),
-            Event::Records { tp, seq, arena, range } => self.records(tp, seq, &arena, range, now),
+            Event::Records { tp, seq, arena, range, at_once } => {
+                self.records(tp, seq, (&arena, range), at_once, now, effects);
+            }
             Event::Position { tp, seq, offset } => self.position(tp, seq, offset),
             Event::OffsetLost { tp, seq, start, end, topic_id } => {
                 self.offset_lost(tp, seq, start..end, topic_id, now, effects);

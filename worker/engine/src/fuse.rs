@@ -65,10 +65,10 @@ impl Fuse {
         self.partitions = partitions.max(1) as u64;
     }
 
-    /// A record was taken.
-    pub(crate) fn taken(&mut self, now: Instant) {
+    /// Records were taken.
+    pub(crate) fn taken(&mut self, records: u64, now: Instant) {
         if self.limits.is_some() {
-            self.second(now).taken += 1;
+            self.second(now).taken += records;
             self.probed(true);
         }
     }
@@ -211,7 +211,7 @@ mod tests {
                 letters += 1;
                 fuse.admits_dead_letter(letters % keys, ErrorClass::Rejected, now);
             } else {
-                fuse.taken(now);
+                fuse.taken(1, now);
             }
         }
         fuse.is_blown().is_some()
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn what_is_more_than_a_minute_old_does_not_count() {
         let mut fuse = Fuse::new(Some(LIMITS));
-        (0..10_000).for_each(|_| fuse.taken(at(1000)));
+        (0..10_000).for_each(|_| fuse.taken(1, at(1000)));
         let blew = |fuse: &mut Fuse, second: u64| {
             (0..251).any(|key| !fuse.admits_dead_letter(key, ErrorClass::Rejected, at(second * 1000)))
         };
@@ -263,7 +263,7 @@ mod tests {
         assert!(!fuse.admits(now), "one at a time");
         fuse.hears(call(serial));
         if taken {
-            fuse.taken(now);
+            fuse.taken(1, now);
         } else {
             assert!(!fuse.admits_dead_letter(1, ErrorClass::Rejected, now));
         }
@@ -291,7 +291,7 @@ mod tests {
         let mut fuse = blown();
         for serial in 0..50 {
             fuse.hears(call(serial));
-            fuse.taken(at(1_100));
+            fuse.taken(1, at(1_100));
             fuse.ended(call(serial), at(1_100));
         }
         assert!(fuse.is_blown().is_some());

@@ -144,6 +144,11 @@ impl Ledger {
         seq
     }
 
+    /// Whether an earlier owner did records that have not come yet.
+    pub(crate) fn has_carried(&self) -> bool {
+        !self.carried.is_empty()
+    }
+
     /// Enters a received record that is done already.
     pub(crate) fn push_done(&mut self, offset: i64, leader_epoch: i32) {
         self.pass(offset, leader_epoch);

@@ -1,5 +1,6 @@
 //! Everything the engine keeps of one partition.
 
+use core::ops::Range;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use crate::hash;
 use crate::lanes::{LaneId, Lanes};
 use crate::ledger::{Ledger, State};
 use crate::parking::Parking;
-use crate::seam::{Assignment, CommitId, PartitionRole, TopicId};
+use crate::seam::{Assignment, CommitId, Page, PartitionRole, TopicId};
 use crate::time::Instant;
 use crate::troubles::Troubles;
 use crate::usage::Usage;
@@ -204,6 +205,25 @@ impl Partition {
     /// Whether records of it may be started.
     pub(crate) fn may_start(&self) -> bool {
         self.phase == Phase::Flowing && self.commits.owner_known && self.commits.fence == Fence::Open
+    }
+
+    /// Whether nothing is known of records that have not come yet, nor of when they are due, and no call of an earlier assignment has a lane.
+    pub(crate) fn is_unprejudiced(&self) -> bool {
+        let known = !self.facts.is_empty() || !self.troubles.is_empty() || self.ledger.has_carried();
+        !known && self.stale_claims == 0 && self.role == PartitionRole::Source
+    }
+
+    /// Passes over records of a page that are done, or have come before. Returns how many have not.
+    pub(crate) fn pass_over(&mut self, page: &Page, places: Range<u32>) -> u32 {
+        let mut new = 0;
+        for index in places {
+            let offset = page.offset(index);
+            if !self.ledger.is_past(offset) {
+                self.ledger.push_done(offset, page.leader_epoch(index));
+                new += 1;
+            }
+        }
+        new
     }
 
     /// Which consumer group gave it: 0 for the source's, 1 for the delay topics'.

@@ -10,9 +10,11 @@
 //! - Call `on(Event::Tick, …)` no later than [`crate::Engine::next_wake`]. Waking early is harmless.
 //! - Every [`Effect::Start`] is answered by exactly one [`Finished`] for each of its tickets, in their order, also after a
 //!   cancel.
+//! - A processor that answers at once may be called before the engine is told of the records: [`crate::Engine::at_once`].
 //! - Every [`Effect::Forward`] is answered by exactly one [`Forwarded`], every [`Effect::Commit`] by one
 //!   [`Event::Committed`], every [`Effect::FetchCheckpoint`] by one [`Event::CheckpointLoaded`].
 
+mod at_once;
 mod effect;
 mod event;
 mod outcome;
@@ -20,6 +22,7 @@ mod page;
 mod parked;
 mod record;
 
+pub use at_once::{AtOnce, Next};
 pub use effect::{
     CallId, CommitId, Delivery, DeliveryList, Destination, Effect, Forward, ForwardId, Start, Ticket, Undelivered,
 };

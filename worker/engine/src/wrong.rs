@@ -64,6 +64,8 @@ pub(crate) enum Wrong {
     ParkingEndsAtFirstLetter,
     /// Does not read which keys its predecessor had parked.
     ParkedKeysLostOnRebalance,
+    /// Has records answered at once although others of their partition are left.
+    AtOnceBesideOthers,
     /// Takes a dead letter of an earlier assignment for one of the present, where the key is not parked.
     LateLetterCounts,
 }

@@ -48,6 +48,11 @@ impl Raw {
         Self { record: delivery.record.clone(), origin, attempt: delivery.attempt, owner: delivery.owner }
     }
 
+    /// At its first call.
+    pub(crate) const fn first_call(record: seam::Record, origin: Arc<Origin>, owner: u64) -> Self {
+        Self { record, origin, attempt: 1, owner }
+    }
+
     /// The key; `None` is null, which is not the same as empty.
     pub fn key(&self) -> Option<&[u8]> {
         self.record.key()

@@ -4,26 +4,33 @@
 //! wake-up and not for one a call.
 
 mod kinds;
+mod quick;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Ticket};
+use penstock_engine::seam::{
+    AtOnce, CallId, Delivery, DeliveryList, ErrorClass, Failure, Finished, Outcome, Start, Ticket,
+};
 use penstock_kafka::wake::{Inbox, Waker};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::Calls;
+use super::{Calls, Run};
 use crate::contract::request::Origin;
 use crate::handler::{Context, Raw};
 use crate::metrics::Metrics;
 
 pub(crate) use self::kinds::{Batches, Blocking, Each, Embedded};
+use self::quick::Pace;
+pub(crate) use self::quick::Quick;
 
 /// Longest time for a handler to say whether it is ready. Asked again after that.
 const READY_MAX: Duration = Duration::from_secs(10);
+/// For about so long a quick handler has the loop to itself: other partitions, answers and commits wait.
+const RUN_MAX: Duration = Duration::from_millis(1);
 
 /// Asks a handler for a sign of life.
 ///
@@ -47,6 +54,8 @@ pub struct EmbeddedProcessor {
     starter: mpsc::UnboundedSender<Vec<Call>>,
     shared: Arc<Shared>,
     tasks: Handle,
+    /// Of a quick handler.
+    pace: Pace,
 }
 
 #[derive(Debug)]
@@ -94,7 +103,7 @@ impl EmbeddedProcessor {
                 }
             }
         });
-        Self { handler, tokens: Vec::new(), started: Vec::new(), starter, shared, tasks }
+        Self { handler, tokens: Vec::new(), started: Vec::new(), starter, shared, tasks, pace: Pace::default() }
     }
 
     fn token(&mut self, call: CallId) -> CancellationToken {
@@ -109,6 +118,18 @@ impl EmbeddedProcessor {
 }
 
 impl Calls for EmbeddedProcessor {
+    fn run_max(&self) -> usize {
+        if self.handler.is_quick() { self.pace.records_within(RUN_MAX) } else { 0 }
+    }
+
+    fn at_once(&mut self, run: Run<'_>) -> AtOnce {
+        let mut raws = run.records().map(|record| Raw::first_call(record, Arc::clone(&run.origin), run.owner));
+        let began = std::time::Instant::now();
+        let answers = self.handler.at_once(&mut raws);
+        self.pace.took(answers.records + u32::from(answers.other.is_some()), began.elapsed());
+        answers
+    }
+
     fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {
         let deliveries = start.deliveries.as_slice();
         let began = std::time::Instant::now();
@@ -124,7 +145,9 @@ impl Calls for EmbeddedProcessor {
     }
 
     fn flush(&mut self) {
-        if !self.started.is_empty() {
+        if self.handler.is_quick() {
+            self.started.drain(..).for_each(|call| self.handler.start(call));
+        } else if !self.started.is_empty() {
             // The task ends with the runtime only; a call that is dropped reports itself.
             let _unstarted = self.starter.send(std::mem::take(&mut self.started));
         }
@@ -185,19 +208,20 @@ impl Drop for Unanswered {
         if self.tickets.is_empty() {
             return;
         }
-        let panicked = std::thread::panicking();
+        let unwinds = std::thread::panicking();
         let several = self.tickets.len() > 1;
         let finished = self.tickets.drain(..).map(|ticket| {
-            let panic = || Failure::new(ErrorClass::ServerError, "the handler panicked");
-            let outcome = match (panicked, several) {
-                (false, _) => Outcome::Cancelled,
-                (true, false) => Outcome::Retry(panic()),
-                (true, true) => Outcome::BatchFailed(panic()),
-            };
+            let outcome = if unwinds { panicked(several) } else { Outcome::Cancelled };
             Finished { ticket, outcome }
         });
         self.shared.finished.put(finished);
     }
+}
+
+/// What a panic says of a record, of several in a call.
+fn panicked(several: bool) -> Outcome {
+    let failure = Failure::new(ErrorClass::ServerError, "the handler panicked");
+    if several { Outcome::BatchFailed(failure) } else { Outcome::Retry(failure) }
 }
 
 #[cfg(test)]

@@ -36,6 +36,19 @@ fn every_record_is_done_once_per_success_whatever_happens() {
 }
 
 #[test]
+fn a_processor_that_answers_at_once_does_every_record_too() {
+    let mut at_once = 0;
+    for seed in 0..300 {
+        let mut world = World::new(seed, Chaos::all());
+        world.shell.calls.quick = true;
+        world.run_until_done();
+        assert!(world.stop().is_some(), "seed {seed}");
+        at_once += world.shell.calls.answered_at_once;
+    }
+    assert!(at_once > 300 * 10, "only {at_once} records were answered at once");
+}
+
+#[test]
 fn revoked_partitions_are_released_after_their_calls_and_commits() {
     let mut world = World::new(7, Chaos::none());
     world.run_for(Duration::from_millis(100));

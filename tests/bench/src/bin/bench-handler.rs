@@ -2,7 +2,7 @@
 //!
 //! With `WATCH=places:N` it says after N records how long a place in `delivery.concurrency` stayed empty between two calls. With
 //! `WATCH=healthy:N` it says, once N records of healthy keys are done, how long they took; `SICK=1` makes the keys below 10 fail
-//! always and those below 60 three times a record. With `PUT_OUT=batches` or `PUT_OUT=each` it does nothing but
+//! always and those below 60 three times a record. With `HANDLER=quick` or `HANDLER=async` it does nothing. With `PUT_OUT=batches` or `PUT_OUT=each` it does nothing but
 //! answer each record with an output.
 
 use std::collections::VecDeque;
@@ -12,7 +12,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_io::Timer;
 use penstock_worker::Program;
-use penstock_worker::handler::{Answer, BatchHandler, Context, Done, Failed, Handler, Output, Raw, Record};
+use penstock_worker::handler::{
+    Answer, BatchHandler, Context, Done, Failed, Handler, Output, QuickHandler, Raw, Record,
+};
 
 /// Keys below this always fail: one in a hundred of the topic's thousand.
 const POISON: u64 = 10;
@@ -72,6 +74,25 @@ impl Handler for Waits {
                 }
             }
         }
+        Ok(Done::Ack)
+    }
+}
+
+/// Has nothing to do.
+struct Idle;
+
+impl QuickHandler for Idle {
+    type Value = ();
+
+    fn handle(&self, _: Record<()>) -> Answer {
+        Ok(Done::Ack)
+    }
+}
+
+impl Handler for Idle {
+    type Value = ();
+
+    async fn handle(&self, _: Record<()>, _: Context) -> Answer {
         Ok(Done::Ack)
     }
 }
@@ -158,6 +179,11 @@ fn main() -> ExitCode {
     match variable("PUT_OUT").as_deref() {
         Some("batches") => return Program::batches(Echo).main(),
         Some(_) => return Program::each(Echo).main(),
+        None => {}
+    }
+    match variable("HANDLER").as_deref() {
+        Some("quick") => return Program::quick(Idle).main(),
+        Some(_) => return Program::each(Idle).main(),
         None => {}
     }
     let work = variable("WORK_MICROS").and_then(|text| text.parse().ok());

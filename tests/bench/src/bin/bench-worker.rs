@@ -1,4 +1,5 @@
-//! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work, `bench-handler`.
+//! Penstock's worker as an arm: writes a pipeline and becomes `penstock-worker`, or, where a record makes work or with `HANDLER=quick` or
+//! `HANDLER=async`, which make none, `bench-handler`.
 //! `bench-worker BOOTSTRAP TOPIC GROUP MICROS [CONCURRENCY [SERVER [BATCH]]]`: it calls the server at that port or, if it is a path, at that
 //! Unix socket, with a batch (the JSON of `delivery.batch`) by batches. With `OUTPUT=TOPIC` each record gives one for that topic, in the order of its partition, with
 //! `PUT_OUT=batches` a lane's next ones in one call, with `PUT_OUT=each` one record a call.
@@ -28,7 +29,9 @@ fn main() -> Result<(), Failure> {
         (Some(port), _) => {
             ("penstock-worker", json!({"type": "http", "http": {"url": format!("http://127.0.0.1:{port}/")}}))
         }
-        (None, "0") if std::env::var_os("OUTPUT").is_none() => ("penstock-worker", json!({"type": "discard"})),
+        (None, "0") if ["OUTPUT", "HANDLER"].iter().all(|name| std::env::var_os(name).is_none()) => {
+            ("penstock-worker", json!({"type": "discard"}))
+        }
         (None, _) => ("bench-handler", json!({"type": "embedded"})),
     };
     let concurrency: u32 = more.first().map_or(Ok(CONCURRENCY), |text| text.parse())?;

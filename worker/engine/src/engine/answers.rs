@@ -228,7 +228,7 @@ impl Engine {
     /// The fuse has seen a record taken.
     fn taken(&mut self, now: Instant) {
         let before = self.fuse.is_blown().is_some();
-        self.fuse.taken(now);
+        self.fuse.taken(1, now);
         self.tell_fuse(before);
     }
 

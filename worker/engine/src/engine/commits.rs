@@ -230,8 +230,7 @@ impl Engine {
     /// The same for what waits with nothing to commit, a blocked record say: no commit is overdue then, and the group may have given the
     /// partition away all the same. Where none was acknowledged for half a session, one is sent and awaited before anything starts.
     pub(super) fn ask_before_starts(&mut self, now: Instant) {
-        let half = self.policy.half_a_session();
-        let silent = self.contact.map(|contact| now.since(contact.heard) > half);
+        let silent = self.silent_groups(now);
         let wrong = self.breaks(Wrong::FenceIgnored) || self.breaks(Wrong::FenceOnlyTheUnanswered);
         if silent == [false; 2] || !self.has_ready() || wrong {
             return;
@@ -244,6 +243,12 @@ impl Engine {
                 self.next_round = now;
             }
         }
+    }
+
+    /// The groups that have acknowledged nothing for half a session: the source's, the delay topics'.
+    pub(super) fn silent_groups(&self, now: Instant) -> [bool; 2] {
+        let half = self.policy.half_a_session();
+        self.contact.map(|contact| now.since(contact.heard) > half)
     }
 
     /// How often a group hears of us while calls run.

@@ -9,7 +9,7 @@ use crate::lanes::{Joined, LaneId};
 use crate::ledger::State;
 use crate::partition::{Partition, Phase, of_offset};
 use crate::policy::Ordering;
-use crate::seam::{Arena, Effect, Page, PartitionRole, Tp};
+use crate::seam::{Arena, AtOnce, Effect, Page, PartitionRole, Tp};
 use crate::time::Instant;
 use crate::timers::Alarm;
 use crate::wrong::Wrong;
@@ -21,7 +21,15 @@ const CREDIT_SHARE: u64 = 4;
 const SPARE_SHARE: u64 = 8;
 
 impl Engine {
-    pub(super) fn records(&mut self, tp: Tp, seq: u64, arena: &Arena, range: Range<u32>, now: Instant) {
+    pub(super) fn records(
+        &mut self,
+        tp: Tp,
+        seq: u64,
+        (arena, range): (&Arena, Range<u32>),
+        at_once: AtOnce,
+        now: Instant,
+        effects: &mut Vec<Effect>,
+    ) {
         let ordering = self.policy.ordering;
         let overlap = self.may_overlap();
         let one_null_lane = self.breaks(Wrong::NullKeysShareALane);
@@ -31,13 +39,19 @@ impl Engine {
             self.counters.stray += u64::from(range.end - range.start);
             return;
         }
+        let (mut answered, mut done) = (at_once.records, 0);
         for (page, places) in arena.pages(range) {
-            let (records, mut together) = (places.end - places.start, 0);
+            let (records, together) = (places.end - places.start, page.weight_of(places.clone()));
+            partition.credit = partition.credit.saturating_sub(together);
+            let left = places.start + answered.min(records);
+            answered -= left - places.start;
+            done += partition.pass_over(page, places.start..left);
+            if left == places.end {
+                continue; // nothing of the page is needed
+            }
             let segment = partition.ledger.add_page(Arc::clone(page));
-            for index in places {
+            for index in left..places.end {
                 let (offset, leader_epoch, weight) = (page.offset(index), page.leader_epoch(index), page.weight(index));
-                together += u64::from(weight);
-                partition.credit = partition.credit.saturating_sub(u64::from(weight));
                 if partition.ledger.is_past(offset) {
                     self.counters.received_again += 1;
                     continue;
@@ -70,7 +84,12 @@ impl Engine {
             }
             partition.ledger.settle_page(segment, records, together);
         }
+        self.counters.received_again += u64::from(at_once.records - answered - done);
+        self.done_at_once(tp, done, at_once.skipped, now);
         self.wake(tp);
+        if let Some(outcome) = at_once.other {
+            self.answered_at_once(tp, outcome, now, effects);
+        }
         self.consider_credit(tp);
     }
 

@@ -81,7 +81,7 @@ impl Engine {
         self.policy.overlaps_writes() && overlaps() && !self.may_overlap()
     }
 
-    fn has_slot(&self) -> bool {
+    pub(super) fn has_slot(&self) -> bool {
         self.calls.len() < self.limiter.limit() && !self.taken.solo && self.has_place()
     }
 
@@ -123,11 +123,17 @@ impl Engine {
 
     /// Starts the usual call, of a record alone.
     fn start_one(&mut self, one: One, now: Instant, effects: &mut Vec<Effect>) {
-        let Some(attempt) = self.admit(one.tp, one.seq, now, effects) else { return };
-        let Some(delivery) = self.claim(one, attempt, None, now) else { return };
+        let Some(delivery) = self.call_one(one, now, effects) else { return };
         let (call, deadline) = (delivery.ticket.call, now + self.policy.timeout);
-        self.started(call, one.kind, now);
         effects.push(Effect::Start(Start { call, deadline, deliveries: DeliveryList::One(delivery) }));
+    }
+
+    /// Makes a call of a record alone, if it may be called.
+    pub(super) fn call_one(&mut self, one: One, now: Instant, effects: &mut Vec<Effect>) -> Option<Delivery> {
+        let attempt = self.admit(one.tp, one.seq, now, effects)?;
+        let delivery = self.claim(one, attempt, None, now)?;
+        self.started(delivery.ticket.call, one.kind, now);
+        Some(delivery)
     }
 
     fn start_group(&mut self, members: Vec<Member>, kind: Kind, now: Instant, effects: &mut Vec<Effect>) {

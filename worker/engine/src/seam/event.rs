@@ -4,7 +4,7 @@ use core::ops::Range;
 use core::time::Duration;
 use std::sync::Arc;
 
-use super::{Arena, CommitId, Failure, ForwardId, Outcome, Ticket, Tp};
+use super::{Arena, AtOnce, CommitId, Failure, ForwardId, Outcome, Ticket, Tp};
 use crate::time::Instant;
 
 /// Everything that can happen to a worker.
@@ -39,6 +39,8 @@ pub enum Event {
         arena: Arc<Arena>,
         /// Which of the arena's records are this partition's.
         range: Range<u32>,
+        /// How the first of them went, where [`crate::Engine::at_once`] has just allowed to call them.
+        at_once: AtOnce,
     },
     /// The consumer's position, read when the partition's queue ran empty: no record below it is still to come. It
     /// closes the hole that transaction markers or compaction leave at the end of a log.

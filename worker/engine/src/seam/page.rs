@@ -142,6 +142,15 @@ impl Page {
         self.payload(index).saturating_add(overhead)
     }
 
+    /// What some of its records weigh together.
+    pub(crate) fn weight_of(&self, places: Range<u32>) -> u64 {
+        if places.len() == self.len() {
+            self.weight_of_all()
+        } else {
+            places.map(|one| u64::from(self.weight(one))).sum()
+        }
+    }
+
     /// A page of some of its records alone, in the order in which they are named.
     pub(crate) fn only(&self, indexes: &[u32]) -> Self {
         let payload = indexes.iter().map(|index| self.payload(*index) as usize).sum();

@@ -163,6 +163,12 @@ impl Arena {
         Record::at(page, index)
     }
 
+    /// Its records, in their order.
+    pub fn records(&self) -> impl Iterator<Item = Record> {
+        let on_page = |page: &Arc<Page>| 0..u32::try_from(page.len()).unwrap_or(u32::MAX); // far fewer
+        self.pages.iter().flat_map(move |(_, page)| on_page(page).map(|index| Record { page: Arc::clone(page), index }))
+    }
+
     /// The pages that records of a range are on, each with the places of those on it.
     pub(crate) fn pages(&self, range: Range<u32>) -> impl Iterator<Item = (&Arc<Page>, Range<u32>)> {
         self.pages.iter().filter_map(move |(first, page)| {

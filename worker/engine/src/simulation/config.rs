@@ -16,6 +16,9 @@ pub(super) const WORKERS: usize = 2;
 /// Weight of a small record: the window of four records is four of these.
 pub(super) const RECORD_WEIGHT: u64 = 130;
 
+/// A stream of its own: what was drawn before there was such a processor stays as it was.
+const APART: u64 = 0x0061_745f_6f6e_6365;
+
 /// Two keys blow it, two good probes heal it.
 const SMALL_FUSE: Fuse = Fuse { percent_max: 40, keys_min: 2, head_start: 0, probes: 2 };
 
@@ -31,6 +34,8 @@ pub(super) struct Config {
     /// How far apart offsets are at most: compaction.
     pub(super) offset_step_max: usize,
     pub(super) records: usize,
+    /// The processor may answer at once.
+    pub(super) at_once: bool,
     /// Steps before the faults end.
     pub(super) steps: usize,
     /// Chances in a hundred.
@@ -113,7 +118,13 @@ impl Config {
             trouble: rng.pick(&[0, 20, 50]),
             restless: rng.pick(&[0, 5, 15]),
             sluggish: rng.pick(&[0, 50, 90]),
+            at_once: false,
         }
+    }
+
+    /// In some schedules the processor answers at once.
+    pub(super) fn draw_at_once(&mut self, seed: u64) {
+        self.at_once = Rng::new(seed ^ APART).percent(30);
     }
 
     /// Partitions in use.

@@ -65,14 +65,15 @@ impl World {
         }
         let (arena, seq) = (batch.finish(), held.seq.unwrap_or_default());
         // What an earlier assignment told of a record counts only where nothing before it had to be called again.
-        for index in received {
+        for index in received.iter().copied() {
             let held = &self.workers[worker].held[tp];
             if !held.answered.contains(&index) && !held.is_known(self.logs[tp].records[index].offset) {
                 self.forget_answers_behind(worker, tp, index);
             }
         }
         let range = 0..u32::try_from(arena.len()).unwrap();
-        self.on(worker, Event::Records { tp: number(tp), seq, arena, range })
+        let at_once = self.answer_at_once(worker, tp, &received)?;
+        self.on(worker, Event::Records { tp: number(tp), seq, arena, range, at_once })
     }
 
     pub(super) fn tell_position(&mut self, worker: usize, tp: usize) -> Checked {

@@ -77,6 +77,9 @@ pub(super) enum Reached {
     MetadataLimitLowered,
     MetadataLimitRaised,
     MetadataLimitToldLate,
+    AtOnce,
+    AtOnceFailed,
+    AtOnceInPart,
     End,
 }
 

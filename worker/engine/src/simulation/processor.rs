@@ -4,11 +4,12 @@ use core::time::Duration;
 
 use super::broker::Plan;
 use super::coverage::Reached;
-use super::truth::{Checked, is_aged, lane_of};
+use super::steps::number;
+use super::truth::{Checked, Violation, broken, is_aged, lane_of};
 use super::worker::{Call, Cancelled};
 use super::world::World;
 use crate::policy::OnExhausted;
-use crate::seam::{CallId, ErrorClass, Event, Failure, Finished, Outcome, Output, OutputRecord};
+use crate::seam::{AtOnce, CallId, ErrorClass, Event, Failure, Finished, Outcome, Output, OutputRecord};
 
 impl World {
     pub(super) fn can_finish(&self, worker: usize) -> bool {
@@ -75,15 +76,57 @@ impl World {
             } else {
                 self.outcome(worker, tp, index, call.seq)
             };
-            if !matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+            if !is_taken(&outcome) {
                 stopped.push(lane);
             }
-            self.learn(worker, &call, &outcome);
-            if matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip) {
+            self.heard(worker, (call.tp, call.index, call.seq), &outcome);
+            if is_taken(&outcome) {
                 self.workers[worker].fuse.taken += 1;
             }
             finished.push(Finished { ticket: call.ticket, outcome });
         }
+    }
+
+    /// The first of some records are answered before the engine is told of them, if it lets that be.
+    pub(super) fn answer_at_once(&mut self, worker: usize, tp: usize, received: &[usize]) -> Result<AtOnce, Violation> {
+        let mut at_once = AtOnce::default();
+        let seq = self.workers[worker].held[tp].seq.unwrap_or_default();
+        if !self.config.at_once {
+            return Ok(at_once);
+        }
+        self.notice_sleep(worker);
+        let Some(next) = self.workers[worker].engine.at_once(number(tp), seq, self.now) else { return Ok(at_once) };
+        for index in received.iter().copied() {
+            let record = &self.logs[tp].records[index];
+            if record.offset >= next.offset {
+                let (attempt, slow) = (1, matches!(record.plan, Plan::Hangs(_) | Plan::Breaks(_)));
+                if slow || self.rng.percent(15) {
+                    self.coverage.reach(Reached::AtOnceInPart);
+                    return Ok(at_once);
+                }
+                self.check_start(worker, (tp, index), attempt, None)?;
+                let (probe, fuse_probe) = (self.workers[worker].must_probe(), self.workers[worker].fuse.blown);
+                if probe || fuse_probe {
+                    return broken(
+                        "S11",
+                        format!("record {index} of {tp} is answered at once, and only a probe may be"),
+                    );
+                }
+                self.workers[worker].held[tp].started.insert(index);
+                let outcome = self.outcome(worker, tp, index, seq);
+                self.heard(worker, (tp, index, seq), &outcome);
+                if !is_taken(&outcome) {
+                    self.coverage.reach(Reached::AtOnceFailed);
+                    at_once.other = Some(outcome);
+                    return Ok(at_once);
+                }
+                self.workers[worker].fuse.taken += 1;
+                at_once.skipped += u32::from(matches!(outcome, Outcome::Skip));
+            }
+            at_once.records += 1;
+            self.coverage.reach(Reached::AtOnce);
+        }
+        Ok(at_once)
     }
 
     /// A cancelled call: mostly nothing is known, sometimes the answer was faster.
@@ -112,17 +155,17 @@ impl World {
     }
 
     /// Whether the circuit has to be open after this answer.
-    fn learn(&mut self, worker: usize, call: &Call, outcome: &Outcome) {
+    fn heard(&mut self, worker: usize, (tp, index, seq): (usize, usize, u64), outcome: &Outcome) {
         let shell = &mut self.workers[worker];
-        if shell.held[call.tp].seq != Some(call.seq) {
+        if shell.held[tp].seq != Some(seq) {
             return;
         }
         let opened = shell.must_probe();
         match outcome {
             Outcome::Cancelled | Outcome::ConnectionLost(_) => {}
             Outcome::Unavailable(_) => {
-                let lane = lane_of(&self.config, &self.logs[call.tp].records[call.index]);
-                shell.outage_lanes.insert((call.tp, lane, if lane.is_none() { call.index } else { 0 }));
+                let lane = lane_of(&self.config, &self.logs[tp].records[index]);
+                shell.outage_lanes.insert((tp, lane, if lane.is_none() { index } else { 0 }));
             }
             _ => shell.outage_lanes.clear(),
         }
@@ -246,4 +289,9 @@ impl World {
             self.workers[worker].fuse.condemn(tp, index);
         }
     }
+}
+
+/// Whether an answer is the last word on its record.
+const fn is_taken(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Ack | Outcome::AckWith(_) | Outcome::Skip)
 }

@@ -58,5 +58,6 @@ seeded_bugs! {
     a_follower_that_overtakes_its_parked_key: FollowerOvertakesParkedKey => "S5";
     a_parking_that_ends_at_its_first_letter: ParkingEndsAtFirstLetter => "S5";
     parked_keys_lost_on_rebalance: ParkedKeysLostOnRebalance => "S5";
+    answers_at_once_beside_others: AtOnceBesideOthers => "S5" | "S7" | "S2" | "S8";
     a_late_letter_that_counts: LateLetterCounts => "S2" | "S5" | "S8" | "S7" | "L1";
 }

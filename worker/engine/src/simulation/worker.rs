@@ -209,9 +209,9 @@ impl Held {
 /// One line of a replayed schedule.
 pub(super) fn describe(event: &Event) -> String {
     match event {
-        Event::Records { tp, seq, arena, range } => {
+        Event::Records { tp, seq, arena, range, at_once } => {
             let offsets: Vec<i64> = range.clone().map(|index| arena.offset(index)).collect();
-            format!("Records {} seq {seq} {offsets:?}", tp.0)
+            format!("Records {} seq {seq} {offsets:?} {at_once:?}", tp.0)
         }
         other => format!("{other:?}"),
     }

@@ -11,7 +11,7 @@ use super::fuse::FuseTruth;
 use super::rng::Rng;
 use super::truth::{self, Checked, Truth, Violation, broken, lane_of, place, violated};
 use super::worker::{Call, Cancelled, PendingCommit, PendingForward, Worker, describe};
-use crate::seam::{Delivery, Destination, Effect, ErrorClass, Event, Forward, Start, Tp, Undelivered};
+use crate::seam::{CallId, Delivery, Destination, Effect, ErrorClass, Event, Forward, Start, Tp, Undelivered};
 use crate::time::Instant;
 use crate::wrong::Wrong;
 
@@ -41,6 +41,9 @@ impl World {
         // A wrong engine is caught in the world that it was made for.
         if wrong.is_none() {
             config.draw_limits(seed);
+        }
+        if wrong.is_none() || wrong == Some(Wrong::AtOnceBesideOthers) {
+            config.draw_at_once(seed);
         }
         let mut coverage = Coverage::new();
         let logs = core::array::from_fn(|tp| {
@@ -100,7 +103,7 @@ impl World {
 
     /// A worker that slept for half a session must not trust what it owned, and one that was not woken for half of a call's time has no
     /// verdict on that call.
-    fn notice_sleep(&mut self, worker: usize) {
+    pub(super) fn notice_sleep(&mut self, worker: usize) {
         let (now, half) = (self.now, self.config.policy.session_timeout / 2);
         let half_a_call = self.config.policy.timeout / 2;
         let shell = &mut self.workers[worker];
@@ -192,7 +195,7 @@ impl World {
         for delivery in start.deliveries.as_slice() {
             let tp = delivery.tp.index();
             let index = self.logs[tp].index_of(delivery.record.offset()).unwrap();
-            let seq = self.check_start(worker, delivery, index)?;
+            let seq = self.check_start(worker, (tp, index), delivery.attempt, Some(delivery.ticket.call))?;
             let shell = &mut self.workers[worker];
             shell.calls.iter_mut().for_each(|call| call.alone = false);
             let call = delivery.ticket.call;
@@ -225,9 +228,15 @@ impl World {
         Ok(())
     }
 
-    /// S5, S6, S7, S10, S12 at the moment that a call is decided. Returns the assignment it belongs to.
-    fn check_start(&self, worker: usize, delivery: &Delivery, index: usize) -> Result<u64, Violation> {
-        let (tp, offset, attempt) = (delivery.tp.index(), delivery.record.offset(), delivery.attempt);
+    /// S5, S6, S7, S10, S12 at the moment that a call is decided, or is over already. Returns the assignment it belongs to.
+    pub(super) fn check_start(
+        &self,
+        worker: usize,
+        (tp, index): (usize, usize),
+        attempt: u32,
+        id: Option<CallId>,
+    ) -> Result<u64, Violation> {
+        let offset = self.logs[tp].records[index].offset;
         let (shell, fate) = (&self.workers[worker], &self.truth.fates[tp][index]);
         let held = &shell.held[tp];
         let Some(seq) = held.seq.filter(|_| held.received.contains(&index)) else {
@@ -239,7 +248,7 @@ impl World {
         let lane = |index: usize| lane_of(&self.config, &self.logs[tp].records[index]);
         let same_lane = |other: usize| lane(index).is_some() && lane(index) == lane(other);
         let together = |call: &Call| {
-            let behind = call.ticket.call == delivery.ticket.call && call.index < index;
+            let behind = Some(call.ticket.call) == id && call.index < index;
             self.config.policy.batch.same_lane && behind
         };
         let excludes =
@@ -251,10 +260,10 @@ impl World {
             let other = self.logs[tp].records[call.index].offset;
             return broken("S5", format!("{offset} of {tp} is started while {other} of its key runs"));
         }
-        if shell.must_probe() && shell.calls.iter().any(|call| call.probe && call.ticket.call != delivery.ticket.call) {
+        if shell.must_probe() && shell.calls.iter().any(|call| call.probe && Some(call.ticket.call) != id) {
             return broken("S11", format!("{offset} of {tp} is started beside a probe"));
         }
-        let beside = |call: &Call| call.fuse_probe && call.ticket.call != delivery.ticket.call;
+        let beside = |call: &Call| call.fuse_probe && Some(call.ticket.call) != id;
         if shell.fuse.blown && shell.calls.iter().any(beside) {
             return broken("fuse", format!("{offset} of {tp} is started beside a probe"));
         }

@@ -10,8 +10,8 @@
 use std::time::Duration;
 
 use penstock_engine::seam::{
-    ArenaBuilder, Assignment, CommitId, CommitResult, Delivery, ErrorClass, Failure, Finished, ForwardId, Loaded,
-    NewRecord, Outcome, PartitionRole, TopicId, Tp,
+    ArenaBuilder, Assignment, AtOnce, CommitId, CommitResult, Delivery, ErrorClass, Failure, Finished, ForwardId,
+    Loaded, NewRecord, Outcome, PartitionRole, TopicId, Tp,
 };
 use penstock_engine::{Effect, Engine, Event, Instant, Policy};
 
@@ -96,13 +96,28 @@ impl Stage {
 
     /// Records of a partition come, by offset and key.
     pub(crate) fn receive_of(&mut self, tp: Tp, records: impl IntoIterator<Item = (i64, String)>) {
+        self.hand_over(tp, records, AtOnce::default());
+    }
+
+    /// Records come of which the first have been answered.
+    pub(crate) fn receive_answered(&mut self, records: impl IntoIterator<Item = (i64, String)>, at_once: AtOnce) {
+        assert!(self.next().is_some(), "they may not be");
+        self.hand_over(TP, records, at_once);
+    }
+
+    /// From which offset on records may be answered before the engine is told of them.
+    pub(crate) fn next(&mut self) -> Option<i64> {
+        self.engine.at_once(TP, self.seq, self.now).map(|next| next.offset)
+    }
+
+    fn hand_over(&mut self, tp: Tp, records: impl IntoIterator<Item = (i64, String)>, at_once: AtOnce) {
         let (mut arena, mut count) = (ArenaBuilder::default(), 0);
         for (offset, key) in records {
             arena.push(NewRecord { offset, key: Some(key.as_bytes()), ..NewRecord::default() }).expect("room");
             count += 1;
         }
         self.credit = self.credit.saturating_sub(arena.weight());
-        self.tell(Event::Records { tp, seq: self.seq, arena: arena.finish(), range: 0..count });
+        self.tell(Event::Records { tp, seq: self.seq, arena: arena.finish(), range: 0..count, at_once });
     }
 
     /// Reading found that its offset is not in the log.
@@ -175,6 +190,11 @@ impl Stage {
             self.tell(Event::Tick);
         }
         self.now = until;
+    }
+
+    /// Which attempt each of the calls that run is for its first record.
+    pub(crate) fn attempts(&self) -> Vec<u32> {
+        self.running.iter().filter_map(|call| call.first()).map(|one| one.attempt).collect()
     }
 
     /// What runs, call by call.

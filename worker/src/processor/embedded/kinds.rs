@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use penstock_engine::seam::{ErrorClass, Failure, Outcome};
+use penstock_engine::seam::{AtOnce, ErrorClass, Failure, Outcome};
 
 use super::{Call, Unanswered};
 use crate::handler::answer::outcome;
@@ -13,7 +13,17 @@ use crate::handler::{Answer, BatchHandler, BlockingHandler, Context, Failed, Han
 
 /// A handler of any kind.
 pub(crate) trait Embedded: Send + Sync + fmt::Debug + 'static {
-    /// Starts a call; on the runtime's threads.
+    /// Whether it answers on the calling thread, before [`Embedded::start`] returns, and by [`Embedded::at_once`].
+    fn is_quick(&self) -> bool {
+        false
+    }
+
+    /// Answers records one after the other until one is neither acknowledged nor skipped.
+    fn at_once(&self, _records: &mut dyn Iterator<Item = Raw>) -> AtOnce {
+        AtOnce::default()
+    }
+
+    /// Starts a call; on the runtime's threads, unless it is quick.
     fn start(&self, call: Call);
 
     /// Whether calls may come.
@@ -143,7 +153,7 @@ impl<H: BlockingHandler> Embedded for Blocking<H> {
     }
 }
 
-fn undecodable(error: &Undecodable) -> Outcome {
+pub(super) fn undecodable(error: &Undecodable) -> Outcome {
     Outcome::Reject(Failure::new(ErrorClass::Rejected, &error.to_string()))
 }
 

@@ -9,7 +9,9 @@ use penstock_kafka::wake::{Sleeper, pair};
 use tokio::runtime::Runtime;
 
 use super::*;
-use crate::handler::{Answer, BatchHandler, BlockingHandler, Done, Failed, Handler, Json, Output, Record};
+use crate::handler::{
+    Answer, BatchHandler, BlockingHandler, Done, Failed, Handler, Json, Output, QuickHandler, Record,
+};
 
 /// What the loop has of a handler, and the loop's sleep.
 struct Loop {
@@ -218,6 +220,80 @@ fn a_blocking_handler_holds_its_call_until_it_returns() {
     calls.calls.cancel(CALL);
     assert!(matches!(calls.finished(1)[0], Outcome::Ack), "what it did counts");
     assert!(returned.load(SeqCst));
+}
+
+/// Takes numbers, and so long for each.
+struct Numbers {
+    seen: AtomicU32,
+    takes: Duration,
+}
+
+impl QuickHandler for Numbers {
+    type Value = Json<i32>;
+
+    fn handle(&self, record: Record<Json<i32>>) -> Answer {
+        assert_eq!((record.owner(), record.topic()), (5, "orders"));
+        self.seen.fetch_add(1, SeqCst);
+        let began = std::time::Instant::now();
+        while began.elapsed() < self.takes {
+            std::thread::yield_now();
+        }
+        match record.value.0 {
+            0 => Ok(Done::Skip),
+            1.. => Ok(Done::Ack),
+            -1 => Err(Failed::retry("negative")),
+            _ => panic!("as told"),
+        }
+    }
+}
+
+fn numbers(takes: Duration) -> (Loop, Arc<Numbers>) {
+    let numbers = Arc::new(Numbers { seen: AtomicU32::new(0), takes });
+    (with(Quick(Arc::clone(&numbers))), numbers)
+}
+
+impl Loop {
+    /// What becomes of a fetch of which the first record has come before.
+    fn at_once(&mut self, values: &[&str]) -> AtOnce {
+        let mut arena = ArenaBuilder::default();
+        for (offset, value) in (40_i64..).zip(values) {
+            arena.push(NewRecord { offset, value: Some(value.as_bytes()), ..NewRecord::default() }).unwrap();
+        }
+        let origin = Arc::new(Origin::new("orders".into(), 6, "cluster", "topic-id"));
+        self.calls.at_once(Run { arena: &arena.finish(), known: 1, owner: 5, origin })
+    }
+}
+
+#[test]
+fn a_quick_handler_answers_at_once_up_to_a_record_that_fails() {
+    let told = |values: &[&str]| {
+        let (mut calls, numbers) = numbers(Duration::ZERO);
+        let AtOnce { records, skipped, other } = calls.at_once(values);
+        (records, skipped, words(other.as_slice()), numbers.seen.load(SeqCst))
+    };
+    assert_eq!(told(&["9", "1", "0", "2"]), (3, 1, vec![], 3));
+    assert_eq!(told(&["9", "1", "-1", "2"]), (1, 0, vec!["retry"], 2));
+    assert_eq!(told(&["9", "1", "2", "-2", "3"]), (2, 0, vec!["retry"], 3), "a panic");
+    assert_eq!(told(&["9", "1", "x", "2"]), (1, 0, vec!["reject"], 1), "it cannot be decoded");
+}
+
+#[test]
+fn a_quick_handler_that_is_called_like_any_other_answers_before_the_loop_goes_on() {
+    let (mut calls, numbers) = numbers(Duration::ZERO);
+    calls.start(&[Some("1")]);
+    assert!(calls.calls.maybe_ready() && numbers.seen.load(SeqCst) == 1);
+    assert_eq!(words(&calls.finished(1)), ["ack"]);
+    calls.start(&[Some("-2")]);
+    assert_eq!(words(&calls.finished(1)), ["retry"], "a panic");
+}
+
+#[test]
+fn a_quick_handler_that_is_slow_is_given_less_at_once() {
+    let (mut calls, _) = numbers(Duration::from_millis(3));
+    let first = calls.calls.run_max();
+    assert!(first > 1 && with(Batches(Arc::new(Batch))).calls.run_max() == 0);
+    assert_eq!(calls.at_once(&["9", "1"]).records, 1);
+    assert_eq!(calls.calls.run_max(), 1);
 }
 
 struct Batch;

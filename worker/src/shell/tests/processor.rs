@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use penstock_engine::Instant;
-use penstock_engine::seam::{CallId, Delivery, ErrorClass, Failure, Finished, Outcome, Start};
+use penstock_engine::seam::{AtOnce, CallId, Delivery, ErrorClass, Failure, Finished, Outcome, Start};
 
 use super::world::{Chance, Truth, is_poison, key_of};
 use crate::contract::request::Origin;
-use crate::processor::Calls;
+use crate::processor::{Calls, Run};
 
 #[derive(Debug)]
 struct Running {
@@ -34,6 +34,10 @@ pub(super) struct ModelProcessor {
     pub(super) stuck: bool,
     /// What it says, whatever comes.
     pub(super) says: Option<Says>,
+    /// It takes no time, and answers records of a fetch at once until it has had enough.
+    pub(super) quick: bool,
+    /// How many records it has answered at once.
+    pub(super) answered_at_once: u64,
     running: BTreeMap<CallId, Running>,
     chance: Chance,
     truth: Rc<RefCell<Truth>>,
@@ -42,7 +46,16 @@ pub(super) struct ModelProcessor {
 impl ModelProcessor {
     pub(super) fn new(seed: u64, truth: Rc<RefCell<Truth>>) -> Self {
         let chance = Chance::new(seed ^ 0xCA11);
-        Self { now: Instant::ZERO, stuck: false, says: None, running: BTreeMap::new(), chance, truth }
+        Self {
+            now: Instant::ZERO,
+            stuck: false,
+            says: None,
+            quick: false,
+            answered_at_once: 0,
+            running: BTreeMap::new(),
+            chance,
+            truth,
+        }
     }
 
     fn outcome(&mut self, offset: i64) -> Outcome {
@@ -60,13 +73,39 @@ impl ModelProcessor {
 }
 
 impl Calls for ModelProcessor {
+    fn run_max(&self) -> usize {
+        if self.quick { 16 } else { 0 }
+    }
+
+    fn at_once(&mut self, run: Run<'_>) -> AtOnce {
+        let mut at_once = AtOnce::default();
+        for record in run.records() {
+            let place = (run.origin.partition, record.offset());
+            let busy = self.running.values().any(|running| running.record.0 == place.0);
+            assert!(!busy, "S5: {place:?} is called beside others of its partition");
+            if self.stuck || self.chance.one_in(20) {
+                break;
+            }
+            match self.outcome(place.1) {
+                Outcome::Ack => self.truth.borrow_mut().took(place),
+                other => {
+                    at_once.other = Some(other);
+                    break;
+                }
+            }
+            at_once.records += 1;
+            self.answered_at_once += 1;
+        }
+        at_once
+    }
+
     fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {
         let [delivery] = start.deliveries.as_slice() else { panic!("one record a call") };
         let (partition, offset) = (origin(delivery).partition, delivery.record.offset());
         let same_key = |running: &Running| running.record.0 == partition && key_of(running.record.1) == key_of(offset);
         assert!(!self.running.values().any(same_key), "S5: two calls at once for the key of {partition}/{offset}");
         assert_eq!(delivery.record.key().unwrap(), key_of(offset).to_be_bytes());
-        let took = Duration::from_millis(self.chance.below(12));
+        let took = Duration::from_millis(self.chance.below(if self.quick { 1 } else { 12 }));
         let finished = Finished { ticket: delivery.ticket, outcome: self.outcome(offset) };
         let running = Running { ends: now + took, finished, record: (partition, offset) };
         assert!(self.running.insert(start.call, running).is_none(), "the slot was free");
@@ -87,13 +126,7 @@ impl Calls for ModelProcessor {
         };
         for (_, running) in self.running.extract_if(.., |_, running| over(running)) {
             if matches!(running.finished.outcome, Outcome::Ack) {
-                let (partition, offset) = running.record;
-                let mut truth = self.truth.borrow_mut();
-                if truth.done.insert(running.record) {
-                    let last = truth.last.entry((partition, key_of(offset))).or_insert(-1);
-                    assert!(*last < offset, "S5: {partition}/{offset} succeeded after {last}");
-                    *last = offset;
-                }
+                self.truth.borrow_mut().took(running.record);
             }
             into.push(running.finished);
         }

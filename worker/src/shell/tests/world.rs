@@ -74,6 +74,17 @@ pub(super) struct Truth {
     pub(super) last: BTreeMap<(i32, i64), i64>,
 }
 
+impl Truth {
+    /// The processor has taken a record, perhaps once more.
+    pub(super) fn took(&mut self, (partition, offset): (i32, i64)) {
+        if self.done.insert((partition, offset)) {
+            let last = self.last.entry((partition, key_of(offset))).or_insert(-1);
+            assert!(*last < offset, "S5: {partition}/{offset} succeeded after {last}");
+            *last = offset;
+        }
+    }
+}
+
 pub(super) fn key_of(offset: i64) -> i64 {
     offset % KEYS
 }
