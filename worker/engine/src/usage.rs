@@ -54,6 +54,12 @@ impl Usage {
         self.slots -= u32::from(gives_slot);
     }
 
+    /// So many slots were taken for that time, which is over.
+    pub(crate) fn took(&mut self, time: Duration, slots: u32) {
+        let weighed = nanos(time).saturating_mul(u64::from(slots) * self.weight) / WHOLE;
+        self.busy_nanos = self.busy_nanos.saturating_add(weighed);
+    }
+
     /// From now on a busy slot counts for so many 1/1024.
     pub(crate) fn weigh(&mut self, weight: u64, now: Instant) {
         self.accrue(now);

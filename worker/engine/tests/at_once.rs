@@ -4,6 +4,7 @@ mod stage;
 
 use std::time::Duration;
 
+use penstock_crds::checkpoint::{Place, decode};
 use penstock_engine::Policy;
 use penstock_engine::policy::{OnExhausted, Ordering};
 use penstock_engine::seam::{AtOnce, ErrorClass, Outcome};
@@ -59,6 +60,19 @@ fn what_fails_is_charged_its_first_attempt_and_its_partition_goes_the_usual_way_
         }
         assert_eq!(stage.next(), Some(6));
     }
+}
+
+/// The operator's estimate of capacity is records by busy slots.
+#[test]
+fn while_records_are_answered_at_once_every_slot_is_busy() {
+    let mut stage = stage(Policy { concurrency: 8, ..Policy::default() });
+    stage.receive_answered(records(0..100), AtOnce { took: Duration::from_millis(30), ..done(100) });
+    stage.pass(Duration::from_secs(5));
+    let (offset, leader_epoch, text) = &stage.committed;
+    let (offset, leader_epoch) = (*offset, *leader_epoch);
+    let place = Place { cluster_id: "cluster", topic_id: 1, partition: 0, offset, leader_epoch };
+    let counters = decode(text, &place).expect("it is ours").counters.expect("it is of a worker");
+    assert_eq!((counters.processed, counters.busy_millis), (100, 8 * 30));
 }
 
 #[test]

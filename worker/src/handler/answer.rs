@@ -158,6 +158,13 @@ pub(crate) fn outcome(answer: Answer, raw: &Raw, output: bool) -> Outcome {
             let records = outputs.into_iter().map(|output| output.record(raw)).collect();
             Outcome::AckWith(Box::new(seam::Output { records }))
         }
+        answer => without_output(answer),
+    }
+}
+
+/// The same where nothing is put out.
+pub(crate) fn without_output(answer: Answer) -> Outcome {
+    match answer {
         Ok(Done::Ack | Done::Output(_)) => Outcome::Ack,
         Ok(Done::Skip) => Outcome::Skip,
         Err(failed) => failed.outcome(false),

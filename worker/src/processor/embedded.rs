@@ -123,11 +123,11 @@ impl Calls for EmbeddedProcessor {
     }
 
     fn at_once(&mut self, run: Run<'_>) -> AtOnce {
-        let mut raws = run.records().map(|record| Raw::first_call(record, Arc::clone(&run.origin), run.owner));
         let began = std::time::Instant::now();
-        let answers = self.handler.at_once(&mut raws);
-        self.pace.took(answers.records + u32::from(answers.other.is_some()), began.elapsed());
-        answers
+        let answers = self.handler.at_once(&run);
+        let took = began.elapsed();
+        self.pace.took(answers.records + u32::from(answers.other.is_some()), took);
+        AtOnce { took, ..answers }
     }
 
     fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {

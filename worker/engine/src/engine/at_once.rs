@@ -5,6 +5,8 @@
 //! an order of each of its keys, and the frontier is behind the last record. So the shell may call the processor first and tell the engine
 //! afterwards. Whatever else there is (a retry, a fence, an open circuit, a place that is taken) has them go the usual way.
 
+use core::time::Duration;
+
 use super::picks::One;
 use super::{Engine, Processor};
 use crate::calls::Kind;
@@ -32,8 +34,10 @@ impl Engine {
             .then(|| Next { offset: partition.ledger.next_offset(), owner: partition.owner })
     }
 
-    /// So many records of a partition were done as they came.
-    pub(super) fn done_at_once(&mut self, tp: Tp, records: u32, skipped: u32, now: Instant) {
+    /// So many records of a partition were done as they came. While the processor had the loop, no slot was free: a worker whose records are
+    /// all answered at once is full when they take all of its time.
+    pub(super) fn done_at_once(&mut self, tp: Tp, records: u32, (skipped, took): (u32, Duration), now: Instant) {
+        self.partitions[tp.index()].usage.took(took, self.limiter.limit());
         if records == 0 {
             return;
         }

@@ -85,7 +85,7 @@ impl Engine {
             partition.ledger.settle_page(segment, records, together);
         }
         self.counters.received_again += u64::from(at_once.records - answered - done);
-        self.done_at_once(tp, done, at_once.skipped, now);
+        self.done_at_once(tp, done, (at_once.skipped, at_once.took), now);
         self.wake(tp);
         if let Some(outcome) = at_once.other {
             self.answered_at_once(tp, outcome, now, effects);

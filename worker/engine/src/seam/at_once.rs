@@ -1,5 +1,7 @@
 //! Records that are answered before the engine is told of them.
 
+use core::time::Duration;
+
 use super::Outcome;
 
 /// From where on records of a partition may be answered before the engine is told of them: [`crate::Engine::at_once`].
@@ -18,6 +20,8 @@ pub struct AtOnce {
     pub records: u32,
     /// So many of them were skipped.
     pub skipped: u32,
+    /// How long all of it took. Meanwhile the worker did nothing else.
+    pub took: Duration,
     /// The answer for the one behind them, where that is another. Those behind it were not called.
     pub other: Option<Outcome>,
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use penstock_engine::seam::{AtOnce, ErrorClass, Failure, Outcome};
 
-use super::{Call, Unanswered};
+use super::{Call, Run, Unanswered};
 use crate::handler::answer::outcome;
 use crate::handler::{Answer, BatchHandler, BlockingHandler, Context, Failed, Handler, Raw, Record, Undecodable};
 
@@ -19,7 +19,7 @@ pub(crate) trait Embedded: Send + Sync + fmt::Debug + 'static {
     }
 
     /// Answers records one after the other until one is neither acknowledged nor skipped.
-    fn at_once(&self, _records: &mut dyn Iterator<Item = Raw>) -> AtOnce {
+    fn at_once(&self, _run: &Run<'_>) -> AtOnce {
         AtOnce::default()
     }
 

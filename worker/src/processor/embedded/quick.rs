@@ -10,8 +10,8 @@ use std::time::Duration;
 use penstock_engine::seam::{AtOnce, Outcome};
 
 use super::kinds::undecodable;
-use super::{Call, Embedded, panicked};
-use crate::handler::answer::outcome;
+use super::{Call, Embedded, Run, panicked};
+use crate::handler::answer::{outcome, without_output};
 use crate::handler::{Failed, QuickHandler, Raw, Record};
 
 /// Records that are answered at once before it is known how long they take.
@@ -21,13 +21,19 @@ const FIRST_RUN: usize = 16;
 pub(crate) struct Quick<H>(pub(crate) Arc<H>);
 
 impl<H: QuickHandler> Quick<H> {
-    fn answer(&self, raw: &Raw, has_output: bool) -> Outcome {
-        let answer = || match Record::decode(raw.clone()) {
-            Ok(record) => outcome(self.0.handle(record), raw, has_output),
+    /// Answers where nothing is put out.
+    fn answer(&self, raw: Raw) -> Outcome {
+        match Record::decode(raw) {
+            Ok(record) => without_output(self.0.handle(record)),
             Err(error) => undecodable(&error),
-        };
-        // A handler that panics is one whose record failed, here as on a thread of its own.
-        catch_unwind(AssertUnwindSafe(answer)).unwrap_or_else(|_| panicked(false))
+        }
+    }
+
+    fn answer_with_output(&self, raw: &Raw) -> Outcome {
+        match Record::decode(raw.clone()) {
+            Ok(record) => outcome(self.0.handle(record), raw, true),
+            Err(error) => undecodable(&error),
+        }
     }
 }
 
@@ -36,26 +42,30 @@ impl<H: QuickHandler> Embedded for Quick<H> {
         true
     }
 
-    fn at_once(&self, records: &mut dyn Iterator<Item = Raw>) -> AtOnce {
+    fn at_once(&self, run: &Run<'_>) -> AtOnce {
         let mut at_once = AtOnce::default();
-        for raw in records {
-            match self.answer(&raw, false) {
-                Outcome::Ack => {}
-                Outcome::Skip => at_once.skipped += 1,
-                other => {
-                    at_once.other = Some(other);
-                    break;
+        let answer_all = || {
+            for record in run.records() {
+                match self.answer(Raw::first_call(record, Arc::clone(&run.origin), run.owner)) {
+                    Outcome::Ack => {}
+                    Outcome::Skip => at_once.skipped += 1,
+                    other => return at_once.other = Some(other),
                 }
+                at_once.records += 1;
             }
-            at_once.records += 1;
+        };
+        if catch_unwind(AssertUnwindSafe(answer_all)).is_err() {
+            at_once.other = Some(panicked(false)); // here as on a thread of its own
         }
         at_once
     }
 
     fn start(&self, mut call: Call) {
         let raws = call.take();
-        let outcomes = raws.iter().map(|raw| self.answer(raw, call.unanswered.has_output())).collect();
-        call.unanswered.answer(outcomes);
+        let has_output = call.unanswered.has_output();
+        let answer = |raw: Raw| if has_output { self.answer_with_output(&raw) } else { self.answer(raw) };
+        let caught = |raw| catch_unwind(AssertUnwindSafe(|| answer(raw))).unwrap_or_else(|_| panicked(false));
+        call.unanswered.answer(raws.into_iter().map(caught).collect());
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> {

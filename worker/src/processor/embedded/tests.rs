@@ -268,7 +268,7 @@ impl Loop {
 fn a_quick_handler_answers_at_once_up_to_a_record_that_fails() {
     let told = |values: &[&str]| {
         let (mut calls, numbers) = numbers(Duration::ZERO);
-        let AtOnce { records, skipped, other } = calls.at_once(values);
+        let AtOnce { records, skipped, other, .. } = calls.at_once(values);
         (records, skipped, words(other.as_slice()), numbers.seen.load(SeqCst))
     };
     assert_eq!(told(&["9", "1", "0", "2"]), (3, 1, vec![], 3));
