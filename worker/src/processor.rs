@@ -7,6 +7,7 @@ mod http;
 mod spans;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use penstock_engine::Instant;
 use penstock_engine::seam::{Arena, AtOnce, CallId, Delivery, DeliveryList, Finished, Outcome, Record, Start};
@@ -28,6 +29,11 @@ pub trait Calls {
     /// Calls some records one after the other, on the calling thread; stops at one that is neither acknowledged nor skipped.
     fn at_once(&mut self, _run: Run<'_>) -> AtOnce {
         AtOnce::default()
+    }
+
+    /// For how long it has had the calling thread since it was last asked, with what the loop does for each record.
+    fn time_taken(&mut self) -> Duration {
+        Duration::ZERO
     }
 
     /// Begins a call. `origin` knows where its records come from.

@@ -231,11 +231,17 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     fn take_finished(&mut self, now: Instant) -> bool {
-        let mut worked = false;
-        // Calls that end at once (discard) end within the effects of the ones before them.
-        while self.calls.maybe_ready() {
+        let (mut worked, mut taken) = (false, 0);
+        // Calls that end at once end within the effects of the ones before them. More of them than a fetch brings, so that a backlog of
+        // such calls gets shorter, and not all of it, for others wait.
+        let most = match self.calls.run_max() {
+            0 => usize::MAX,
+            run => run.saturating_mul(2),
+        };
+        while taken < most && self.calls.maybe_ready() {
             let mut finished: Vec<Finished> = Vec::new();
             self.calls.take_finished(&mut finished);
+            taken += finished.len();
             worked = true;
             if !finished.is_empty() {
                 self.count_finished(&finished);
@@ -269,7 +275,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         for _ in 0..count {
             self.last_fetch = (self.last_fetch + 1) % count;
             fetched += u32::from(self.fetch(self.last_fetch, false, now));
-            if self.calls_in_progress > 0 && fetched >= PARTITIONS_BETWEEN_CALLS {
+            let slow = (1..FETCH.max_records).contains(&self.calls.run_max()); // to each its run
+            if (self.calls_in_progress > 0 || slow) && fetched >= PARTITIONS_BETWEEN_CALLS {
                 break;
             }
         }
@@ -322,11 +329,14 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if self.calls.run_max() == 0 {
             return AtOnce::default();
         }
-        let Some(next) = self.engine.at_once(tp, seq, now) else { return AtOnce::default() };
+        let Some(next) = self.engine.at_once(tp, seq, now) else {
+            return AtOnce { took: self.calls.time_taken(), ..AtOnce::default() };
+        };
         let known = arena.records().take_while(|record| record.offset() < next.offset).count();
         let mut at_once =
             self.calls.at_once(Run { arena, known, owner: next.owner, origin: self.partitions.origin(tp) });
         self.metrics.answered_at_once(&at_once);
+        at_once.took = self.calls.time_taken();
         at_once.records += u32::try_from(known).unwrap_or(u32::MAX); // a poll batch is some thousand records at most
         at_once
     }

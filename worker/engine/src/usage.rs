@@ -54,10 +54,9 @@ impl Usage {
         self.slots -= u32::from(gives_slot);
     }
 
-    /// So many slots were taken for that time, which is over.
+    /// So many slots, be they all or not, were taken for that time, which is over.
     pub(crate) fn took(&mut self, time: Duration, slots: u32) {
-        let weighed = nanos(time).saturating_mul(u64::from(slots) * self.weight) / WHOLE;
-        self.busy_nanos = self.busy_nanos.saturating_add(weighed);
+        self.busy_nanos = self.busy_nanos.saturating_add(nanos(time).saturating_mul(slots.into()));
     }
 
     /// From now on a busy slot counts for so many 1/1024.

@@ -125,9 +125,12 @@ impl Calls for EmbeddedProcessor {
     fn at_once(&mut self, run: Run<'_>) -> AtOnce {
         let began = std::time::Instant::now();
         let answers = self.handler.at_once(&run);
-        let took = began.elapsed();
-        self.pace.took(answers.records + u32::from(answers.other.is_some()), took);
-        AtOnce { took, ..answers }
+        self.pace.took(answers.records + u32::from(answers.other.is_some()), began.elapsed());
+        answers
+    }
+
+    fn time_taken(&mut self) -> Duration {
+        self.pace.time_taken()
     }
 
     fn start(&mut self, start: Start, now: Instant, origin: &impl Fn(&Delivery) -> Arc<Origin>) {
@@ -145,9 +148,15 @@ impl Calls for EmbeddedProcessor {
     }
 
     fn flush(&mut self) {
+        if self.started.is_empty() {
+            return;
+        }
         if self.handler.is_quick() {
+            let records: usize = self.started.iter().map(|call| call.unanswered.tickets.len()).sum();
+            let began = std::time::Instant::now();
             self.started.drain(..).for_each(|call| self.handler.start(call));
-        } else if !self.started.is_empty() {
+            self.pace.took(u32::try_from(records).unwrap_or(u32::MAX), began.elapsed());
+        } else {
             // The task ends with the runtime only; a call that is dropped reports itself.
             let _unstarted = self.starter.send(std::mem::take(&mut self.started));
         }

@@ -34,10 +34,10 @@ impl Engine {
             .then(|| Next { offset: partition.ledger.next_offset(), owner: partition.owner })
     }
 
-    /// So many records of a partition were done as they came. While the processor had the loop, no slot was free: a worker whose records are
-    /// all answered at once is full when they take all of its time.
+    /// So many records of a partition were done as they came. While the processor had the loop no slot was free, however many are allowed: a
+    /// worker is full when such a processor takes all of its time.
     pub(super) fn done_at_once(&mut self, tp: Tp, records: u32, (skipped, took): (u32, Duration), now: Instant) {
-        self.partitions[tp.index()].usage.took(took, self.limiter.limit());
+        self.partitions[tp.index()].usage.took(took, self.policy.concurrency);
         if records == 0 {
             return;
         }

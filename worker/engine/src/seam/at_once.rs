@@ -20,7 +20,7 @@ pub struct AtOnce {
     pub records: u32,
     /// So many of them were skipped.
     pub skipped: u32,
-    /// How long all of it took. Meanwhile the worker did nothing else.
+    /// For how long the processor has had the loop since it was last said, for these records or for others that went the usual way.
     pub took: Duration,
     /// The answer for the one behind them, where that is another. Those behind it were not called.
     pub other: Option<Outcome>,

@@ -294,6 +294,9 @@ fn a_quick_handler_that_is_slow_is_given_less_at_once() {
     assert!(first > 1 && with(Batches(Arc::new(Batch))).calls.run_max() == 0);
     assert_eq!(calls.at_once(&["9", "1"]).records, 1);
     assert_eq!(calls.calls.run_max(), 1);
+    assert!(calls.calls.time_taken() >= Duration::from_millis(3) && calls.calls.time_taken().is_zero());
+    calls.start(&[Some("1")]);
+    assert!(calls.calls.time_taken() >= Duration::from_millis(3), "also of calls like any other");
 }
 
 struct Batch;
