@@ -126,7 +126,7 @@ pub trait BlockingHandler: Send + Sync + 'static {
 ///
 /// It is called on the thread that reads, one record after the other, and while all goes well nothing has to be kept of a record: several
 /// times as many a second as through the future of a [`Handler`]. What fails is tried again like any other, and holds its key alone.
-/// That thread runs the worker's own tasks: nothing may be awaited there by `block_on`, which panics.
+/// That thread runs the worker's own tasks: nothing may be awaited there, and tokio's `block_on` panics.
 ///
 /// ```no_run
 /// use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -236,7 +236,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         // such calls gets shorter, and not all of it, for others wait.
         let most = match self.calls.run_max() {
             0 => usize::MAX,
-            run => run.saturating_mul(2),
+            run => 2 * run.min(FETCH.max_records),
         };
         while taken < most && self.calls.maybe_ready() {
             let mut finished: Vec<Finished> = Vec::new();
@@ -302,7 +302,8 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let mut arena = ArenaBuilder::with_capacity(records, bytes);
         let fetched = self.io.fetch(&partition.name, limit, &mut arena);
         let (tp, seq, name) = (partition.tp, partition.seq, partition.name.clone());
-        partition.took(&fetched, arena.weight());
+        // Nothing is handed over of a topic that turned out to be made anew, whatever was read of it.
+        partition.took(&fetched, if fetched.records > 0 { arena.weight() } else { 0 });
         if fetched.records > 0 {
             self.metrics.records_received.inc_by(fetched.records as u64);
             self.metrics.bytes_received.inc_by(fetched.bytes as u64);

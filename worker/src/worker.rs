@@ -213,6 +213,7 @@ impl Parts<'_> {
         };
         let mut policy = config.policy(args.memory_bytes, &load, incarnation());
         policy.concurrency = concurrency;
+        policy.on_our_thread = calls.run_max() > 0;
         let clock = Clock::start();
         let io = Librdkafka::join(kafka, cluster.directory, clock, (elsewhere.clone(), sleeper.waker()))
             .map_err(|error| Failure::from_kafka(&error))?;

@@ -54,11 +54,11 @@ impl Text {
     }
 }
 
-/// A string for C; a NUL inside is an invalid argument.
+/// A string for C; a NUL inside is an invalid argument. It is not repeated in the error, for it may be a password.
 pub(crate) fn c_string(text: &str) -> Result<CString, KafkaError> {
-    CString::new(text).map_err(|_nul| KafkaError {
+    CString::new(text).map_err(|nul| KafkaError {
         code: ErrorCode::INVALID_ARGUMENT,
-        text: format!("{text:?} contains a NUL character"),
+        text: format!("a NUL character, as byte {} of {}", nul.nul_position(), text.len()),
         fatal: false,
     })
 }
@@ -172,7 +172,8 @@ impl Conf {
         for (name, value) in properties {
             let mut text = Text::new();
             let (buffer, size) = text.buffer();
-            let (key, value) = (c_string(name)?, c_string(value)?);
+            let of_value = |error: KafkaError| KafkaError { text: format!("{name} has {}", error.text), ..error };
+            let (key, value) = (c_string(name)?, c_string(value).map_err(of_value)?);
             // SAFETY: a valid configuration, C strings, and a buffer of the size given.
             let result = unsafe { sys::rd_kafka_conf_set(conf.0, key.as_ptr(), value.as_ptr(), buffer, size) };
             if result != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {

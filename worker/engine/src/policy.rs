@@ -21,6 +21,9 @@ pub struct Policy {
     pub fuse: Option<Fuse>,
     /// Whether processors answer with records for an output topic: each call then reserves a place in the producer.
     pub output: bool,
+    /// Whether the processor answers on the shell's thread: for how long it has that thread is told with records
+    /// ([`AtOnce::took`](crate::seam::AtOnce::took)), and how long calls are in progress says nothing.
+    pub on_our_thread: bool,
     /// What to do when unread records are gone.
     pub on_offset_loss: OnOffsetLoss,
     /// Bytes of records held at once, over all partitions, ≥ 64 KiB in earnest. Shared by the partitions owned.
@@ -141,6 +144,7 @@ impl Default for Policy {
             on_exhausted: OnExhausted::DeadLetter,
             fuse: None,
             output: false,
+            on_our_thread: false,
             on_offset_loss: OnOffsetLoss::Stop,
             window_bytes: 64 << 20,
             checkpoint_bytes: 1000,

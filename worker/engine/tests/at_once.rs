@@ -1,10 +1,12 @@
 //! Stories of records that are answered before the engine is told of them.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 mod stage;
 
 use std::time::Duration;
 
-use penstock_crds::checkpoint::{Place, decode};
+use penstock_crds::checkpoint::{Counters, Place, decode};
 use penstock_engine::Policy;
 use penstock_engine::policy::{OnExhausted, Ordering};
 use penstock_engine::seam::{AtOnce, ErrorClass, Outcome};
@@ -22,6 +24,14 @@ fn stage(policy: Policy) -> Stage {
 
 fn done(records: u32) -> AtOnce {
     AtOnce { records, ..AtOnce::default() }
+}
+
+/// What the last checkpoint counts.
+fn counters(stage: &Stage) -> Counters {
+    let (offset, leader_epoch, text) = &stage.committed;
+    let (offset, leader_epoch) = (*offset, *leader_epoch);
+    let place = Place { cluster_id: "cluster", topic_id: 1, partition: 0, offset, leader_epoch };
+    decode(text, &place).expect("it is ours").counters.expect("it is of a worker")
 }
 
 #[test]
@@ -65,14 +75,23 @@ fn what_fails_is_charged_its_first_attempt_and_its_partition_goes_the_usual_way_
 /// The operator's estimate of capacity is records by busy slots.
 #[test]
 fn while_records_are_answered_at_once_every_slot_is_busy() {
-    let mut stage = stage(Policy { concurrency: 8, ..Policy::default() });
-    stage.receive_answered(records(0..100), AtOnce { took: Duration::from_millis(30), ..done(100) });
+    let told = |ordering| {
+        let mut stage = self::stage(Policy { concurrency: 8, ordering, ..Policy::default() });
+        stage.receive_answered(records(0..100), AtOnce { took: Duration::from_millis(30), ..done(100) });
+        stage.pass(Duration::from_secs(5));
+        (counters(&stage).processed, counters(&stage).busy_millis)
+    };
+    assert_eq!([told(Ordering::Key), told(Ordering::Unordered)], [(100, 8 * 30); 2]);
+    assert_eq!(told(Ordering::Partition), (100, 0), "a lane can do more than an eighth of that");
+    let mut stage = self::stage(Policy { on_our_thread: true, ..Policy::default() });
+    stage.receive(records(0..10));
     stage.pass(Duration::from_secs(5));
-    let (offset, leader_epoch, text) = &stage.committed;
-    let (offset, leader_epoch) = (*offset, *leader_epoch);
-    let place = Place { cluster_id: "cluster", topic_id: 1, partition: 0, offset, leader_epoch };
-    let counters = decode(text, &place).expect("it is ours").counters.expect("it is of a worker");
-    assert_eq!((counters.processed, counters.busy_millis), (100, 8 * 30));
+    while !stage.running.is_empty() {
+        stage.answer_all(|_| Outcome::Ack);
+    }
+    stage.receive_answered(records(10..20), AtOnce { took: Duration::from_millis(1), ..done(10) });
+    stage.pass(Duration::from_secs(5));
+    assert_eq!(counters(&stage).busy_millis, 64, "a call that waits for its turn keeps nobody busy");
 }
 
 #[test]

@@ -6,6 +6,7 @@
 mod kinds;
 mod quick;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,8 +50,8 @@ pub struct EmbeddedProcessor {
     handler: Arc<dyn Embedded>,
     /// Calls in progress by slot, to cancel them.
     tokens: Vec<Option<(u32, CancellationToken)>>,
-    /// Calls of this turn.
-    started: Vec<Call>,
+    /// Calls of this turn; of a quick handler, those that are still to be made.
+    started: VecDeque<Call>,
     starter: mpsc::UnboundedSender<Vec<Call>>,
     shared: Arc<Shared>,
     tasks: Handle,
@@ -103,7 +104,21 @@ impl EmbeddedProcessor {
                 }
             }
         });
-        Self { handler, tokens: Vec::new(), started: Vec::new(), starter, shared, tasks, pace: Pace::default() }
+        Self { handler, tokens: Vec::new(), started: VecDeque::new(), starter, shared, tasks, pace: Pace::default() }
+    }
+
+    /// Makes calls of a quick handler for a while, one at least.
+    fn call_quick(&mut self) {
+        let (began, mut records) = (std::time::Instant::now(), 0);
+        while records == 0 || began.elapsed() < RUN_MAX {
+            let Some(call) = self.started.pop_front() else { break };
+            if call.context.is_cancelled() {
+                continue; // dropped, it reports itself
+            }
+            records += u32::try_from(call.unanswered.tickets.len()).unwrap_or(u32::MAX);
+            self.handler.start(call);
+        }
+        self.pace.took(records, began.elapsed());
     }
 
     fn token(&mut self, call: CallId) -> CancellationToken {
@@ -144,21 +159,13 @@ impl Calls for EmbeddedProcessor {
         let tickets: Vec<Ticket> = deliveries.iter().map(|delivery| delivery.ticket).collect();
         let unanswered = Unanswered { tickets, began, shared: Arc::clone(&self.shared) };
         let origins = deliveries.iter().map(origin).collect();
-        self.started.push(Call { deliveries: Some((start.deliveries, origins)), context, unanswered });
+        self.started.push_back(Call { deliveries: Some((start.deliveries, origins)), context, unanswered });
     }
 
     fn flush(&mut self) {
-        if self.started.is_empty() {
-            return;
-        }
-        if self.handler.is_quick() {
-            let records: usize = self.started.iter().map(|call| call.unanswered.tickets.len()).sum();
-            let began = std::time::Instant::now();
-            self.started.drain(..).for_each(|call| self.handler.start(call));
-            self.pace.took(u32::try_from(records).unwrap_or(u32::MAX), began.elapsed());
-        } else {
+        if !self.started.is_empty() && !self.handler.is_quick() {
             // The task ends with the runtime only; a call that is dropped reports itself.
-            let _unstarted = self.starter.send(std::mem::take(&mut self.started));
+            let _unstarted = self.starter.send(std::mem::take(&mut self.started).into());
         }
     }
 
@@ -171,6 +178,9 @@ impl Calls for EmbeddedProcessor {
     }
 
     fn take_finished(&mut self, into: &mut Vec<Finished>) {
+        if self.handler.is_quick() {
+            self.call_quick();
+        }
         self.shared.finished.take_all(into);
     }
 
@@ -184,7 +194,8 @@ impl Calls for EmbeddedProcessor {
     }
 
     fn maybe_ready(&self) -> bool {
-        self.shared.finished.maybe_some() || self.shared.health.maybe_some()
+        let quick = self.handler.is_quick() && !self.started.is_empty();
+        quick || self.shared.finished.maybe_some() || self.shared.health.maybe_some()
     }
 }
 

@@ -43,7 +43,7 @@ impl Engine {
             self.late(claim, if stopped { Outcome::Cancelled } else { outcome }, effects);
         } else {
             let partition = &mut self.partitions[claim.tp.index()];
-            partition.usage.end(ended.first, now);
+            partition.usage.end(ended.first && !self.policy.on_our_thread, now);
             partition.lanes.end_call(claim.lane);
             self.learn(call, &claim, &outcome, ended.cancelled, now);
             if self.policy.batch.same_lane && !stopped {

@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::picks::One;
 use super::{Engine, Processor};
 use crate::calls::Kind;
+use crate::policy::Ordering;
 use crate::seam::{Effect, Finished, Next, Outcome, Tp};
 use crate::solitude::Solitude;
 use crate::time::Instant;
@@ -35,9 +36,12 @@ impl Engine {
     }
 
     /// So many records of a partition were done as they came. While the processor had the loop no slot was free, however many are allowed: a
-    /// worker is full when such a processor takes all of its time.
+    /// worker is full when such a processor takes all of its time. Where partitions are lanes nothing is said, as records by busy slots are
+    /// what the operator takes a lane to be capable of: it learns from workers with a backlog.
     pub(super) fn done_at_once(&mut self, tp: Tp, records: u32, (skipped, took): (u32, Duration), now: Instant) {
-        self.partitions[tp.index()].usage.took(took, self.policy.concurrency);
+        if self.policy.ordering != Ordering::Partition {
+            self.partitions[tp.index()].usage.took(took, self.policy.concurrency);
+        }
         if records == 0 {
             return;
         }

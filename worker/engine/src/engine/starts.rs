@@ -233,14 +233,14 @@ impl Engine {
     /// Makes a record part of a call, or of a new one.
     fn claim(&mut self, one: One, attempt: u32, call: Option<CallId>, now: Instant) -> Option<Delivery> {
         let One { tp, seq, kind } = one;
-        let parks_keys = self.policy.parks_keys();
+        let (parks_keys, on_our_thread) = (self.policy.parks_keys(), self.policy.on_our_thread);
         let partition = &mut self.partitions[tp.index()];
         let (entry, record) = partition.ledger.start(seq)?;
         let numbered = parks_keys && Redriven::of(&record).is_some();
         let claim = Claim { numbered, ..partition.claim_on(tp, seq, &entry, &record) };
         let owner = partition.owner;
         partition.lanes.begin_call(entry.lane);
-        partition.usage.begin(call.is_none(), now);
+        partition.usage.begin(call.is_none() && !on_our_thread, now);
         let flight = Flight { claim, kind };
         let ticket = match call {
             None => self.calls.start(flight, now, now + self.policy.timeout),

@@ -83,6 +83,7 @@ impl Config {
             ]),
             fuse: rng.pick(&[None, None, None, Some(SMALL_FUSE)]),
             output: rng.percent(30),
+            on_our_thread: false,
             on_offset_loss: OnOffsetLoss::Resume,
             window_bytes: 4 * RECORD_WEIGHT * rng.pick(&[1, 2, 4]),
             checkpoint_bytes: chars,

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use penstock_engine::seam::{AtOnce, Outcome};
 
@@ -84,6 +84,8 @@ pub(super) struct Pace {
     each: u64,
     /// What was not told yet.
     taken: Duration,
+    /// When it was told.
+    told: Option<Instant>,
 }
 
 impl Pace {
@@ -95,9 +97,11 @@ impl Pace {
         self.each = if self.each == 0 { each } else { (self.each - self.each / 4).saturating_add(each / 4) }.max(1);
     }
 
-    /// How long all of them have had the loop since this was last asked.
+    /// How long all of them have had the loop since this was last asked: no longer than that is ago.
     pub(super) fn time_taken(&mut self) -> Duration {
-        std::mem::take(&mut self.taken)
+        let now = Instant::now();
+        let since = self.told.replace(now).map_or(Duration::MAX, |told| now - told);
+        std::mem::take(&mut self.taken).min(since)
     }
 
     /// How many take so long; one at least, and a few to begin with.

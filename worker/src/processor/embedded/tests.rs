@@ -281,10 +281,35 @@ fn a_quick_handler_answers_at_once_up_to_a_record_that_fails() {
 fn a_quick_handler_that_is_called_like_any_other_answers_before_the_loop_goes_on() {
     let (mut calls, numbers) = numbers(Duration::ZERO);
     calls.start(&[Some("1")]);
-    assert!(calls.calls.maybe_ready() && numbers.seen.load(SeqCst) == 1);
+    assert!(calls.calls.maybe_ready());
     assert_eq!(words(&calls.finished(1)), ["ack"]);
+    assert_eq!(numbers.seen.load(SeqCst), 1);
     calls.start(&[Some("-2")]);
     assert_eq!(words(&calls.finished(1)), ["retry"], "a panic");
+}
+
+#[test]
+fn a_quick_handler_is_not_called_once_that_is_given_up() {
+    let (mut calls, numbers) = numbers(Duration::ZERO);
+    calls.start(&[Some("1")]);
+    calls.calls.cancel(CALL);
+    assert!(matches!(calls.finished(1)[0], Outcome::Cancelled) && numbers.seen.load(SeqCst) == 0);
+}
+
+#[test]
+fn a_quick_handler_has_the_loop_for_a_while_and_then_others_have_it() {
+    let (mut calls, numbers) = numbers(RUN_MAX);
+    for _ in 0..3 {
+        calls.start(&[Some("1")]);
+    }
+    let mut finished = Vec::new();
+    for so_far in 1..=3 {
+        assert!(calls.calls.maybe_ready());
+        calls.calls.take_finished(&mut finished);
+        let seen = usize::try_from(numbers.seen.load(SeqCst)).unwrap();
+        assert_eq!((finished.len(), seen), (so_far, so_far));
+    }
+    assert!(!calls.calls.maybe_ready());
 }
 
 #[test]
@@ -296,6 +321,7 @@ fn a_quick_handler_that_is_slow_is_given_less_at_once() {
     assert_eq!(calls.calls.run_max(), 1);
     assert!(calls.calls.time_taken() >= Duration::from_millis(3) && calls.calls.time_taken().is_zero());
     calls.start(&[Some("1")]);
+    assert_eq!(words(&calls.finished(1)), ["ack"]);
     assert!(calls.calls.time_taken() >= Duration::from_millis(3), "also of calls like any other");
 }
 
