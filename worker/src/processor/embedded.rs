@@ -1,4 +1,4 @@
-//! Handlers that are compiled in, run on tokio.
+//! Handlers that are compiled in, run on tokio but for quick ones.
 //!
 //! A turn of the loop hands all its calls over at once; a task of the runtime starts them, so that the loop pays for one
 //! wake-up and not for one a call.

@@ -99,12 +99,12 @@ impl World {
         for index in received.iter().copied() {
             let record = &self.logs[tp].records[index];
             if record.offset >= next.offset {
-                let (attempt, slow) = (1, matches!(record.plan, Plan::Hangs(_) | Plan::Breaks(_)));
+                let slow = matches!(record.plan, Plan::Hangs(_) | Plan::Breaks(_));
                 if slow || self.rng.percent(15) {
                     self.coverage.reach(Reached::AtOnceInPart);
                     return Ok(at_once);
                 }
-                self.check_start(worker, (tp, index), attempt, None)?;
+                self.check_start(worker, (tp, index), 1, None)?;
                 let (probe, fuse_probe) = (self.workers[worker].must_probe(), self.workers[worker].fuse.blown);
                 if probe || fuse_probe {
                     return broken(

@@ -9,7 +9,9 @@ use penstock_engine::seam::{AtOnce, ErrorClass, Failure, Outcome};
 
 use super::{Call, Run, Unanswered};
 use crate::handler::answer::outcome;
-use crate::handler::{Answer, BatchHandler, BlockingHandler, Context, Failed, Handler, Raw, Record, Undecodable};
+use crate::handler::{
+    Answer, BatchHandler, BlockingHandler, Context, Decode, Failed, Handler, Raw, Record, Undecodable,
+};
 
 /// A handler of any kind.
 pub(crate) trait Embedded: Send + Sync + fmt::Debug + 'static {
@@ -135,12 +137,8 @@ impl<H: BlockingHandler> Embedded for Blocking<H> {
             let raws = call.take();
             let Call { context, unanswered, .. } = call;
             let has_output = unanswered.has_output();
-            let handle = |raw: Raw| match Record::decode(raw.clone()) {
-                Ok(record) => outcome(handler.handle(record, context.clone()), &raw, has_output),
-                Err(error) => undecodable(&error),
-            };
-            let outcomes: Vec<Outcome> = raws.into_iter().map(handle).collect();
-            unanswered.answer(outcomes);
+            let handle = |raw: &Raw| answered(raw, has_output, |record| handler.handle(record, context.clone()));
+            unanswered.answer(raws.iter().map(handle).collect());
         });
     }
 
@@ -150,6 +148,14 @@ impl<H: BlockingHandler> Embedded for Blocking<H> {
             let asked = tokio::task::spawn_blocking(move || handler.ready()).await;
             asked.unwrap_or_else(|panic| Err(Failed::unavailable(panic)))
         })
+    }
+}
+
+/// What a handler that answers before it returns says of a record.
+pub(super) fn answered<V: Decode>(raw: &Raw, has_output: bool, handle: impl FnOnce(Record<V>) -> Answer) -> Outcome {
+    match Record::decode(raw.clone()) {
+        Ok(record) => outcome(handle(record), raw, has_output),
+        Err(error) => undecodable(&error),
     }
 }
 

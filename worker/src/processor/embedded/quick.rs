@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use penstock_engine::seam::{AtOnce, Outcome};
 
-use super::kinds::undecodable;
+use super::kinds::{answered, undecodable};
 use super::{Call, Embedded, Run, panicked};
-use crate::handler::answer::{outcome, without_output};
+use crate::handler::answer::without_output;
 use crate::handler::{Failed, QuickHandler, Raw, Record};
 
 /// Records that are answered at once before it is known how long they take.
@@ -24,17 +24,10 @@ const LOOP: Duration = Duration::from_nanos(450);
 pub(crate) struct Quick<H>(pub(crate) Arc<H>);
 
 impl<H: QuickHandler> Quick<H> {
-    /// Answers where nothing is put out.
+    /// As [`answered`], of a record that nobody needs afterwards, since nothing is put out.
     fn answer(&self, raw: Raw) -> Outcome {
         match Record::decode(raw) {
             Ok(record) => without_output(self.0.handle(record)),
-            Err(error) => undecodable(&error),
-        }
-    }
-
-    fn answer_with_output(&self, raw: &Raw) -> Outcome {
-        match Record::decode(raw.clone()) {
-            Ok(record) => outcome(self.0.handle(record), raw, true),
             Err(error) => undecodable(&error),
         }
     }
@@ -66,9 +59,9 @@ impl<H: QuickHandler> Embedded for Quick<H> {
     fn start(&self, mut call: Call) {
         let raws = call.take();
         let has_output = call.unanswered.has_output();
-        let answer = |raw: Raw| if has_output { self.answer_with_output(&raw) } else { self.answer(raw) };
+        let answer = |raw: &Raw| answered(raw, has_output, |record| self.0.handle(record));
         let caught = |raw| catch_unwind(AssertUnwindSafe(|| answer(raw))).unwrap_or_else(|_| panicked(false));
-        call.unanswered.answer(raws.into_iter().map(caught).collect());
+        call.unanswered.answer(raws.iter().map(caught).collect());
     }
 
     fn ready(&self) -> Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>> {
