@@ -8,8 +8,9 @@ use super::Findings;
 use super::facts::{Facts, PartitionFacts, RecordFacts};
 use crate::history::{Answer, Call, Disturbance, Forwarded, History, Micros, OnExhausted, end_of, micros, start_of};
 
-/// What a worker was handing over when it was stopped is read so soon after it goes on: it does not know yet that it was.
-const ON_ITS_WAY: Micros = 20_000;
+/// So soon after it goes on, a worker that was stopped cannot know yet that its group gave it up: it wakes, on a machine that others use
+/// too, and sends a heartbeat, and a broker answers. What it had decided to call by then is called.
+const ON_ITS_WAY: Micros = 100_000;
 /// A broker's clock and ours, and what was on its way, differ by less.
 const NEARLY: Micros = 1_000_000;
 
