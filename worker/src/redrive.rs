@@ -74,6 +74,11 @@ fn say(line: &str) {
 }
 
 impl Summary {
+    /// What `--limit` counts.
+    const fn taken(&self) -> u64 {
+        self.sent + self.dropped
+    }
+
     /// The last line.
     pub(crate) fn tell(&self, args: &Redrive) {
         let verb = if args.dry_run { "would be sent back" } else { "sent back" };

@@ -67,6 +67,34 @@ fn letters_are_sent_back_one_by_one_where_a_topic_takes_no_more() {
     stage.end();
 }
 
+/// The topic takes records no longer that it once took.
+#[test]
+fn a_letter_that_cannot_go_back_stays_and_no_other_is_sent_twice() {
+    let stage = Stage::new("redrive-large", 1);
+    let name = stage.name.as_str();
+    let processor = Processor::of(&stage, |_| true);
+    let pipeline = stage.pipeline(processor.port, "", DELIVERY);
+    let record = |number: usize| if number == 3 { format!("{number:0>1000}") } else { number.to_string() };
+    stage.produce((0..6).map(|number| (0, Some("key".to_owned()), record(number))));
+    let worker = stage.start(&pipeline);
+    stage.wait("the letters", || stage.is_done(name, name));
+    processor.mended.store(true, SeqCst);
+    stage.cluster.set(name, "max.message.bytes", "400").unwrap();
+    let said = stage.redrive_refused(&pipeline, &["--all"]);
+    assert!(said.contains("the letter at offset 3 cannot be sent back"), "{said}");
+    let said = stage.redrive_refused(&pipeline, &["--all"]);
+    assert!(said.contains("the letter at offset 3 cannot be sent back"), "{said}");
+    stage.wait("the others", || stage.is_done(name, name));
+    assert_eq!(processor.take(), ["0", "1", "2", "4", "5"]);
+    stage.cluster.set(name, "max.message.bytes", "100000").unwrap();
+    let said = stage.redrive(&pipeline, &["--all"]);
+    assert!(said.starts_with("1 letters sent back, 0 left."), "{said}");
+    stage.wait("the large one", || stage.is_done(name, name));
+    assert_eq!(processor.take(), [record(3)]);
+    drop(worker);
+    stage.end();
+}
+
 #[test]
 fn letters_are_sent_back_by_key_by_number_all_or_not_at_all() {
     let stage = Stage::new("redrive", 1);

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use penstock_crds::checkpoint::Place;
-use penstock_kafka::TopicPartition;
 use penstock_kafka::admin::{AdminClient, AdminError, Isolation, OffsetSpec, OffsetToAlter, Topic};
 use penstock_kafka::consumer::{Consumer, ConsumerEvent, FetchLimit, StartAt};
 use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
 use penstock_kafka::record::{Record, RecordBatch};
 use penstock_kafka::settings::{Connection, ConsumerSettings};
 use penstock_kafka::wake::{Sleeper, Waker};
+use penstock_kafka::{KafkaError, TopicPartition};
 use tokio::runtime::Runtime;
 
 use super::letter::{Letter, Wishes};
@@ -29,6 +29,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const CONFIRM_MAX: Duration = Duration::from_secs(130);
 /// Longest sleep: polling is what keeps the client going.
 const NAP: Duration = Duration::from_millis(50);
+/// What is said when [`CONFIRM_MAX`] is over.
+const UNCONFIRMED: &str = "copies were not confirmed; they are sent again by the next run";
 /// Characters of a key that a dry run shows.
 const KEY_SHOWN: usize = 60;
 
@@ -71,6 +73,29 @@ struct Bounds {
     /// The committed offset and its metadata.
     committed: i64,
     text: String,
+}
+
+/// What becomes of a record of the dead-letter topic.
+enum Fate<'a> {
+    /// An earlier run was done with it.
+    DoneBefore,
+    /// No dead letter of this pipeline.
+    Foreign,
+    /// Of another key.
+    Left,
+    /// Discarded, and no worker waits for it.
+    Dropped,
+    /// Copied.
+    SentBack(Letter<'a>),
+}
+
+/// What went wrong with the letters of a batch.
+#[derive(Default)]
+struct Trouble {
+    /// Those that cannot be sent back, by their offsets, and why.
+    letters: BTreeMap<i64, Failure>,
+    /// What ended the client: nobody knows what was written.
+    client: Option<Failure>,
 }
 
 impl Clients {
@@ -213,57 +238,102 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Copies what is to be copied of a batch, and waits until all of it is confirmed.
+    /// Copies what is to be copied of a batch, and waits until all of it is confirmed. Where a letter cannot be sent back, it stays, and no
+    /// later run sends those again that could be.
     fn copy(&mut self, stretch: &mut Stretch<'_>, batch: &RecordBatch) -> Result<(), Failure> {
-        let mut failed = None;
-        for record in batch.iter().filter(|record| record.offset() < stretch.end) {
-            if self.is_enough() {
-                break;
-            }
-            let sent = stretch.progress.was_sent(record.offset()) || self.send(stretch, &record, &mut failed)?;
-            stretch.progress.saw(record.offset(), sent);
+        let plan = self.plan(stretch, batch);
+        let mut done = stretch.progress.clone();
+        for (record, fate) in &plan {
+            done.saw(record.offset(), fate.is_done());
         }
-        let confirmed = self.clients.producer.flush(CONFIRM_MAX, |event| note(event, &mut failed));
-        match failed {
-            Some(failure) => Err(failure),
-            None if confirmed => Ok(()),
-            None => {
-                Err(Failure::new(KAFKA_UNREACHABLE, "copies were not confirmed; they are sent again by the next run"))
+        // Before anything is sent that could not be remembered.
+        stretch.text_of(&done)?;
+        let (mut trouble, mut met) = (Trouble::default(), 0);
+        for (record, fate) in &plan {
+            self.meet(stretch, record, fate, &mut trouble)?;
+            met += 1;
+            if !trouble.letters.is_empty() {
+                break; // what comes behind it waits for its turn
             }
         }
+        let confirmed = self.clients.producer.flush(CONFIRM_MAX, |event| trouble.note(event));
+        if !confirmed {
+            return Err(Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED));
+        }
+        if let Some(failure) = trouble.client {
+            return Err(failure);
+        }
+        let Trouble { mut letters, .. } = trouble;
+        for (record, fate) in plan.iter().take(met) {
+            stretch.progress.saw(record.offset(), fate.is_done() && !letters.contains_key(&record.offset()));
+        }
+        let Some((_, failure)) = letters.pop_first() else { return Ok(()) };
+        if stretch.text_of(&stretch.progress).is_ok() {
+            self.commit(stretch)?;
+        }
+        Err(failure)
     }
 
-    /// Sends one letter back. Returns whether it is done with.
-    fn send(
-        &mut self,
-        stretch: &Stretch<'_>,
-        record: &Record<'_>,
-        failed: &mut Option<Failure>,
-    ) -> Result<bool, Failure> {
+    /// What becomes of the records of a batch, up to the limit.
+    fn plan<'b>(&self, stretch: &Stretch<'_>, batch: &'b RecordBatch) -> Vec<(Record<'b>, Fate<'b>)> {
+        let mut room = self.args.limit.map_or(u64::MAX, |limit| limit.saturating_sub(self.summary.taken()));
+        let mut plan = Vec::new();
+        for record in batch.iter().filter(|record| record.offset() < stretch.end) {
+            if room == 0 {
+                break;
+            }
+            let fate = self.fate(stretch, &record);
+            room -= u64::from(matches!(fate, Fate::Dropped | Fate::SentBack(_)));
+            plan.push((record, fate));
+        }
+        plan
+    }
+
+    fn fate<'b>(&self, stretch: &Stretch<'_>, record: &Record<'b>) -> Fate<'b> {
+        if stretch.progress.was_sent(record.offset()) {
+            return Fate::DoneBefore;
+        }
         let Some(mut letter) = Letter::of(record.headers()).filter(|letter| self.sources.contains(letter.topic)) else {
-            self.summary.foreign += 1;
-            return Ok(true);
+            return Fate::Foreign;
         };
-        let wanted = self.args.key.as_ref().is_none_or(|key| record.key() == Some(key.as_bytes()));
-        if !wanted {
-            self.summary.left += 1;
-            return Ok(false);
+        if self.args.key.as_ref().is_some_and(|key| record.key() != Some(key.as_bytes())) {
+            return Fate::Left;
         }
         if self.source_ids.get(letter.topic).is_some_and(|id| id != letter.topic_id) {
             letter.number = None; // numbers are of an older topic of that name
         }
-        let wishes = Wishes { discard: self.args.discard, past_gaps: self.args.past_gaps };
-        if wishes.discard && letter.number.is_none() {
-            self.summary.dropped += 1;
-            return Ok(true);
+        if self.args.discard && letter.number.is_none() { Fate::Dropped } else { Fate::SentBack(letter) }
+    }
+
+    /// Does it, and counts it.
+    fn meet(
+        &mut self,
+        stretch: &Stretch<'_>,
+        record: &Record<'_>,
+        fate: &Fate<'_>,
+        trouble: &mut Trouble,
+    ) -> Result<(), Failure> {
+        match fate {
+            Fate::DoneBefore => {}
+            Fate::Foreign => self.summary.foreign += 1,
+            Fate::Left => self.summary.left += 1,
+            Fate::Dropped => self.summary.dropped += 1,
+            Fate::SentBack(letter) => {
+                self.summary.sent += 1;
+                if self.args.dry_run {
+                    say(&told(stretch, record, letter));
+                } else {
+                    self.keep_pace();
+                    self.send(record, letter, trouble)?;
+                }
+            }
         }
-        self.summary.sent += 1;
-        if self.args.dry_run {
-            say(&told(stretch, record, &letter));
-            return Ok(true);
-        }
-        self.keep_pace();
-        let value = letter.sent_back(wishes);
+        Ok(())
+    }
+
+    /// Sends one letter back.
+    fn send(&mut self, record: &Record<'_>, letter: &Letter<'_>, trouble: &mut Trouble) -> Result<(), Failure> {
+        let value = letter.sent_back(Wishes { discard: self.args.discard, past_gaps: self.args.past_gaps });
         let outgoing = OutgoingRecord {
             topic: letter.topic,
             partition: Some(letter.partition),
@@ -272,15 +342,16 @@ impl<'a> Run<'a> {
             headers: &letter.headers(value.as_deref()),
             timestamp: None, // retention goes by it: an old record would be gone before it is read
         };
-        let token = record.offset().cast_unsigned();
         loop {
-            match self.clients.producer.send(&outgoing, token) {
-                Ok(()) => return Ok(true),
-                Err(SendError::Refused(error)) => return Err(Failure::from_kafka(&error)),
+            match self.clients.producer.send(&outgoing, record.offset().cast_unsigned()) {
+                Ok(()) => return Ok(()),
+                Err(SendError::Refused(error)) => {
+                    trouble.of_letter(record.offset(), &error);
+                    return Ok(());
+                }
                 Err(SendError::Full) => {
-                    if !self.clients.producer.flush(CONFIRM_MAX, |event| note(event, failed)) {
-                        let message = "copies were not confirmed; they are sent again by the next run";
-                        return Err(Failure::new(KAFKA_UNREACHABLE, message));
+                    if !self.clients.producer.flush(CONFIRM_MAX, |event| trouble.note(event)) {
+                        return Err(Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED));
                     }
                 }
             }
@@ -292,21 +363,7 @@ impl<'a> Run<'a> {
         if self.args.dry_run {
             return Ok(());
         }
-        let offset = stretch.progress.position();
-        let place = Place {
-            cluster_id: stretch.cluster_id,
-            topic_id: stretch.topic_id,
-            partition: stretch.name.partition,
-            offset,
-            leader_epoch: -1,
-        };
-        let Some(text) = stretch.progress.text(&place) else {
-            let message = format!(
-                "{}: too many letters of other keys lie between those of this one to remember which were sent back: use --all",
-                stretch.name
-            );
-            return Err(Failure::new(KAFKA_ERROR, message));
-        };
+        let (offset, text) = stretch.text_of(&stretch.progress)?;
         let (partition, metadata) = (stretch.name.clone(), text.into_bytes());
         let commit = OffsetToAlter { partition, offset, leader_epoch: None, metadata };
         let answers = self.ask(self.clients.admin.alter_consumer_group_offsets(&self.group, &[commit], TIMEOUT))?;
@@ -314,7 +371,7 @@ impl<'a> Run<'a> {
     }
 
     fn is_enough(&self) -> bool {
-        self.args.limit.is_some_and(|limit| self.summary.sent + self.summary.dropped >= limit)
+        self.args.limit.is_some_and(|limit| self.summary.taken() >= limit)
     }
 
     /// Waits until one more copy is within `--rate`.
@@ -329,18 +386,50 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Of several failures the first counts: what follows it may have failed for it.
-fn note(event: ProducerEvent, failed: &mut Option<Failure>) {
-    match event {
-        ProducerEvent::Failed { token, error } => {
-            let mut failure = Failure::from_kafka(&error);
-            failure.message = format!("the letter at offset {token} cannot be sent back: {}", failure.message);
-            failed.get_or_insert(failure);
+impl Stretch<'_> {
+    /// What to commit of a progress: the offset, and what stands beside it.
+    fn text_of(&self, progress: &Progress) -> Result<(i64, String), Failure> {
+        let offset = progress.position();
+        let place = Place {
+            cluster_id: self.cluster_id,
+            topic_id: self.topic_id,
+            partition: self.name.partition,
+            offset,
+            leader_epoch: -1,
+        };
+        let text = progress.text(&place).ok_or_else(|| {
+            let message = format!(
+                "{}: too many letters of other keys lie between those of this one to remember which were sent back: use --all",
+                self.name
+            );
+            Failure::new(KAFKA_ERROR, message)
+        })?;
+        Ok((offset, text))
+    }
+}
+
+impl Fate<'_> {
+    /// Whether later runs have nothing to do with it.
+    fn is_done(&self) -> bool {
+        !matches!(self, Self::Left)
+    }
+}
+
+impl Trouble {
+    fn note(&mut self, event: ProducerEvent) {
+        match event {
+            ProducerEvent::Failed { token, error } => self.of_letter(token.cast_signed(), &error),
+            ProducerEvent::Error(error) if error.fatal => {
+                self.client.get_or_insert_with(|| Failure::from_kafka(&error));
+            }
+            ProducerEvent::Delivered { .. } | ProducerEvent::Error(_) => {}
         }
-        ProducerEvent::Error(error) if error.fatal => {
-            failed.get_or_insert_with(|| Failure::from_kafka(&error));
-        }
-        ProducerEvent::Delivered { .. } | ProducerEvent::Error(_) => {}
+    }
+
+    fn of_letter(&mut self, offset: i64, error: &KafkaError) {
+        let mut failure = Failure::from_kafka(error);
+        failure.message = format!("the letter at offset {offset} cannot be sent back: {}", failure.message);
+        self.letters.insert(offset, failure);
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -144,10 +144,21 @@ spec:
 
     /// The same; all that it says.
     pub(crate) fn redrive_told(&self, pipeline: &str, arguments: &[&str]) -> Vec<String> {
-        let mut command = Command::new(worker_program().unwrap());
-        let output = command.arg("redrive").arg(self.file(pipeline)).args(arguments).output().unwrap();
+        let output = self.run_redrive(pipeline, arguments);
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    /// The same, where it fails; all that it says of that.
+    pub(crate) fn redrive_refused(&self, pipeline: &str, arguments: &[&str]) -> String {
+        let output = self.run_redrive(pipeline, arguments);
+        assert!(!output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn run_redrive(&self, pipeline: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(worker_program().unwrap());
+        command.arg("redrive").arg(self.file(pipeline)).args(arguments).output().unwrap()
     }
 
     fn file(&self, pipeline: &str) -> PathBuf {
