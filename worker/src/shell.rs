@@ -10,6 +10,7 @@ mod events;
 mod forwards;
 mod mislaid;
 mod partitions;
+mod refusals;
 pub mod run;
 mod stalls;
 pub mod state;
@@ -22,14 +23,15 @@ use std::time::Duration;
 
 use penstock_engine::seam::{Arena, ArenaBuilder, AtOnce, Finished, Tp};
 use penstock_engine::{Effect, Engine, Event, Instant};
+use penstock_kafka::ErrorCode;
 use penstock_kafka::consumer::FetchLimit;
-use penstock_kafka::{ErrorCode, KafkaError};
 
 use self::assignments::Assignments;
 use self::commits::Commits;
 use self::forwards::Forwards;
 use self::mislaid::Mislaid;
 use self::partitions::{Partition, Partitions};
+use self::refusals::Refusals;
 use self::state::State;
 use crate::delay::DelayTopic;
 use crate::failure::Failure;
@@ -48,8 +50,6 @@ const PARTITIONS_BETWEEN_CALLS: u32 = 4;
 const PUBLISH_EVERY: Duration = Duration::from_secs(1);
 /// How long leaving the group may take.
 const LEAVE: Duration = Duration::from_secs(5);
-/// A refusal by the cluster (credentials, rights) that lasts longer than this ends the worker, with the reason.
-pub const REFUSED_MAX: Duration = Duration::from_secs(60);
 
 /// What the shell must know of the pipeline.
 #[derive(Clone, Debug)]
@@ -101,8 +101,8 @@ pub struct Shell<K, C> {
     last_fetch: usize,
     /// Something was given up for want of time.
     cut_short: bool,
-    /// Since when, and how, the cluster has been refusing us.
-    refused: Option<(Instant, KafkaError)>,
+    /// What the cluster refuses us.
+    refusals: Refusals,
     /// When each kind of trouble was last logged.
     logged: HashMap<ErrorCode, Instant>,
     publish_at: Instant,
@@ -134,7 +134,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             calls_in_progress: 0,
             last_fetch: 0,
             cut_short: false,
-            refused: None,
+            refusals: Refusals::default(),
             logged: HashMap::new(),
             publish_at: now,
             watch_at: now,
@@ -215,8 +215,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
 
     /// A refusal by the cluster that has lasted too long to be a passing one.
     pub fn failure(&self, now: Instant) -> Option<Failure> {
-        let (since, error) = self.refused.as_ref()?;
-        (now.since(*since) > REFUSED_MAX).then(|| Failure::from_kafka(error))
+        self.refusals.lasting(now).map(Failure::from_kafka)
     }
 
     /// Tells the engine, and does what it says.

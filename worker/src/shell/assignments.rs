@@ -91,7 +91,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             RebalanceKind::Assign if self.assignments.rebuild_at.is_some() => {}
             RebalanceKind::Revoke if self.assignments.rebuild_at.is_some() => self.unassign(&tps, now),
             RebalanceKind::Assign => {
-                self.refused = None;
+                self.refusals.lifted();
                 self.state.joined();
                 self.end_revocations(&tps, now);
                 // Answered already. Each partition follows when its checkpoint is there.

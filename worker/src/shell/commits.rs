@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use penstock_engine::seam::{CommitId, CommitResult, Tp};
 use penstock_engine::{Event, Instant};
+use penstock_kafka::ErrorCode;
 use penstock_kafka::consumer::{CommitOffset, CommitReply};
-use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
 use crate::kafka::KafkaIo;
@@ -72,7 +72,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         if let Some(error) = &reply.error {
             tracing::warn!(%error, "a commit was refused");
         } else {
-            self.refused = None;
+            self.refusals.lifted();
         }
         for (tp, commit) in ids {
             let name = &self.partitions.get(tp).name;
@@ -126,9 +126,4 @@ fn label(result: CommitResult) -> &'static str {
         CommitResult::MetadataTooLarge => "metadata_too_large",
         CommitResult::NotOwner => "not_owner",
     }
-}
-
-/// Whether an error says who we are, or what we may do, is refused.
-pub(super) fn is_refusal(error: &KafkaError) -> bool {
-    error.code.is_authentication() || error.code.is_authorization()
 }

@@ -8,7 +8,6 @@ use penstock_engine::{Event, Instant};
 use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
-use super::commits::is_refusal;
 use super::partitions::Gone;
 use crate::contract::request::Origin;
 use crate::kafka::{KafkaEvent, KafkaIo, topic_id_text};
@@ -141,9 +140,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     /// Something that passes by itself, or is a refusal that somebody must lift.
     pub(super) fn trouble(&mut self, error: &KafkaError, now: Instant) {
         self.metrics.kafka_errors.with_label_values(&[error.code.name()]).inc();
-        if is_refusal(error) && self.refused.is_none() {
-            self.refused = Some((now, error.clone()));
-        }
+        self.refusals.heard(error, now);
         let last = self.logged.insert(error.code, now);
         if last.is_none_or(|last| now.since(last) >= LOG_AGAIN) {
             tracing::warn!(%error, "kafka");

@@ -101,7 +101,7 @@ impl Partition {
         self.reading = true;
         self.position = -1;
         self.failed = None;
-        self.watch = Watch::at(offset, now);
+        self.watch.again(offset, now);
     }
 
     /// Reading ends. The engine gives new credit with the next assignment.

@@ -16,9 +16,12 @@ use super::Shell;
 use crate::kafka::KafkaIo;
 use crate::processor::Calls;
 
-/// Silence below the high watermark that is looked into; doubles with each cure that did not help, up to four times this. A fetch that is
-/// merely slow fails within librdkafka's `fetch.wait.max.ms` and `socket.timeout.ms` (30 s), or brings something.
+/// Silence below the high watermark that is looked into; doubles with each cure that did not help. A fetch that is merely slow fails within
+/// librdkafka's `fetch.wait.max.ms` and `socket.timeout.ms` (30 s), or brings something.
 const SILENT: Duration = Duration::from_secs(30);
+/// So often it doubles, to an hour. Nothing comes of an aborted transaction either, nor does the position move, while it is read; and as
+/// each cure begins it again, one that takes longer to read would never be over.
+const DOUBLINGS_MAX: u32 = 7;
 /// Silence that is looked into though no high watermark says that something is missing: a fetcher that stopped would not learn of it.
 const UNSEEN: Duration = Duration::from_secs(300);
 /// How often partitions are watched.
@@ -63,6 +66,12 @@ impl Watch {
         Self { position, since: now, cures: 0, asked: false }
     }
 
+    /// Begins anew. What was not cured where it stands is given more time there, whoever reads it now.
+    pub(super) fn again(&mut self, position: i64, now: Instant) {
+        let cures = if position == self.position { self.cures } else { 0 };
+        *self = Self { cures, ..Self::at(position, now) };
+    }
+
     /// Takes note; true when it has been silent for too long. The broker is to be asked then where the log ends for a reader of its
     /// isolation: above the end of a transaction that is still open, silence is right.
     pub(super) fn see(&mut self, seen: Seen, now: Instant) -> bool {
@@ -71,7 +80,7 @@ impl Watch {
             return false;
         }
         let behind = seen.high.is_some_and(|high| high > seen.position);
-        let patience = if behind { SILENT * (1 << self.cures.min(2)) } else { UNSEEN };
+        let patience = if behind { SILENT * (1 << self.cures.min(DOUBLINGS_MAX)) } else { UNSEEN };
         let silent = !self.asked && now.since(self.since) >= patience;
         self.asked |= silent;
         silent
@@ -157,7 +166,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         };
         if self.assignments.is_rebalancing() {
             // Silence is right, and to take a partition again would answer a revocation: begin anew.
-            partition.watch = Watch::at(position, now);
+            partition.watch.again(position, now);
             return;
         }
         let (cure, name) = (partition.watch.answered(end.ok(), now), partition.name.clone());
@@ -201,8 +210,23 @@ mod tests {
                 cures.push((second, watch.answered(Some(9), at(second)).unwrap()));
             }
         }
-        let expected = [(30, Cure::Reassign), (90, Cure::Reassign), (210, Cure::Rebuild)];
-        assert_eq!(cures[..3], expected);
+        let expected = [(30, Cure::Reassign), (90, Cure::Reassign), (210, Cure::Rebuild), (450, Cure::Rebuild)];
+        assert_eq!(cures, [&expected[..], &[(930, Cure::Rebuild)]].concat());
+    }
+
+    #[test]
+    fn an_aborted_transaction_of_any_length_is_read_through() {
+        let (mut watch, mut begun, reading) = (Watch::at(5, at(0)), 0, 1000);
+        let through = (0..20_000).find(|second| {
+            if watch.see(seen(5, 9), at(*second)) && watch.answered(Some(9), at(*second)).is_some() {
+                watch.again(5, at(*second)); // by another consumer
+                begun = *second;
+            }
+            second - begun >= reading
+        });
+        assert_eq!(through, Some(1890 + reading));
+        watch.again(7, at(30_000));
+        assert!(watch.see(seen(7, 9), at(30_030)), "somewhere else it is as watchful as ever");
     }
 
     #[test]
