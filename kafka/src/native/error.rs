@@ -7,12 +7,24 @@ use rdkafka_sys as sys;
 
 use crate::error::{ErrorCode, KafkaError};
 
-/// librdkafka's codes as bindgen gives them to us: a Rust enum. Brokers newer than librdkafka may send others; where they land
-/// in a struct's field they are read as the numbers they are, see [`code_in`].
+/// librdkafka's codes as bindgen gives them to us: a Rust enum. Brokers newer than librdkafka may send others, which such an enum must not
+/// hold: where they land in a struct's field they are read as the numbers they are, see [`code_in`], and of functions that return them
+/// [`numbers`] has its own declarations.
 pub(crate) type Code = sys::bindings::rd_kafka_resp_err_t;
 
-pub(crate) fn code(err: Code) -> ErrorCode {
-    ErrorCode(err as i32)
+/// Functions of librdkafka that return what a broker sent as its code, declared with the number that it is.
+pub(crate) mod numbers {
+    use rdkafka_sys::bindings::{
+        rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_topic_result_t,
+    };
+
+    // SAFETY: as rdkafka.h declares them (2.12), but for the enum they return, which C gives the representation of an `int`.
+    unsafe extern "C" {
+        pub(crate) fn rd_kafka_error_code(error: *const rd_kafka_error_t) -> i32;
+        pub(crate) fn rd_kafka_event_error(event: *mut rd_kafka_event_t) -> i32;
+        pub(crate) fn rd_kafka_topic_result_error(topic: *const rd_kafka_topic_result_t) -> i32;
+        pub(crate) fn rd_kafka_ConfigResource_error(resource: *const rd_kafka_ConfigResource_t) -> i32;
+    }
 }
 
 /// The code in a field of a struct that librdkafka filled with what a broker sent.
@@ -66,9 +78,13 @@ pub(crate) unsafe fn text(text: *const c_char) -> String {
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// The error in `err`, with `text` or else its own description; `None` for no error.
+/// The error of what librdkafka itself returned, with `text` or else its own description; `None` for no error.
 pub(crate) fn error(err: Code, text: String, fatal: bool) -> Option<KafkaError> {
-    let code = code(err);
+    error_of(ErrorCode(err as i32), text, fatal)
+}
+
+/// The same of any code.
+pub(crate) fn error_of(code: ErrorCode, text: String, fatal: bool) -> Option<KafkaError> {
     (code != ErrorCode::NONE).then(|| named(code, text, fatal))
 }
 
@@ -88,13 +104,13 @@ pub(crate) unsafe fn take(error: *mut sys::bindings::rd_kafka_error_t) -> Result
     }
     // SAFETY: a valid error by the caller's promise; its string is copied before it is destroyed.
     let (code, text, fatal) = unsafe {
-        let code = sys::bindings::rd_kafka_error_code(error);
+        let code = ErrorCode(numbers::rd_kafka_error_code(error));
         let text = text(sys::bindings::rd_kafka_error_string(error));
         let fatal = sys::bindings::rd_kafka_error_is_fatal(error) != 0;
         sys::bindings::rd_kafka_error_destroy(error);
         (code, text, fatal)
     };
-    self::error(code, text, fatal).map_or(Ok(()), Err)
+    error_of(code, text, fatal).map_or(Ok(()), Err)
 }
 
 /// An error that somebody else owns; null is success.
@@ -108,7 +124,7 @@ pub(crate) unsafe fn borrowed(error: *const sys::bindings::rd_kafka_error_t) -> 
     // SAFETY: a valid error by the caller's promise; its string is copied.
     let (code, text) = unsafe {
         let text = text(sys::bindings::rd_kafka_error_string(error));
-        (sys::bindings::rd_kafka_error_code(error), text)
+        (ErrorCode(numbers::rd_kafka_error_code(error)), text)
     };
-    self::error(code, text, false).map_or(Ok(()), Err)
+    error_of(code, text, false).map_or(Ok(()), Err)
 }

@@ -44,7 +44,7 @@ impl Event<'_> {
     /// The code alone, where it is not an error but the kind of a rebalance.
     pub(crate) fn code(&self) -> ErrorCode {
         // SAFETY: a valid event.
-        error::code(unsafe { sys::rd_kafka_event_error(self.ptr()) })
+        ErrorCode(unsafe { error::numbers::rd_kafka_event_error(self.ptr()) })
     }
 
     pub(crate) fn error(&self) -> Option<KafkaError> {
@@ -52,8 +52,8 @@ impl Event<'_> {
         // memory means something else.
         unsafe {
             let fatal = self.kind() == sys::RD_KAFKA_EVENT_ERROR && sys::rd_kafka_event_error_is_fatal(self.ptr()) != 0;
-            let code = sys::rd_kafka_event_error(self.ptr());
-            error::error(code, error::text(sys::rd_kafka_event_error_string(self.ptr())), fatal)
+            let code = ErrorCode(error::numbers::rd_kafka_event_error(self.ptr()));
+            error::error_of(code, error::text(sys::rd_kafka_event_error_string(self.ptr())), fatal)
         }
     }
 
