@@ -20,6 +20,8 @@ use crate::processor::{Processor, now};
 const AWAKE: Duration = Duration::from_secs(1);
 /// The worker's program, as short as Linux's limit of 15 bytes for the name of a process.
 const PROGRAM: &str = "penstock-worker";
+/// The same with a handler that is compiled in.
+const QUICK_PROGRAM: &str = "chaos-asks";
 /// What a worker may use.
 pub const MEMORY_BYTES: u64 = 96 << 20;
 /// From SIGTERM to the end, by Kubernetes' default.
@@ -105,10 +107,14 @@ impl Live {
 
 /// The `penstock-worker` that was built with this program.
 pub fn worker_program() -> Result<PathBuf> {
+    program(PROGRAM)
+}
+
+fn program(name: &str) -> Result<PathBuf> {
     // Programs are beside this one, and one folder above tests.
     let own = std::env::current_exe().during("finding this program")?;
-    let mut beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(PROGRAM));
-    let what = || format!("no {PROGRAM} near {}; build it: cargo build --release --bins", own.display());
+    let mut beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let what = || format!("no {name} near {}; build it: cargo build --release --bins", own.display());
     beside.find(|program| program.is_file()).ok_or_else(|| Error::Evidence(what()))
 }
 
@@ -133,7 +139,7 @@ impl<'a> Fleet<'a> {
             plan,
             names,
             processor,
-            program: worker_program()?,
+            program: program(program_name(plan))?,
             folder: folder.to_owned(),
             kafka: pipeline::kafka(plan, cluster),
             slots: [None; SLOTS],
@@ -164,6 +170,7 @@ impl<'a> Fleet<'a> {
             .args(["--http", "127.0.0.1:0", "--termination-log"])
             .arg(self.folder.join(format!("worker-{number}.end")))
             .env("PENSTOCK_MEMORY_BYTES", MEMORY_BYTES.to_string())
+            .env("PROCESSOR", format!("127.0.0.1:{port}")) // for those whose pipeline does not name it
             .stdin(Stdio::null())
             .stdout(output.try_clone().during("sharing a log")?)
             .stderr(output)
@@ -270,9 +277,10 @@ impl<'a> Fleet<'a> {
 
     /// Notes who has ended, and how much memory the others have.
     pub fn look(&mut self) {
+        let name = program_name(self.plan);
         for live in self.live.iter_mut().filter(|live| live.worker.ended.is_none()) {
             let status = fs::read_to_string(format!("/proc/{}/status", live.child.id()));
-            if let Some(peak) = status.ok().as_deref().and_then(memory_peak) {
+            if let Some(peak) = status.ok().as_deref().and_then(|status| memory_peak(name, status)) {
                 live.worker.memory_peak = live.worker.memory_peak.max(peak);
             }
             if let Ok(Some(status)) = live.child.try_wait() {
@@ -303,12 +311,18 @@ impl<'a> Fleet<'a> {
         }
         let workers: Vec<Worker> = self.live.into_iter().map(|live| live.worker).collect();
         if workers.iter().all(|worker| worker.memory_peak == 0) {
+            let name = program_name(self.plan);
             return Err(Error::Evidence(format!(
-                "no process by the name of {PROGRAM} was seen: how much memory did they have?"
+                "no process by the name of {name} was seen: how much memory did they have?"
             )));
         }
         Ok(Lives { workers, disturbances: self.disturbances, losses: lost })
     }
+}
+
+/// What the workers of a plan run.
+fn program_name(plan: &Plan) -> &'static str {
+    if plan.asked.quick { QUICK_PROGRAM } else { PROGRAM }
 }
 
 /// How long a pause goes on to explain what befalls its worker after it is over. One so short that the session cannot have ended takes no
@@ -321,8 +335,8 @@ fn aftermath(pause: Micros) -> Micros {
 ///
 /// A child that was spawned shares its parent's memory until it runs its own program, and Linux wakes the parent a moment before that
 /// (`exec_mmap`: `mm_release` first, the new `mm` later): the memory seen in between is the harness's. The program's name changes last.
-fn memory_peak(status: &str) -> Option<u64> {
-    if status.lines().next()?.strip_prefix("Name:\t")? != PROGRAM {
+fn memory_peak(program: &str, status: &str) -> Option<u64> {
+    if status.lines().next()?.strip_prefix("Name:\t")? != program {
         return None;
     }
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -361,8 +375,8 @@ mod tests {
     #[test]
     fn memory_is_a_workers_only_once_it_runs_its_own_program() {
         let status = |name: &str| format!("Name:\t{name}\nUmask:\t0022\nVmHWM:\t  199680 kB\nVmRSS:\t  1024 kB\n");
-        assert_eq!(memory_peak(&status("penstock-worker")), Some(195 << 20));
-        assert_eq!(memory_peak(&status("chaos")), None);
-        assert_eq!(memory_peak("Name:\tpenstock-worker\nState:\tZ (zombie)\n"), None);
+        assert_eq!(memory_peak(PROGRAM, &status("penstock-worker")), Some(195 << 20));
+        assert_eq!(memory_peak(PROGRAM, &status("chaos")), None);
+        assert_eq!(memory_peak(PROGRAM, "Name:\tpenstock-worker\nState:\tZ (zombie)\n"), None);
     }
 }

@@ -36,6 +36,9 @@ struct Arguments {
     /// Rounds of so many records, where the rest of the plan allows it, instead of what the seed draws
     #[arg(long)]
     extent: Option<Extent>,
+    /// Workers whose handler is compiled in and answers at once, instead of those that call a processor
+    #[arg(long)]
+    quick: bool,
     /// So many rounds at a time; those that befall brokers run alone all the same
     #[arg(long, default_value_t = 1)]
     parallel: usize,
@@ -76,8 +79,8 @@ impl Arguments {
     fn plans(&self) -> Vec<(u8, Vec<Plan>)> {
         let brokers = |seed: u64| self.brokers.unwrap_or(if seed.is_multiple_of(4) { 3 } else { 1 });
         let seeds = self.seed..self.seed.saturating_add(self.rounds);
-        let (theme, extent) = (self.theme, self.extent);
-        let plan = |seed| Plan::asked(Asked { seed, brokers: brokers(seed), theme, extent });
+        let (theme, extent, quick) = (self.theme, self.extent, self.quick);
+        let plan = |seed| Plan::asked(Asked { seed, brokers: brokers(seed), theme, extent, quick });
         let plans: Vec<Plan> = seeds.map(plan).collect();
         let mut sizes: Vec<u8> = plans.iter().map(|plan| plan.brokers).collect();
         sizes.sort_unstable();

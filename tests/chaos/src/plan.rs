@@ -2,6 +2,7 @@
 
 mod extent;
 mod faults;
+mod quick;
 mod shapes;
 
 use std::fmt;
@@ -88,10 +89,10 @@ impl fmt::Display for Asked {
         if let Some(theme) = self.theme.and_then(|theme| theme.to_possible_value()) {
             write!(f, " --theme {}", theme.get_name())?;
         }
-        match self.extent.and_then(|extent| extent.to_possible_value()) {
-            Some(extent) => write!(f, " --extent {}", extent.get_name()),
-            None => Ok(()),
+        if let Some(extent) = self.extent.and_then(|extent| extent.to_possible_value()) {
+            write!(f, " --extent {}", extent.get_name())?;
         }
+        if self.quick { f.write_str(" --quick") } else { Ok(()) }
     }
 }
 
@@ -106,17 +107,19 @@ pub struct Asked {
     pub theme: Option<Theme>,
     /// How many records it is to have, where it can have many.
     pub extent: Option<Extent>,
+    /// Its workers' handler is compiled in, and answers at once.
+    pub quick: bool,
 }
 
 impl Plan {
     /// The round of a seed on a cluster of so many brokers.
     pub fn of(seed: u64, brokers: u8) -> Self {
-        Self::asked(Asked { seed, brokers, theme: None, extent: None })
+        Self::asked(Asked { seed, brokers, theme: None, extent: None, quick: false })
     }
 
     /// The round of a seed, were it so.
     pub fn asked(asked: Asked) -> Self {
-        let Asked { seed, brokers, theme, extent } = asked;
+        let Asked { seed, brokers, theme, extent, quick } = asked;
         let drawn = |what| Rng::new(hashed(&[seed, u64::from(brokers), what]));
         let plan = if let Some(theme) = theme {
             Self::on(theme, seed, brokers, &mut drawn(0x0074_6865_6d65))
@@ -126,7 +129,8 @@ impl Plan {
             Self::on(theme, seed, brokers, &mut rng)
         };
         let plan = Self { asked, ..plan };
-        plan.extended(&mut drawn(0x6578_7465_6e74), extent)
+        let plan = plan.extended(&mut drawn(0x6578_7465_6e74), extent);
+        if quick { plan.of_answers_at_once() } else { plan }
     }
 
     /// A round of half a minute with a bit of everything, for a cluster that nobody prepared: members of the classic protocol can have
@@ -213,7 +217,7 @@ impl Plan {
         let block = on_exhausted == OnExhausted::Block;
         Self {
             seed,
-            asked: Asked { seed, brokers, theme: None, extent: None },
+            asked: Asked { seed, brokers, theme: None, extent: None, quick: false },
             brokers,
             theme,
             partitions,
@@ -310,7 +314,7 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:?}, {} broker(s), {} partitions, {} workers × {}, {:?}, {:?}{}{}{}{}{}{}{}",
+            "{:?}, {} broker(s), {} partitions, {} workers × {}, {:?}, {:?}{}{}{}{}{}{}{}{}",
             self.theme,
             self.brokers,
             self.topics().map(|partitions| partitions.to_string()).collect::<Vec<_>>().join("+"),
@@ -325,6 +329,7 @@ impl fmt::Display for Plan {
             if self.has_user() { ", a user" } else { "" },
             if self.classic { ", classic" } else { "" },
             if self.extent == Extent::Large { ", large" } else { "" },
+            if self.asked.quick { ", at once" } else { "" },
         )
     }
 }
@@ -363,8 +368,10 @@ mod tests {
 
     #[test]
     fn a_plan_says_how_to_have_it_again() {
-        let asked = Asked { seed: 7, brokers: 3, theme: Some(Theme::MaxPoll), extent: Some(Extent::Large) };
-        assert_eq!(asked.to_string(), "--seed 7 --rounds 1 --brokers 3 --theme max-poll --extent large");
+        let asked =
+            Asked { seed: 7, brokers: 3, theme: Some(Theme::MaxPoll), extent: Some(Extent::Large), quick: true };
+        let said = "--seed 7 --rounds 1 --brokers 3 --theme max-poll --extent large --quick";
+        assert_eq!(asked.to_string(), said);
         assert_eq!(Plan::of(7, 1).asked.to_string(), "--seed 7 --rounds 1 --brokers 1");
     }
 

@@ -35,6 +35,11 @@ pub(super) fn text(plan: &Plan, names: &Names, kafka: &str, port: u16) -> String
         format!("    batch: {{maxRecords: {max_records}, maxWait: {max_wait}ms, sameLane: {same_lane}}}\n")
     });
     let batch = batch.unwrap_or_default();
+    let (processor, worker) = if plan.asked.quick {
+        ("{type: embedded}".to_owned(), "  worker: {image: ours}\n")
+    } else {
+        (format!("{{type: http, http: {{url: 'http://127.0.0.1:{port}/'}}}}"), "")
+    };
     let protocol = if plan.classic { "classic" } else { "consumer" };
     let session = SESSION_TIMEOUT.as_millis();
     let (timeout, drain) = (plan.timeout.as_millis(), plan.drain.as_millis());
@@ -55,7 +60,7 @@ spec:
   source:
     topics: [{topics}]
     groupId: {group}
-  processor: {{type: http, http: {{url: 'http://127.0.0.1:{port}/'}}}}
+  processor: {processor}
   delivery:
     ordering: {ordering}
     concurrency: {concurrency}
@@ -63,7 +68,7 @@ spec:
     drain: {drain}ms
 {batch}    retry: {{maxAttempts: {attempts}, initialDelay: 50ms, maxDelay: 400ms}}
     {on_exhausted}
-{output}",
+{output}{worker}",
         topics = names.sources.iter().map(|name| format!("{{name: {name}}}")).collect::<Vec<_>>().join(", "),
         group = names.group,
         concurrency = plan.concurrency,
