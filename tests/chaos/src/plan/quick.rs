@@ -8,9 +8,9 @@ const SLOW_RARER: u64 = 10;
 
 impl Plan {
     /// The same round, as far as such a handler can have it. Nobody hangs up on it, so it must not hang. It takes a connection that breaks for a
-    /// failure of its record, so none may break for another reason. And what is answered at once is one record, and puts nothing out.
+    /// failure of its record, so none may break for another reason, and the processor does not crash. And what is answered at once is one record, and puts nothing out.
     pub(super) fn of_answers_at_once(mut self) -> Self {
-        self.mix = Mix { hangs: 0, slow: self.mix.slow / SLOW_RARER, ..self.mix };
+        self.mix = Mix { hangs: 0, crashes: 0, slow: self.mix.slow / SLOW_RARER, ..self.mix };
         self.batches = None;
         self.output = false;
         for timed in &mut self.faults {
@@ -32,7 +32,7 @@ mod tests {
             let asked = |quick| Plan::asked(Asked { seed, brokers: 1, theme: None, extent: None, quick });
             let (usual, quick) = (asked(false), asked(true));
             assert_eq!((usual.records, usual.faults.len()), (quick.records, quick.faults.len()));
-            assert!(quick.mix.hangs == 0 && quick.batches.is_none() && !quick.output);
+            assert!(quick.mix.hangs + quick.mix.crashes == 0 && quick.batches.is_none() && !quick.output);
         }
     }
 }
