@@ -96,10 +96,7 @@ fn redrive(args: &Redrive) -> ExitCode {
         }
     };
     match crate::redrive::redrive(args, &config) {
-        Ok(summary) => {
-            summary.tell(args);
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             tracing::error!(reason = failure.reason, "{}", failure.message);
             ExitCode::FAILURE

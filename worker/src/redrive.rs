@@ -25,7 +25,7 @@ const BUFFER_BYTES: u64 = 32 << 20;
 
 /// What a run did, or would do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
+struct Summary {
     /// Letters copied.
     sent: u64,
     /// Letters of other keys, or beyond the limit: the next run finds them.
@@ -34,13 +34,15 @@ pub(crate) struct Summary {
     foreign: u64,
     /// Letters that were dropped here: discarded, and no worker waits for them.
     dropped: u64,
+    /// Letters that could not go back, and stay.
+    refused: u64,
 }
 
-/// Sends the letters of a pipeline back that the arguments choose.
+/// Sends the letters of a pipeline back that the arguments choose, and says how many.
 ///
 /// # Errors
 /// What is wrong with the pipeline, or what the cluster said.
-pub(crate) fn redrive(args: &Redrive, config: &Config) -> Result<Summary, Failure> {
+pub(crate) fn redrive(args: &Redrive, config: &Config) -> Result<(), Failure> {
     let pipeline = &config.pipeline;
     let Some(dead_letter) = &pipeline.delivery.dead_letter else {
         let message = "spec.delivery.onExhausted: neither DeadLetter nor ParkKey, so there are no dead letters";
@@ -64,8 +66,11 @@ pub(crate) fn redrive(args: &Redrive, config: &Config) -> Result<Summary, Failur
     let clients = Clients::new(&connection, &settings, &client_id, &waker)?;
     let sources = pipeline.topic_names().map(str::to_owned).collect();
     let mut run = Run::new(args, clients, sleeper, runtime, group, sources);
-    run.all(&dead_letter.topic)?;
-    Ok(run.summary)
+    let ended = run.all(&dead_letter.topic);
+    if ended.is_ok() || run.summary != Summary::default() {
+        run.summary.tell(args);
+    }
+    ended
 }
 
 /// One line for a person. Whether they can read it is their business.
@@ -76,15 +81,18 @@ fn say(line: &str) {
 impl Summary {
     /// What `--limit` counts.
     const fn taken(&self) -> u64 {
-        self.sent + self.dropped
+        self.sent + self.dropped + self.refused
     }
 
     /// The last line.
-    pub(crate) fn tell(&self, args: &Redrive) {
+    fn tell(&self, args: &Redrive) {
         let verb = if args.dry_run { "would be sent back" } else { "sent back" };
         let mut line = format!("{} letters {verb}, {} left", self.sent, self.left);
         if self.dropped > 0 {
             let _never_fails = write!(line, ", {} dropped", self.dropped);
+        }
+        if self.refused > 0 {
+            let _never_fails = write!(line, ", {} cannot be sent back", self.refused);
         }
         if self.foreign > 0 {
             let _never_fails = write!(line, ", {} records are no dead letters of this pipeline", self.foreign);

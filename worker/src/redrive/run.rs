@@ -10,7 +10,7 @@ use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendErro
 use penstock_kafka::record::{Record, RecordBatch};
 use penstock_kafka::settings::{Connection, ConsumerSettings};
 use penstock_kafka::wake::{Sleeper, Waker};
-use penstock_kafka::{KafkaError, TopicPartition};
+use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
 use tokio::runtime::Runtime;
 
 use super::letter::{Letter, Wishes};
@@ -52,6 +52,8 @@ pub(super) struct Run<'a> {
     /// Their ids now, as headers have them.
     source_ids: BTreeMap<String, String>,
     began: Instant,
+    /// The first letter that could not go back, and why.
+    refused: Option<Failure>,
     pub(super) summary: Summary,
 }
 
@@ -89,13 +91,17 @@ enum Fate<'a> {
     SentBack(Letter<'a>),
 }
 
-/// What went wrong with the letters of a batch.
+/// What came of the letters of a batch that were sent.
 #[derive(Default)]
-struct Trouble {
-    /// Those that cannot be sent back, by their offsets, and why.
-    letters: BTreeMap<i64, Failure>,
-    /// What ended the client: nobody knows what was written.
-    client: Option<Failure>,
+struct Sent {
+    /// How many were tried.
+    tried: u64,
+    /// Offsets of those that are written.
+    confirmed: BTreeSet<i64>,
+    /// Those that cannot go back, by their offsets, and why.
+    refused: BTreeMap<i64, KafkaError>,
+    /// What ends the run.
+    failure: Option<KafkaError>,
 }
 
 impl Clients {
@@ -125,10 +131,14 @@ impl<'a> Run<'a> {
         sources: BTreeSet<String>,
     ) -> Self {
         let (source_ids, summary) = (BTreeMap::new(), Summary::default());
-        Self { args, clients, sleeper, runtime, group, sources, source_ids, began: Instant::now(), summary }
+        let (refused, began) = (None, Instant::now());
+        Self { args, clients, sleeper, runtime, group, sources, source_ids, began, refused, summary }
     }
 
     /// Every partition of the dead-letter topic, up to where it ends now: what comes back as a letter in the meantime is for another run.
+    ///
+    /// # Errors
+    /// What ended it, or that letters could not go back and stay.
     pub(super) fn all(&mut self, topic: &str) -> Result<(), Failure> {
         let admin = self.clients.admin.clone();
         let cluster = self.ask(admin.describe_cluster(TIMEOUT))?;
@@ -159,7 +169,7 @@ impl<'a> Run<'a> {
                 self.stretch(&mut stretch, start)?;
             }
         }
-        Ok(())
+        self.refused.take().map_or(Ok(()), Err)
     }
 
     fn bounds(&self, partitions: &[TopicPartition]) -> Result<Vec<Bounds>, Failure> {
@@ -238,40 +248,59 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Copies what is to be copied of a batch, and waits until all of it is confirmed. Where a letter cannot be sent back, it stays, and no
-    /// later run sends those again that could be.
+    /// Copies what is to be copied of a batch, waits until it is confirmed, and notes what was. A letter that cannot go back stays.
     fn copy(&mut self, stretch: &mut Stretch<'_>, batch: &RecordBatch) -> Result<(), Failure> {
         let plan = self.plan(stretch, batch);
-        let mut done = stretch.progress.clone();
-        for (record, fate) in &plan {
-            done.saw(record.offset(), fate.is_done());
+        if !self.args.dry_run {
+            // Nothing is sent that could not be remembered.
+            let mut done = stretch.progress.clone();
+            for (record, fate) in &plan {
+                done.saw(record.offset(), fate.is_done());
+            }
+            stretch.text_of(&done)?;
         }
-        // Before anything is sent that could not be remembered.
-        stretch.text_of(&done)?;
-        let (mut trouble, mut met) = (Trouble::default(), 0);
+        let mut sent = Sent::default();
+        let mut result = Ok(());
         for (record, fate) in &plan {
-            self.meet(stretch, record, fate, &mut trouble)?;
-            met += 1;
-            if !trouble.letters.is_empty() {
-                break; // what comes behind it waits for its turn
+            result = self.meet(stretch, record, fate, &mut sent);
+            if result.is_err() || sent.failure.is_some() {
+                break;
             }
         }
-        let confirmed = self.clients.producer.flush(CONFIRM_MAX, |event| trouble.note(event));
-        if !confirmed {
-            return Err(Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED));
+        let confirmed = result.is_ok() && self.clients.producer.flush(CONFIRM_MAX, |event| sent.note(event));
+        for (record, fate) in &plan {
+            let offset = record.offset();
+            match fate {
+                Fate::SentBack(_) if self.args.dry_run || sent.confirmed.contains(&offset) => self.summary.sent += 1,
+                Fate::SentBack(_) => {
+                    stretch.progress.saw(offset, false);
+                    continue;
+                }
+                Fate::Dropped => self.summary.dropped += 1,
+                Fate::Foreign => self.summary.foreign += 1,
+                Fate::Left => self.summary.left += 1,
+                Fate::DoneBefore => {}
+            }
+            stretch.progress.saw(offset, fate.is_done());
         }
-        if let Some(failure) = trouble.client {
-            return Err(failure);
+        self.summary.refused += sent.refused.len() as u64;
+        if let Some((offset, error)) = sent.refused.pop_first() {
+            let message =
+                format!("the letter at offset {offset} of {} cannot be sent back, and stays: {error}", stretch.name);
+            say(&message);
+            self.refused.get_or_insert(Failure { message, ..Failure::from_kafka(&error) });
         }
-        let Trouble { mut letters, .. } = trouble;
-        for (record, fate) in plan.iter().take(met) {
-            stretch.progress.saw(record.offset(), fate.is_done() && !letters.contains_key(&record.offset()));
+        let failure = sent.failure.map(|error| Failure::from_kafka(&error)).or(result.err());
+        let failure = failure.or_else(|| (!confirmed).then(|| Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED)));
+        match failure {
+            None => Ok(()),
+            Some(failure) => {
+                if let Err(forgotten) = self.commit(stretch) {
+                    say(&format!("what was sent back of {} is not remembered: {}", stretch.name, forgotten.message));
+                }
+                Err(failure)
+            }
         }
-        let Some((_, failure)) = letters.pop_first() else { return Ok(()) };
-        if stretch.text_of(&stretch.progress).is_ok() {
-            self.commit(stretch)?;
-        }
-        Err(failure)
     }
 
     /// What becomes of the records of a batch, up to the limit.
@@ -305,34 +334,25 @@ impl<'a> Run<'a> {
         if self.args.discard && letter.number.is_none() { Fate::Dropped } else { Fate::SentBack(letter) }
     }
 
-    /// Does it, and counts it.
     fn meet(
         &mut self,
         stretch: &Stretch<'_>,
         record: &Record<'_>,
         fate: &Fate<'_>,
-        trouble: &mut Trouble,
+        sent: &mut Sent,
     ) -> Result<(), Failure> {
-        match fate {
-            Fate::DoneBefore => {}
-            Fate::Foreign => self.summary.foreign += 1,
-            Fate::Left => self.summary.left += 1,
-            Fate::Dropped => self.summary.dropped += 1,
-            Fate::SentBack(letter) => {
-                self.summary.sent += 1;
-                if self.args.dry_run {
-                    say(&told(stretch, record, letter));
-                } else {
-                    self.keep_pace();
-                    self.send(record, letter, trouble)?;
-                }
-            }
+        let Fate::SentBack(letter) = fate else { return Ok(()) };
+        if self.args.dry_run {
+            say(&told(stretch, record, letter));
+            return Ok(());
         }
-        Ok(())
+        self.send(record, letter, sent)
     }
 
     /// Sends one letter back.
-    fn send(&mut self, record: &Record<'_>, letter: &Letter<'_>, trouble: &mut Trouble) -> Result<(), Failure> {
+    fn send(&mut self, record: &Record<'_>, letter: &Letter<'_>, sent: &mut Sent) -> Result<(), Failure> {
+        self.keep_pace(sent.tried);
+        sent.tried += 1;
         let value = letter.sent_back(Wishes { discard: self.args.discard, past_gaps: self.args.past_gaps });
         let outgoing = OutgoingRecord {
             topic: letter.topic,
@@ -346,11 +366,11 @@ impl<'a> Run<'a> {
             match self.clients.producer.send(&outgoing, record.offset().cast_unsigned()) {
                 Ok(()) => return Ok(()),
                 Err(SendError::Refused(error)) => {
-                    trouble.of_letter(record.offset(), &error);
+                    sent.failed(record.offset(), error);
                     return Ok(());
                 }
                 Err(SendError::Full) => {
-                    if !self.clients.producer.flush(CONFIRM_MAX, |event| trouble.note(event)) {
+                    if !self.clients.producer.flush(CONFIRM_MAX, |event| sent.note(event)) {
                         return Err(Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED));
                     }
                 }
@@ -375,9 +395,9 @@ impl<'a> Run<'a> {
     }
 
     /// Waits until one more copy is within `--rate`.
-    fn keep_pace(&self) {
+    fn keep_pace(&self, tried: u64) {
         let Some(rate) = self.args.rate else { return };
-        let due = Duration::from_secs_f64(self.summary.sent as f64 / f64::from(rate));
+        let due = Duration::from_secs_f64((self.summary.sent + tried) as f64 / f64::from(rate));
         std::thread::sleep(due.saturating_sub(self.began.elapsed()));
     }
 
@@ -415,21 +435,33 @@ impl Fate<'_> {
     }
 }
 
-impl Trouble {
+impl Sent {
     fn note(&mut self, event: ProducerEvent) {
         match event {
-            ProducerEvent::Failed { token, error } => self.of_letter(token.cast_signed(), &error),
-            ProducerEvent::Error(error) if error.fatal => {
-                self.client.get_or_insert_with(|| Failure::from_kafka(&error));
+            ProducerEvent::Delivered { token, .. } => {
+                self.confirmed.insert(token.cast_signed());
             }
-            ProducerEvent::Delivered { .. } | ProducerEvent::Error(_) => {}
+            ProducerEvent::Failed { token, error } => self.failed(token.cast_signed(), error),
+            ProducerEvent::Error(error) if error.fatal => {
+                self.failure.get_or_insert(error);
+            }
+            ProducerEvent::Error(_) => {}
         }
     }
 
-    fn of_letter(&mut self, offset: i64, error: &KafkaError) {
-        let mut failure = Failure::from_kafka(error);
-        failure.message = format!("the letter at offset {offset} cannot be sent back: {}", failure.message);
-        self.letters.insert(offset, failure);
+    /// What a topic takes no record like it says nothing of others; all else may be said of each.
+    fn failed(&mut self, offset: i64, error: KafkaError) {
+        let of_the_letter = error.code.is_too_large()
+            || matches!(
+                error.code,
+                ErrorCode::INVALID_RECORD | ErrorCode::UNKNOWN_PARTITION | ErrorCode::INVALID_ARGUMENT
+            );
+        if of_the_letter {
+            self.refused.insert(offset, error);
+        } else {
+            let text = format!("the letter at offset {offset} cannot be sent back: {}", error.text);
+            self.failure.get_or_insert(KafkaError { text, ..error });
+        }
     }
 }
 

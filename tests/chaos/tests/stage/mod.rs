@@ -149,11 +149,12 @@ spec:
         String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
     }
 
-    /// The same, where it fails; all that it says of that.
-    pub(crate) fn redrive_refused(&self, pipeline: &str, arguments: &[&str]) -> String {
+    /// The same, where it fails: its last line, and what it says of that.
+    pub(crate) fn redrive_refused(&self, pipeline: &str, arguments: &[&str]) -> (String, String) {
         let output = self.run_redrive(pipeline, arguments);
         assert!(!output.status.success(), "{output:?}");
-        String::from_utf8(output.stderr).unwrap()
+        let said = String::from_utf8(output.stdout).unwrap();
+        (said.lines().last().unwrap().to_owned(), String::from_utf8(output.stderr).unwrap())
     }
 
     fn run_redrive(&self, pipeline: &str, arguments: &[&str]) -> Output {
