@@ -9,6 +9,7 @@ use penstock_kafka::{ErrorCode, KafkaError};
 
 use super::Shell;
 use super::partitions::Gone;
+use super::refusals::Told;
 use crate::contract::request::Origin;
 use crate::kafka::{KafkaEvent, KafkaIo, topic_id_text};
 use crate::processor::Calls;
@@ -61,7 +62,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
                 let tp = self.partitions.number(&partition);
                 self.partition_failed(tp, &error, now);
             }
-            KafkaEvent::Trouble(error) => self.trouble(&error, now),
+            KafkaEvent::Trouble(error) => self.trouble(&error, Told::Once, now),
             KafkaEvent::ConsumerFailed(error) => self.consumer_failed(&error, now),
             KafkaEvent::ProducerFailed(error) => self.producer_failed(&error),
         }
@@ -92,7 +93,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
             self.io.find_ends(&name, seq);
         } else {
             partition.watch.heard(now); // it is read again and again, and another consumer would meet the same
-            self.trouble(error, now);
+            self.trouble(error, Told::Repeatedly, now);
         }
     }
 
@@ -138,9 +139,9 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
     }
 
     /// Something that passes by itself, or is a refusal that somebody must lift.
-    pub(super) fn trouble(&mut self, error: &KafkaError, now: Instant) {
+    pub(super) fn trouble(&mut self, error: &KafkaError, told: Told, now: Instant) {
         self.metrics.kafka_errors.with_label_values(&[error.code.name()]).inc();
-        self.refusals.heard(error, now);
+        self.refusals.heard(error, told, now);
         let last = self.logged.insert(error.code, now);
         if last.is_none_or(|last| now.since(last) >= LOG_AGAIN) {
             tracing::warn!(%error, "kafka");

@@ -54,8 +54,8 @@ pub(super) struct Seen {
 pub(super) struct Watch {
     position: i64,
     since: Instant,
-    /// Cures since it last delivered something.
-    cures: u32,
+    /// Where it was cured last, and how often: until something is delivered from beyond, whoever reads it meanwhile, and from where.
+    cured: (i64, u32),
     /// The broker was asked where the log ends.
     asked: bool,
 }
@@ -63,24 +63,30 @@ pub(super) struct Watch {
 impl Watch {
     /// Begins at a position.
     pub(super) fn at(position: i64, now: Instant) -> Self {
-        Self { position, since: now, cures: 0, asked: false }
+        Self { position, since: now, cured: (position, 0), asked: false }
     }
 
-    /// Begins anew. What was not cured where it stands is given more time there, whoever reads it now.
+    /// Begins anew, there.
     pub(super) fn again(&mut self, position: i64, now: Instant) {
-        let cures = if position == self.position { self.cures } else { 0 };
-        *self = Self { cures, ..Self::at(position, now) };
+        let cured = if position > self.cured.0 { (position, 0) } else { self.cured };
+        *self = Self { cured, ..Self::at(position, now) };
+    }
+
+    /// Cures where it stands.
+    fn cures(&self) -> u32 {
+        let (position, cures) = self.cured;
+        if position == self.position { cures } else { 0 }
     }
 
     /// Takes note; true when it has been silent for too long. The broker is to be asked then where the log ends for a reader of its
     /// isolation: above the end of a transaction that is still open, silence is right.
     pub(super) fn see(&mut self, seen: Seen, now: Instant) -> bool {
         if seen.position != self.position || !seen.expected {
-            *self = Self::at(seen.position, now);
+            self.again(seen.position, now);
             return false;
         }
         let behind = seen.high.is_some_and(|high| high > seen.position);
-        let patience = if behind { SILENT * (1 << self.cures.min(DOUBLINGS_MAX)) } else { UNSEEN };
+        let patience = if behind { SILENT * (1 << self.cures().min(DOUBLINGS_MAX)) } else { UNSEEN };
         let silent = !self.asked && now.since(self.since) >= patience;
         self.asked |= silent;
         silent
@@ -88,7 +94,7 @@ impl Watch {
 
     /// It told why it delivers nothing, which is not to be cured here.
     pub(super) fn heard(&mut self, now: Instant) {
-        *self = Self::at(self.position, now);
+        self.again(self.position, now);
     }
 
     /// The broker's answer: the end of what can be read, or nothing where it did not say.
@@ -100,8 +106,9 @@ impl Watch {
         if end.is_none_or(|end| end <= self.position) {
             return None;
         }
-        self.cures += 1;
-        Some(if self.cures <= REASSIGNMENTS { Cure::Reassign } else { Cure::Rebuild })
+        let cures = self.cures() + 1;
+        self.cured = (self.position, cures);
+        Some(if cures <= REASSIGNMENTS { Cure::Reassign } else { Cure::Rebuild })
     }
 }
 
@@ -219,14 +226,19 @@ mod tests {
         let (mut watch, mut begun, reading) = (Watch::at(5, at(0)), 0, 1000);
         let through = (0..20_000).find(|second| {
             if watch.see(seen(5, 9), at(*second)) && watch.answered(Some(9), at(*second)).is_some() {
-                watch.again(5, at(*second)); // by another consumer
+                watch.again(3, at(*second)); // by another consumer, from what is not done yet
+                assert!(!watch.see(seen(3, 9), at(*second)) && !watch.see(seen(5, 9), at(*second)));
                 begun = *second;
+            }
+            if second % 500 == 0 && begun < *second {
+                let held = Seen { expected: false, ..seen(5, 9) }; // by a rebalance
+                assert!(!watch.see(held, at(*second)));
             }
             second - begun >= reading
         });
-        assert_eq!(through, Some(1890 + reading));
-        watch.again(7, at(30_000));
-        assert!(watch.see(seen(7, 9), at(30_030)), "somewhere else it is as watchful as ever");
+        assert!(through.is_some_and(|second| second < 5_000), "{through:?}");
+        assert!(!watch.see(seen(7, 9), at(30_000)));
+        assert!(watch.see(seen(7, 9), at(30_030)), "beyond it is as watchful as ever");
     }
 
     #[test]
