@@ -15,11 +15,17 @@ pub(crate) type Code = sys::bindings::rd_kafka_resp_err_t;
 /// Functions of librdkafka that return what a broker sent as its code, declared with the number that it is.
 pub(crate) mod numbers {
     use rdkafka_sys::bindings::{
-        rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_topic_result_t,
+        rd_kafka_ConfigResource_t, rd_kafka_error_t, rd_kafka_event_t, rd_kafka_t, rd_kafka_topic_partition_list_t,
+        rd_kafka_topic_result_t,
     };
 
     // SAFETY: as rdkafka.h declares them (2.12), but for the enum they return, which C gives the representation of an `int`.
     unsafe extern "C" {
+        pub(crate) fn rd_kafka_committed(
+            client: *mut rd_kafka_t,
+            partitions: *mut rd_kafka_topic_partition_list_t,
+            timeout_ms: std::ffi::c_int,
+        ) -> i32;
         pub(crate) fn rd_kafka_error_code(error: *const rd_kafka_error_t) -> i32;
         pub(crate) fn rd_kafka_event_error(event: *mut rd_kafka_event_t) -> i32;
         pub(crate) fn rd_kafka_topic_result_error(topic: *const rd_kafka_topic_result_t) -> i32;

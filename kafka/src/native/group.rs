@@ -11,7 +11,7 @@ use super::client::{Client, millis};
 use super::error;
 use super::partitions::PartitionList;
 use super::queue::Queue;
-use crate::error::KafkaError;
+use crate::error::{ErrorCode, KafkaError};
 
 fn done(code: error::Code) -> Result<(), KafkaError> {
     error::error(code, String::new(), false).map_or(Ok(()), Err)
@@ -47,7 +47,8 @@ impl Client {
     /// Fills the list with what the group committed; waits for it.
     pub(crate) fn committed(&self, partitions: &PartitionList, timeout: Duration) -> Result<(), KafkaError> {
         // SAFETY: a valid client and list, which is filled in and not referred to afterwards.
-        done(unsafe { sys::rd_kafka_committed(self.ptr(), partitions.ptr(), millis(timeout)) })
+        let code = unsafe { error::numbers::rd_kafka_committed(self.ptr(), partitions.ptr(), millis(timeout)) };
+        error::error_of(ErrorCode(code), String::new(), false).map_or(Ok(()), Err)
     }
 
     pub(crate) fn position(&self, topic: &CString, partition: i32) -> Option<i64> {

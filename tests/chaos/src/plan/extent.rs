@@ -67,7 +67,9 @@ impl Plan {
         let large = asked.map_or(large, |extent| extent == Extent::Large);
         let sizes: &[u32] = if large { &[MANY, 200, 500] } else { &[1, 2, 7, MANY, 200] };
         let share = if large { 700 } else { 400 };
-        self.batches = rng.per_mille(share).then(|| Batches::drawn(rng, sizes, self.ordering));
+        // What is answered at once is one record.
+        self.batches =
+            rng.per_mille(share).then(|| Batches::drawn(rng, sizes, self.ordering)).filter(|_| !self.asked.quick);
         if rng.per_mille(250) {
             let more = rng.within(1, 3);
             self.other_topics = (0..more).map(|_| i32::try_from(rng.within(1, 7)).unwrap_or(1)).collect();
