@@ -106,6 +106,11 @@ impl ErrorCode {
         matches!(self, Self::MESSAGE_TOO_LARGE | Self::RECORD_LIST_TOO_LARGE)
     }
 
+    /// A record was refused for what it is: others of the same topic may be taken.
+    pub fn is_of_the_record(self) -> bool {
+        self.is_too_large() || self == Self::INVALID_RECORD
+    }
+
     /// The code's symbolic name, for instance `REBALANCE_IN_PROGRESS`.
     pub fn name(self) -> &'static str {
         crate::native::error::name(self)

@@ -7,6 +7,7 @@
 mod letter;
 mod progress;
 mod run;
+mod sent;
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -86,11 +86,12 @@ pub(crate) unsafe fn text(text: *const c_char) -> String {
 
 /// The error of what librdkafka itself returned, with `text` or else its own description; `None` for no error.
 pub(crate) fn error(err: Code, text: String, fatal: bool) -> Option<KafkaError> {
-    error_of(ErrorCode(err as i32), text, fatal)
+    error_of(err as i32, text, fatal)
 }
 
-/// The same of any code.
-pub(crate) fn error_of(code: ErrorCode, text: String, fatal: bool) -> Option<KafkaError> {
+/// The same of a number, which may be a code that librdkafka does not know: see [`numbers`].
+pub(crate) fn error_of(number: i32, text: String, fatal: bool) -> Option<KafkaError> {
+    let code = ErrorCode(number);
     (code != ErrorCode::NONE).then(|| named(code, text, fatal))
 }
 
@@ -110,7 +111,7 @@ pub(crate) unsafe fn take(error: *mut sys::bindings::rd_kafka_error_t) -> Result
     }
     // SAFETY: a valid error by the caller's promise; its string is copied before it is destroyed.
     let (code, text, fatal) = unsafe {
-        let code = ErrorCode(numbers::rd_kafka_error_code(error));
+        let code = numbers::rd_kafka_error_code(error);
         let text = text(sys::bindings::rd_kafka_error_string(error));
         let fatal = sys::bindings::rd_kafka_error_is_fatal(error) != 0;
         sys::bindings::rd_kafka_error_destroy(error);
@@ -130,7 +131,7 @@ pub(crate) unsafe fn borrowed(error: *const sys::bindings::rd_kafka_error_t) -> 
     // SAFETY: a valid error by the caller's promise; its string is copied.
     let (code, text) = unsafe {
         let text = text(sys::bindings::rd_kafka_error_string(error));
-        (ErrorCode(numbers::rd_kafka_error_code(error)), text)
+        (numbers::rd_kafka_error_code(error), text)
     };
     error_of(code, text, false).map_or(Ok(()), Err)
 }

@@ -52,7 +52,7 @@ impl Event<'_> {
         // memory means something else.
         unsafe {
             let fatal = self.kind() == sys::RD_KAFKA_EVENT_ERROR && sys::rd_kafka_event_error_is_fatal(self.ptr()) != 0;
-            let code = ErrorCode(error::numbers::rd_kafka_event_error(self.ptr()));
+            let code = error::numbers::rd_kafka_event_error(self.ptr());
             error::error_of(code, error::text(sys::rd_kafka_event_error_string(self.ptr())), fatal)
         }
     }

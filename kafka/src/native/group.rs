@@ -11,7 +11,7 @@ use super::client::{Client, millis};
 use super::error;
 use super::partitions::PartitionList;
 use super::queue::Queue;
-use crate::error::{ErrorCode, KafkaError};
+use crate::error::KafkaError;
 
 fn done(code: error::Code) -> Result<(), KafkaError> {
     error::error(code, String::new(), false).map_or(Ok(()), Err)
@@ -48,7 +48,7 @@ impl Client {
     pub(crate) fn committed(&self, partitions: &PartitionList, timeout: Duration) -> Result<(), KafkaError> {
         // SAFETY: a valid client and list, which is filled in and not referred to afterwards.
         let code = unsafe { error::numbers::rd_kafka_committed(self.ptr(), partitions.ptr(), millis(timeout)) };
-        error::error_of(ErrorCode(code), String::new(), false).map_or(Ok(()), Err)
+        error::error_of(code, String::new(), false).map_or(Ok(()), Err)
     }
 
     pub(crate) fn position(&self, topic: &CString, partition: i32) -> Option<i64> {

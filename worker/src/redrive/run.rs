@@ -4,17 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use penstock_crds::checkpoint::Place;
+use penstock_kafka::TopicPartition;
 use penstock_kafka::admin::{AdminClient, AdminError, Isolation, OffsetSpec, OffsetToAlter, Topic};
 use penstock_kafka::consumer::{Consumer, ConsumerEvent, FetchLimit, StartAt};
-use penstock_kafka::producer::{OutgoingRecord, Producer, ProducerEvent, SendError};
+use penstock_kafka::producer::{OutgoingRecord, Producer, SendError};
 use penstock_kafka::record::{Record, RecordBatch};
 use penstock_kafka::settings::{Connection, ConsumerSettings};
 use penstock_kafka::wake::{Sleeper, Waker};
-use penstock_kafka::{ErrorCode, KafkaError, TopicPartition};
 use tokio::runtime::Runtime;
 
 use super::letter::{Letter, Wishes};
 use super::progress::Progress;
+use super::sent::Sent;
 use super::{Summary, say};
 use crate::cli::Redrive;
 use crate::failure::{Failure, KAFKA_ERROR, KAFKA_UNREACHABLE, TOPIC_NOT_FOUND};
@@ -29,8 +30,6 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const CONFIRM_MAX: Duration = Duration::from_secs(130);
 /// Longest sleep: polling is what keeps the client going.
 const NAP: Duration = Duration::from_millis(50);
-/// What is said when [`CONFIRM_MAX`] is over.
-const UNCONFIRMED: &str = "copies were not confirmed; they are sent again by the next run";
 /// Characters of a key that a dry run shows.
 const KEY_SHOWN: usize = 60;
 
@@ -89,19 +88,6 @@ enum Fate<'a> {
     Dropped,
     /// Copied.
     SentBack(Letter<'a>),
-}
-
-/// What came of the letters of a batch that were sent.
-#[derive(Default)]
-struct Sent {
-    /// How many were tried.
-    tried: u64,
-    /// Offsets of those that are written.
-    confirmed: BTreeSet<i64>,
-    /// Those that cannot go back, by their offsets, and why.
-    refused: BTreeMap<i64, KafkaError>,
-    /// What ends the run.
-    failure: Option<KafkaError>,
 }
 
 impl Clients {
@@ -260,14 +246,18 @@ impl<'a> Run<'a> {
             stretch.text_of(&done)?;
         }
         let mut sent = Sent::default();
-        let mut result = Ok(());
         for (record, fate) in &plan {
-            result = self.meet(stretch, record, fate, &mut sent);
-            if result.is_err() || sent.failure.is_some() {
+            let Fate::SentBack(letter) = fate else { continue };
+            if self.args.dry_run {
+                say(&told(stretch, record, letter));
+            } else {
+                self.send(record, letter, &mut sent);
+            }
+            if sent.failure.is_some() {
                 break;
             }
         }
-        let confirmed = result.is_ok() && self.clients.producer.flush(CONFIRM_MAX, |event| sent.note(event));
+        self.confirm(&mut sent);
         for (record, fate) in &plan {
             let offset = record.offset();
             match fate {
@@ -290,16 +280,18 @@ impl<'a> Run<'a> {
             say(&message);
             self.refused.get_or_insert(Failure { message, ..Failure::from_kafka(&error) });
         }
-        let failure = sent.failure.map(|error| Failure::from_kafka(&error)).or(result.err());
-        let failure = failure.or_else(|| (!confirmed).then(|| Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED)));
-        match failure {
-            None => Ok(()),
-            Some(failure) => {
-                if let Err(forgotten) = self.commit(stretch) {
-                    say(&format!("what was sent back of {} is not remembered: {}", stretch.name, forgotten.message));
-                }
-                Err(failure)
-            }
+        let Some(failure) = sent.failure else { return Ok(()) };
+        if let Err(forgotten) = self.commit(stretch) {
+            say(&format!("what was sent back of {} is not remembered: {}", stretch.name, forgotten.message));
+        }
+        Err(failure)
+    }
+
+    /// Waits until all that was sent is confirmed.
+    fn confirm(&mut self, sent: &mut Sent) {
+        if !self.clients.producer.flush(CONFIRM_MAX, |event| sent.note(event)) {
+            let unconfirmed = "copies were not confirmed; they are sent again by the next run";
+            sent.failure.get_or_insert_with(|| Failure::new(KAFKA_UNREACHABLE, unconfirmed));
         }
     }
 
@@ -334,23 +326,8 @@ impl<'a> Run<'a> {
         if self.args.discard && letter.number.is_none() { Fate::Dropped } else { Fate::SentBack(letter) }
     }
 
-    fn meet(
-        &mut self,
-        stretch: &Stretch<'_>,
-        record: &Record<'_>,
-        fate: &Fate<'_>,
-        sent: &mut Sent,
-    ) -> Result<(), Failure> {
-        let Fate::SentBack(letter) = fate else { return Ok(()) };
-        if self.args.dry_run {
-            say(&told(stretch, record, letter));
-            return Ok(());
-        }
-        self.send(record, letter, sent)
-    }
-
     /// Sends one letter back.
-    fn send(&mut self, record: &Record<'_>, letter: &Letter<'_>, sent: &mut Sent) -> Result<(), Failure> {
+    fn send(&mut self, record: &Record<'_>, letter: &Letter<'_>, sent: &mut Sent) {
         self.keep_pace(sent.tried);
         sent.tried += 1;
         let value = letter.sent_back(Wishes { discard: self.args.discard, past_gaps: self.args.past_gaps });
@@ -362,18 +339,11 @@ impl<'a> Run<'a> {
             headers: &letter.headers(value.as_deref()),
             timestamp: None, // retention goes by it: an old record would be gone before it is read
         };
-        loop {
+        while sent.failure.is_none() {
             match self.clients.producer.send(&outgoing, record.offset().cast_unsigned()) {
-                Ok(()) => return Ok(()),
-                Err(SendError::Refused(error)) => {
-                    sent.failed(record.offset(), error);
-                    return Ok(());
-                }
-                Err(SendError::Full) => {
-                    if !self.clients.producer.flush(CONFIRM_MAX, |event| sent.note(event)) {
-                        return Err(Failure::new(KAFKA_UNREACHABLE, UNCONFIRMED));
-                    }
-                }
+                Ok(()) => return,
+                Err(SendError::Refused(error)) => return sent.failed(record.offset(), error),
+                Err(SendError::Full) => self.confirm(sent),
             }
         }
     }
@@ -432,36 +402,6 @@ impl Fate<'_> {
     /// Whether later runs have nothing to do with it.
     fn is_done(&self) -> bool {
         !matches!(self, Self::Left)
-    }
-}
-
-impl Sent {
-    fn note(&mut self, event: ProducerEvent) {
-        match event {
-            ProducerEvent::Delivered { token, .. } => {
-                self.confirmed.insert(token.cast_signed());
-            }
-            ProducerEvent::Failed { token, error } => self.failed(token.cast_signed(), error),
-            ProducerEvent::Error(error) if error.fatal => {
-                self.failure.get_or_insert(error);
-            }
-            ProducerEvent::Error(_) => {}
-        }
-    }
-
-    /// What a topic takes no record like it says nothing of others; all else may be said of each.
-    fn failed(&mut self, offset: i64, error: KafkaError) {
-        let of_the_letter = error.code.is_too_large()
-            || matches!(
-                error.code,
-                ErrorCode::INVALID_RECORD | ErrorCode::UNKNOWN_PARTITION | ErrorCode::INVALID_ARGUMENT
-            );
-        if of_the_letter {
-            self.refused.insert(offset, error);
-        } else {
-            let text = format!("the letter at offset {offset} cannot be sent back: {}", error.text);
-            self.failure.get_or_insert(KafkaError { text, ..error });
-        }
     }
 }
 

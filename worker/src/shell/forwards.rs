@@ -195,7 +195,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         let Some(pending) = self.forwards.sent.get_mut(&id) else { return };
         pending.left = pending.left.saturating_sub(1);
         // Of an answer's records one may be at fault, and others have failed with it.
-        let blame = |error: &KafkaError| is_refused(error.code);
+        let blame = |error: &KafkaError| error.code.is_of_the_record();
         if let Err(error) = result
             && !pending.failed.as_ref().is_some_and(blame)
         {
@@ -255,7 +255,7 @@ impl<K: KafkaIo, C: Calls> Shell<K, C> {
         }
         let (label, result) = match result {
             Ok(()) => ("ok", ForwardResult::Confirmed),
-            Err(error) if is_refused(error.code) => ("refused", ForwardResult::Refused(failure(to, &error))),
+            Err(error) if error.code.is_of_the_record() => ("refused", ForwardResult::Refused(failure(to, &error))),
             Err(error) => ("failed", ForwardResult::Failed(failure(to, &error))),
         };
         self.metrics.forwards.with_label_values(&[to, label]).inc();
@@ -285,14 +285,13 @@ fn size(records: &[OutputRecord]) -> (usize, usize) {
     (records.len(), records.iter().map(|one| length(&one.key) + length(&one.value)).sum())
 }
 
-fn is_refused(code: ErrorCode) -> bool {
-    code.is_too_large() || code == ErrorCode::INVALID_RECORD
-}
-
 #[expect(clippy::unnecessary_box_returns, reason = "results carry it boxed")]
 fn failure(to: &str, error: &KafkaError) -> Box<Failure> {
-    let class =
-        if to == "output" && is_refused(error.code) { ErrorClass::OutputRefused } else { ErrorClass::ForwardFailed };
+    let class = if to == "output" && error.code.is_of_the_record() {
+        ErrorClass::OutputRefused
+    } else {
+        ErrorClass::ForwardFailed
+    };
     Failure::new(class, &format!("the {} topic: {error}", to.replace('_', "-")))
 }
 
@@ -347,7 +346,9 @@ mod tests {
         let may_ever_fit = |count, bytes| Room::ALL.holds(size(&records(count, bytes)));
         assert!(may_ever_fit(MAX_RECORDS, 1) && may_ever_fit(64, MAX_BYTES / 64));
         assert!(!may_ever_fit(MAX_RECORDS + 1, 0) && !may_ever_fit(65, MAX_BYTES / 64));
-        assert!([ErrorCode::RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_RECORD].into_iter().all(is_refused));
+        assert!(
+            [ErrorCode::RECORD_LIST_TOO_LARGE, ErrorCode::INVALID_RECORD].into_iter().all(ErrorCode::is_of_the_record)
+        );
     }
 
     #[test]

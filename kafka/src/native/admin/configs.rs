@@ -9,7 +9,7 @@ use sys::rd_kafka_admin_op_t as op;
 use super::Call;
 use super::options::{Arguments, Options, items};
 use crate::admin::{ConfigEntry, ConfigResource};
-use crate::error::{ErrorCode, KafkaError};
+use crate::error::KafkaError;
 use crate::native::client::c_string;
 use crate::native::error;
 use crate::native::event::Event;
@@ -111,7 +111,7 @@ unsafe fn part(resource: &sys::rd_kafka_ConfigResource_t) -> Option<(ConfigResou
             _ => ConfigResource::Broker(name.parse().ok()?),
         };
         let text = error::text(sys::rd_kafka_ConfigResource_error_string(resource));
-        let code = ErrorCode(error::numbers::rd_kafka_ConfigResource_error(resource));
+        let code = error::numbers::rd_kafka_ConfigResource_error(resource);
         let failed = error::error_of(code, text, false);
         Some((name, failed.map_or(Ok(()), Err)))
     }

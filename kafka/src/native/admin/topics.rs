@@ -224,7 +224,7 @@ unsafe fn results(topics: *mut *const sys::rd_kafka_topic_result_t, count: usize
         items(topics.cast_const(), count)
             .map(|topic| {
                 let text = error::text(sys::rd_kafka_topic_result_error_string(topic));
-                let code = ErrorCode(error::numbers::rd_kafka_topic_result_error(topic));
+                let code = error::numbers::rd_kafka_topic_result_error(topic);
                 let failed = error::error_of(code, text, false);
                 (error::text(sys::rd_kafka_topic_result_name(topic)), failed.map_or(Ok(()), Err))
             })
